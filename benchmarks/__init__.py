@@ -1,0 +1,1 @@
+"""airtune.benchmarks (being built)."""

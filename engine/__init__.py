@@ -1,0 +1,1 @@
+"""airtune.engine (being built)."""

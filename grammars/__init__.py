@@ -1,0 +1,1 @@
+"""airtune.grammars (being built)."""

@@ -1,0 +1,64 @@
+"""The root of Airtune's errors: each names the offending value, what was allowed, and the fix."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AirtuneError(Exception):
+    """An error a user can act on.
+
+    Attributes:
+        message: What is wrong, in one sentence.
+        value: The offending value, or None.
+        allowed: What would have been accepted (already shortened for display), or None.
+        hint: What to do about it, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        value: object = None,
+        allowed: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        self.message = message
+        self.value = value
+        self.allowed = allowed
+        self.hint = hint
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        parts = [self.message]
+        if self.allowed is not None:
+            parts.append(f"  allowed: {self.allowed}")
+        if self.hint is not None:
+            parts.append(f"  fix: {self.hint}")
+        return "\n".join(parts)
+
+
+class SpaceError(AirtuneError):
+    """A search space that is malformed, empty or not supported."""
+
+
+class GrammarError(AirtuneError):
+    """A grammar that cannot be built or emitted as asked."""
+
+
+class DecodeError(AirtuneError):
+    """A text that is not in the grammar's language, or a configuration that has no text in it."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> tuple[str, str, str]:
+    """Describe an unknown name: (message, allowed, hint), with the nearest known names in the hint.
+
+    >>> unknown_name("proposer", "tpee", ["tpe", "gp"])[2]
+    "did you mean 'tpe'?"
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else f"choose one of the {kind}s listed"
+    shown = ", ".join(names[:40]) + (f", ... ({len(names)} in all)" if len(names) > 40 else "")
+    return f"unknown {kind} {name!r}", shown, hint

@@ -1,0 +1,1 @@
+"""airtune.models (being built)."""
