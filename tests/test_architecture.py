@@ -1,0 +1,197 @@
+"""The shape of the project: which room may import which, what importing costs, and that the tools see the code."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pytest_socket import SocketBlockedError
+
+REPO = Path(__file__).resolve().parents[1]
+ROOMS = ("grammars", "models", "engine", "benchmarks")  # each may import those before it
+HEAVY = ("torch", "transformers", "optuna", "sklearn", "scipy", "vllm")
+# Models are trained and run with torch; these rooms' other modules may not even name it at import time.
+TORCH = {"torch", "transformers", "vllm"}
+
+
+def sources(room: str) -> list[Path]:
+    return sorted(p for p in (REPO / room).rglob("*.py") if "__pycache__" not in p.parts)
+
+
+def imported(node: ast.AST) -> set[str]:
+    """The dotted names that one import statement loads."""
+    if isinstance(node, ast.Import):
+        return {alias.name for alias in node.names}
+    if isinstance(node, ast.ImportFrom) and node.module is not None and node.level == 0:
+        return {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return set()
+
+
+def rooms_named(tree: ast.AST) -> set[str]:
+    names = {name for node in ast.walk(tree) for name in imported(node)}
+    return {m.group(1) for name in names if (m := re.match(r"airtune\.(\w+)", name)) and m.group(1) in ROOMS}
+
+
+def at_import_time(tree: ast.Module) -> set[str]:
+    """The top-level packages that a module loads when it is imported: not those inside functions or TYPE_CHECKING."""
+    found: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            return
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            for other in node.orelse:
+                visit(other)
+            return
+        found.update(name.split(".")[0] for name in imported(node))
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(tree)
+    return found
+
+
+def run_python(code: str, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *options, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_never_point_upward(room: str) -> None:
+    allowed = set(ROOMS[: ROOMS.index(room) + 1])
+    files = sources(room)
+    assert files
+    for path in files:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if room == "engine" and path.name.startswith("cli"):
+            # The place where everything is put together: it may import the upper room, but only inside functions.
+            tops = [node for node in tree.body if not isinstance(node, ast.FunctionDef | ast.ClassDef)]
+            named = set().union(*(rooms_named(node) for node in tops))
+        else:
+            named = rooms_named(tree)
+        assert named <= allowed, f"{path.relative_to(REPO)} imports {sorted(named - allowed)}"
+
+
+@pytest.mark.parametrize("room", ["grammars", "engine", "benchmarks"])
+def test_no_room_but_models_names_torch(room: str) -> None:
+    for path in sources(room):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = {name.split(".")[0] for node in ast.walk(tree) for name in imported(node)}
+        if path.name in {"doctor.py", "speed.py"}:  # they measure torch and transformers themselves, inside functions
+            names = at_import_time(tree)
+        assert not names & TORCH, f"{path.relative_to(REPO)} imports {sorted(names & TORCH)}"
+
+
+@pytest.mark.parametrize("room", ["grammars", "models", "engine", "engine.cli"])
+def test_importing_is_light(room: str) -> None:
+    heavy = [name for name in HEAVY if not (room in {"grammars", "models"} and name == "scipy")]
+    code = f"import sys, airtune.{room}; print([n for n in {heavy!r} if n in sys.modules])"
+    assert run_python(code).stdout.strip() == "[]"
+
+
+def test_importtime_of_the_engine_shows_no_torch() -> None:
+    shown = run_python("import airtune.engine", "-X", "importtime").stderr
+    assert "airtune.engine" in shown
+    assert not re.search(r"\|\s+(torch|transformers|optuna|sklearn|scipy)\b", shown)
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        ("airtune.engine", ["Study", "Task", "Trial", "Proposal", "Proposer", "minimize", "make_proposer"]),
+        ("airtune.benchmarks", ["get_task", "task_names"]),
+        ("airtune.grammars", ["space_grammar", "Grammar", "AirtuneError"]),
+        ("airtune.models", ["load_model", "list_models", "model_info", "verify_model"]),
+        ("airtune.engine.cli", ["main"]),
+    ],
+)
+def test_the_public_names_can_be_imported(module: str, names: list[str]) -> None:
+    loaded = importlib.import_module(module)
+    missing = [name for name in names if not hasattr(loaded, name)]
+    assert not missing
+
+
+def test_every_module_says_what_it_is_first() -> None:
+    for room in ROOMS:
+        for path in sources(room):
+            assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path.relative_to(REPO)
+
+
+def test_every_package_is_installed() -> None:
+    """A folder with an `__init__.py` that pyproject.toml does not list is missing from the wheel without a word."""
+    import tomllib
+
+    listed = tomllib.loads((REPO / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = {
+        "airtune." + ".".join(init.parent.relative_to(REPO).parts)
+        for room in ROOMS
+        for init in (REPO / room).rglob("__init__.py")
+    }
+    assert set(listed) == found
+
+
+def test_ruff_sees_the_packages() -> None:
+    command = [sys.executable, "-m", "ruff", "check", "--show-files", "."]
+    shown = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=True).stdout
+    seen = {Path(line) for line in shown.splitlines()}
+    for room in ROOMS:
+        missing = set(sources(room)) - seen
+        assert not missing
+
+
+def test_mypy_is_pointed_at_every_package(tmp_path: Path) -> None:
+    """`.ci/types` names every room, through a link that makes mypy find more than nothing."""
+    script = (REPO / ".ci" / "types").read_text()
+    for room in ROOMS:
+        assert f"-p airtune.{room}" in script
+    code = (
+        "import sys; from mypy.modulefinder import FindModuleCache, SearchPaths; from mypy.fscache import FileSystemCache\n"
+        "from mypy.options import Options\n"
+        "options = Options(); options.namespace_packages = True; options.explicit_package_bases = True\n"
+        "paths = SearchPaths((), (sys.argv[1],), (), ())\n"
+        "found = FindModuleCache(paths, FileSystemCache(), options).find_modules_recursive('airtune')\n"
+        "print(sum(source.path is not None and source.path.endswith('.py') for source in found))"
+    )
+    (tmp_path / "airtune").symlink_to(REPO)
+    shown = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert int(shown.stdout) >= sum(len(sources(room)) for room in ROOMS)
+
+
+def test_the_readme_and_ci_run_the_same_commands() -> None:
+    readme = (REPO / "README.md").read_text(encoding="utf-8")
+    ci = (REPO / ".ci" / "run").read_text(encoding="utf-8")
+    test_command = re.search(r"^TEST_COMMAND='(.+)'$", ci, re.MULTILINE)
+    assert test_command is not None
+    lines = [line.strip() for line in readme.splitlines()]
+    assert any(line.endswith(f"&& {test_command.group(1)}") or line == test_command.group(1) for line in lines)
+    assert any("pip install -c constraints.txt -e '.[dev]'" in line for line in lines)
+    assert "install -q -c constraints.txt -e '.[dev]'" in ci
+    assert any("airtune tune sklearn/svm/digits --budget 10" in line for line in lines)
+    assert "airtune tune sklearn/svm/digits --budget" in ci
+
+
+def test_constraints_pin_every_dependency() -> None:
+    import tomllib
+
+    project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]
+    text = (REPO / "constraints.txt").read_text()
+    pinned = {normal(line.split("==")[0]) for line in text.splitlines() if line and not line.startswith("#")}
+    names = {normal(re.split(r"[\[<>=!~ ]", requirement)[0]) for requirement in wanted} - {"airtune"}
+    assert names <= pinned
+    assert "+" not in text.split("\n", 3)[3]  # no local tags: they exist on one index only
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_tests_have_no_network() -> None:
+    with pytest.raises(SocketBlockedError):
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM)
