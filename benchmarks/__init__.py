@@ -22,7 +22,7 @@ def get_task(name: str) -> Task:
     """The built-in task of that name, for example "toy/branin" or "sklearn/rf/digits@trees=16".
 
     Args:
-        name: One of `task_names()`; sklearn tasks may carry a fidelity suffix (`airtune.benchmarks.sklearn_tasks`).
+        name: One of `task_names()`; sklearn tasks may carry a fidelity suffix (see `sklearn_tasks`).
 
     Raises:
         TaskError: If there is no such task, or it has no such fidelity.

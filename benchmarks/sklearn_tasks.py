@@ -1,7 +1,7 @@
 """HPOBench's models and search spaces on the data sets that scikit-learn ships: `sklearn/{model}/{data}`.
 
-Spaces, defaults, fidelities, model construction, the loss (1 - accuracy) and the pre-processing (standard scaling
-fitted on the training part) follow HPOBench 0.0.10 (Eggensperger et al., arXiv 2109.06716):
+Spaces, defaults, fidelities, model construction, the loss (1 - accuracy) and the pre-processing (standard
+scaling fitted on the training part) follow HPOBench 0.0.10 (Eggensperger et al., arXiv 2109.06716):
 `hpobench/benchmarks/ml/{svm,lr,rf,nn}_benchmark.py`, `hpobench/dependencies/ml/{ml_benchmark_template,
 data_manager}.py`. Two things differ, on purpose: the data sets, and the protocol, which is the clean one. The
 model is fitted once, on the training part only and on all of it (HPOBench resamples it with replacement), and
@@ -37,7 +37,7 @@ VALIDATION_SIZE = 0.33
 
 @dataclass(frozen=True, slots=True)
 class Fidelity:
-    """What makes an evaluation cheaper: its name in task names, HPOBench's range, the upper end being full."""
+    """What makes an evaluation cheaper: its name in task names, and HPOBench's range of it."""
 
     name: str
     lowest: int
@@ -133,8 +133,8 @@ def _mlp(config: Mapping[str, Any], features: int, fidelity: int) -> Any:
 
     return MLPClassifier(
         hidden_layer_sizes=[config["width"]] * config["depth"], activation="relu", solver="adam",
-        batch_size=config["batch_size"], alpha=config["alpha"], learning_rate_init=config["learning_rate_init"],
-        max_iter=fidelity, random_state=MODEL_SEED,
+        batch_size=config["batch_size"], alpha=config["alpha"],
+        learning_rate_init=config["learning_rate_init"], max_iter=fidelity, random_state=MODEL_SEED,
     )  # fmt: skip
 
 
@@ -162,7 +162,7 @@ DATA: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """A data set in three parts: features of shape (samples, features), standardised on `train`; integer labels."""
+    """A data set in three parts: features of shape (samples, features), standardised on `train`; labels."""
 
     train: tuple[NDArray[np.float64], NDArray[np.int64]]
     validation: tuple[NDArray[np.float64], NDArray[np.int64]]
@@ -269,7 +269,8 @@ def sklearn_task(name: str) -> Task:
         objective=SklearnObjective(algorithm, data, _fidelity(name, made.fidelity, suffix, "@" in name)),
         metric="validation error",
         description=(
-            f"Tune {made.title} for {DATA[data]}. The loss is the error rate on a held-out validation set, between 0 and 1."
+            f"Tune {made.title} for {DATA[data]}. "
+            "The loss is the error rate on a held-out validation set, between 0 and 1."
         ),
     )
 

@@ -1,11 +1,11 @@
 """Two-dimensional test functions with known optima: `toy/*`.
 
-Definitions and domains follow Surjanovic and Bingham, "Virtual Library of Simulation Experiments: Test Functions
-and Datasets" (sfu.ca/~ssurjano), with one exception. A space's default is the middle of its ranges, so a domain
-that is centred on the optimum would hand it to every `default+X` method: Ackley therefore has the domain
-[-5, 10] x [-5, 10] of Eriksson et al., "Scalable Global Optimization via Local Bayesian Optimization"
-(arXiv 1910.01739). The parameters are called x and y and the descriptions do not name the function: a language
-model is to read the trials, not to remember the answer.
+Definitions and domains follow Surjanovic and Bingham, "Virtual Library of Simulation Experiments: Test
+Functions and Datasets" (sfu.ca/~ssurjano), with one exception. A space's default is the middle of its ranges,
+so a domain that is centred on the optimum would hand it to every `default+X` method: Ackley therefore has the
+domain [-5, 10] x [-5, 10] of Eriksson et al., "Scalable Global Optimization via Local Bayesian Optimization"
+(arXiv 1910.01739). The parameters are called x and y and the descriptions do not name the function: a
+language model is to read the trials, not to remember the answer.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _himmelblau(x: float, y: float) -> float:
 
 
 def _quadratic(x: float, y: float, condition: float) -> float:
-    """A quadratic with curvatures 1 and `condition`, its axes turned by 30 degrees, its minimum at (2, -1)."""
+    """A quadratic with curvatures 1 and `condition`, axes turned by 30 degrees, minimum at (2, -1)."""
     cos, sin = math.sqrt(3.0) / 2.0, 0.5
     u, v = cos * (x - 2.0) + sin * (y + 1.0), cos * (y + 1.0) - sin * (x - 2.0)
     return 0.5 * (u * u + condition * v * v)
@@ -92,7 +92,8 @@ FUNCTIONS: Mapping[str, Function] = {
         "smooth, with a few basins",
     ),
     "quadratic-well": Function(
-        _quadratic_well, (-5.0, 5.0), (-5.0, 5.0), 0.0, ((2.0, -1.0),), "a smooth bowl, about as steep in all directions"
+        _quadratic_well, (-5.0, 5.0), (-5.0, 5.0), 0.0, ((2.0, -1.0),),
+        "a smooth bowl, about as steep in all directions",
     ),
     "quadratic-ill": Function(
         _quadratic_ill, (-5.0, 5.0), (-5.0, 5.0), 0.0, ((2.0, -1.0),),

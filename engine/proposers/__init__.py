@@ -1,0 +1,61 @@
+"""Proposers: given a task and its trials so far, the configuration to try next. All are stateless."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from airtune.engine.proposers.cmaes import CMAESProposer
+from airtune.engine.proposers.default import DefaultFirst
+from airtune.engine.proposers.lm import LMProposer
+from airtune.engine.proposers.optuna_based import GPProposer, TPEProposer
+from airtune.engine.proposers.random import RandomProposer
+from airtune.engine.types import Proposer
+from airtune.grammars import AirtuneError, unknown_name
+from airtune.models import LanguageModel
+
+__all__ = ["PROPOSERS", "LMProposer", "make_proposer"]
+
+PROPOSERS: Mapping[str, str] = {
+    "lm": "a language model",
+    "random": "random search, uniform on every hyperparameter's scale",
+    "tpe": "tree-structured Parzen estimator (Optuna)",
+    "gp": "Gaussian process with expected improvement (Optuna)",
+    "cmaes": "covariance matrix adaptation (cmaes)",
+}
+
+_CLASSICAL: Mapping[str, Callable[[], Proposer]] = {
+    "random": RandomProposer,
+    "tpe": TPEProposer,
+    "gp": GPProposer,
+    "cmaes": CMAESProposer,
+}
+
+
+def make_proposer(name: str, *, model: LanguageModel | None = None, temperature: float = 1.0) -> Proposer:
+    """The proposer called `name`: one of `PROPOSERS`, or "default+" and one of them.
+
+    Args:
+        name: For example "tpe" or "default+lm".
+        model: The language model, for names with "lm"; the others take no notice of it.
+        temperature: The language model's sampling temperature.
+
+    Raises:
+        AirtuneError: If there is no such proposer, or it needs a model and has none.
+    """
+    inner = name.removeprefix("default+")
+    if inner not in PROPOSERS:
+        message, allowed, hint = unknown_name(
+            "proposer", name, [*PROPOSERS, *(f"default+{p}" for p in PROPOSERS)]
+        )
+        raise AirtuneError(message, value=name, allowed=allowed, hint=hint)
+    if inner == "lm":
+        if model is None:
+            raise AirtuneError(
+                f"proposer {name!r} needs a language model and was given none",
+                value=name,
+                hint="pass model=load_model('pocket'), or use a proposer that needs none, such as 'tpe'",
+            )
+        made: Proposer = LMProposer(model, temperature)
+    else:
+        made = _CLASSICAL[inner]()
+    return DefaultFirst(made) if inner != name else made

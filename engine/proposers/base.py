@@ -1,0 +1,120 @@
+"""What all proposers share: which configurations are left, and how a raw suggestion becomes one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from ConfigSpace import Configuration, ConfigurationSpace
+from ConfigSpace.exceptions import (
+    ActiveHyperparameterNotSetError,
+    ForbiddenValueError,
+    IllegalValueError,
+    InactiveHyperparameterSetError,
+)
+from ConfigSpace.types import NotSet
+
+from airtune.engine.types import Task, Trial
+from airtune.grammars import DecodeError, Grammar, space_grammar
+
+# A proposer whose own suggestions are all taken or forbidden gives up after this many and draws uniformly.
+REDRAWS = 32
+
+_INVALID = (
+    ActiveHyperparameterNotSetError,
+    ForbiddenValueError,
+    IllegalValueError,
+    InactiveHyperparameterSetError,
+)
+
+
+def active_part(space: ConfigurationSpace, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The active part of `values`, which has a value for every hyperparameter: a configuration.
+
+    A child is active when its parent is and its conditions hold; ConfigSpace lists parents before children.
+    """
+    active: dict[str, Any] = dict.fromkeys(space, NotSet)
+    for name in space:
+        if is_active(space, name, active):
+            active[name] = values[name]
+    return {name: value for name, value in active.items() if value is not NotSet}
+
+
+def is_active(space: ConfigurationSpace, name: str, values: dict[str, Any]) -> bool:
+    """Whether the hyperparameter is active, given `values` of all others (NotSet where inactive)."""
+    return all(condition.satisfied_by_value(values) for condition in space.parent_conditions_of[name])
+
+
+def is_valid(space: ConfigurationSpace, config: Mapping[str, Any]) -> bool:
+    """Whether ConfigSpace's own check accepts the configuration."""
+    try:
+        Configuration(space, values=dict(config))
+    except _INVALID:
+        return False
+    return True
+
+
+def observed(history: Iterable[Trial], pending: Iterable[Trial]) -> list[Trial]:
+    """All trials in the order in which they were asked."""
+    return sorted((*history, *pending), key=lambda trial: trial.number)
+
+
+def losses(trials: Sequence[Trial]) -> list[float]:
+    """The trials' losses; a failure counts as the worst loss seen, which is what is known of it.
+
+    Raises:
+        ValueError: If no trial has a loss.
+    """
+    worst = max(trial.loss for trial in trials if trial.loss is not None)
+    return [worst if trial.loss is None else trial.loss for trial in trials]
+
+
+class Untried:
+    """The configurations of a space's canonical lattice that are neither in the history nor pending.
+
+    Attributes:
+        space: The search space.
+        grammar: Its canonical grammar, nothing excluded.
+    """
+
+    def __init__(self, task: Task, history: Iterable[Trial], pending: Iterable[Trial]) -> None:
+        self.space = task.space
+        self.grammar: Grammar = space_grammar(task.space)
+        self._taken: dict[str, Mapping[str, Any]] = {}
+        for trial in observed(history, pending):
+            self.take(trial.config)
+
+    @property
+    def count(self) -> int:
+        """How many are left (an upper bound where the grammar over-approximates its space)."""
+        return self.grammar.count() - len(self._taken)
+
+    def take(self, config: Mapping[str, Any]) -> None:
+        """Mark the configuration as tried."""
+        snapped = self.grammar.snap(config)
+        try:
+            self._taken.setdefault(self.grammar.encode(snapped), snapped)
+        except DecodeError:
+            return  # its nearest lattice configuration is forbidden: nothing on the lattice was tried
+
+    def admit(self, config: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The lattice configuration nearest to `config` if it is valid and untried, else None."""
+        snapped = self.grammar.snap(config)
+        try:
+            text = self.grammar.encode(snapped)
+        except DecodeError:
+            return None
+        return snapped if text not in self._taken and is_valid(self.space, snapped) else None
+
+    def uniform(self, seed: int) -> dict[str, Any] | None:
+        """One drawn uniformly from what is left, or None if nothing is (or, over-approximated, was found)."""
+        left = space_grammar(self.space, exclude=list(self._taken.values()))
+        if left.count() == 0:
+            return None
+        rng = np.random.default_rng(seed)
+        for _ in range(REDRAWS**2 if left.approximate else 1):
+            config = left.sample(rng)
+            if is_valid(self.space, config):
+                return config
+        return None

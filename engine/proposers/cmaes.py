@@ -1,0 +1,95 @@
+"""`cmaes`: CMA-ES on the unit cube, made stateless by replaying the history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from ConfigSpace.hyperparameters import Hyperparameter, NumericalHyperparameter, OrdinalHyperparameter
+from numpy.typing import NDArray
+
+from airtune.engine.proposers.base import REDRAWS, Untried, active_part, losses
+from airtune.engine.proposers.random import fill
+from airtune.engine.seeds import derive_seed
+from airtune.engine.types import Proposal, Task, Trial
+
+SIGMA = 0.3  # of the cube's side: about three standard deviations span it, starting from its middle
+
+
+class CMAESProposer:
+    """Covariance matrix adaptation (the `cmaes` package's CMA, its default population size).
+
+    The dimensions are the floats, integers and ordinals, each on the unit interval of its own scale, inactive
+    ones at their defaults. Every full generation of the history is told in order, then the next candidate is
+    drawn. Choices are drawn uniformly, as in Optuna's CmaEsSampler; in a space of nothing else this is
+    uniform search, and the origin says so: "cmaes+uniform". A failed trial is told with the worst loss.
+    """
+
+    name = "cmaes"
+
+    def propose(
+        self, task: Task, history: Sequence[Trial], pending: Sequence[Trial], seed: int, n: int = 1
+    ) -> list[Proposal]:
+        """See `airtune.engine.types.Proposer.propose`."""
+        rng = np.random.RandomState(derive_seed("cmaes", seed) % 2**32)
+        cube = {name: hp for name, hp in task.space.items() if _has_order(hp)}
+        search = _replay(cube, history, derive_seed("cma", seed) % 2**32) if cube else None
+
+        def draw() -> dict[str, Any]:
+            values = {name: hp.sample_value(seed=rng) for name, hp in task.space.items()}
+            if search is not None:
+                point = search.ask()
+                values.update(
+                    {name: _from_unit(hp, u) for (name, hp), u in zip(cube.items(), point, strict=False)}
+                )
+            return active_part(task.space, values)
+
+        # Without a dimension to search in, let `fill` go straight to its uniform draw.
+        return fill(self.name, Untried(task, history, pending), draw, seed, n, REDRAWS if cube else 0)
+
+
+def _replay(cube: dict[str, Hyperparameter[Any]], history: Sequence[Trial], seed: int) -> Any:
+    """A CMA that has been told the history's full generations; `seed` drives what it asks next."""
+    from cmaes import CMA
+
+    dimensions = max(2, len(cube))  # older versions refuse one dimension: a second one then lies idle
+    search = CMA(
+        mean=np.full(dimensions, 0.5),
+        sigma=SIGMA,
+        bounds=np.tile([0.0, 1.0], (dimensions, 1)),
+        seed=seed,
+    )
+    if not any(trial.loss is not None for trial in history):
+        return search
+    told = list(zip((_point(cube, trial, dimensions) for trial in history), losses(history), strict=True))
+    size = search.population_size
+    for start in range(0, len(told) - size + 1, size):
+        search.tell(told[start : start + size])
+    return search
+
+
+def _point(cube: dict[str, Hyperparameter[Any]], trial: Trial, dimensions: int) -> NDArray[np.float64]:
+    """The trial's place in the cube, of shape (dimensions,)."""
+    point = np.full(dimensions, 0.5)
+    for i, (name, hp) in enumerate(cube.items()):
+        point[i] = _to_unit(hp, trial.config.get(name, hp.default_value))
+    return point
+
+
+def _has_order(hp: Hyperparameter[Any]) -> bool:
+    """Whether nearby values mean nearby things, and there is more than one value."""
+    if isinstance(hp, OrdinalHyperparameter):
+        return len(hp.sequence) > 1
+    return isinstance(hp, NumericalHyperparameter)
+
+
+def _to_unit(hp: Hyperparameter[Any], value: Any) -> float:
+    vector = float(hp.to_vector(value))
+    return vector / (len(hp.sequence) - 1) if isinstance(hp, OrdinalHyperparameter) else vector
+
+
+def _from_unit(hp: Hyperparameter[Any], unit: float) -> Any:
+    if isinstance(hp, OrdinalHyperparameter):
+        return hp.sequence[round(unit * (len(hp.sequence) - 1))]
+    return hp.to_value(np.float64(min(max(unit, 0.0), 1.0)))

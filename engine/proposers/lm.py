@@ -1,0 +1,195 @@
+"""`lm`: a language model proposes, under a grammar that leaves it only what is valid and untried.
+
+The steps are apart so that a caller with many studies can put all their requests into one batch:
+`LMProposer.request` renders the prompt and builds the grammar, `LMProposer.accept` re-validates what came
+back, `propose_all` drives both for a list of `Job`s. `LMProposer.propose` is `propose_all` of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from airtune.engine.proposers.base import Untried, observed
+from airtune.engine.seeds import derive_seed
+from airtune.engine.types import Proposal, Task, Trial
+from airtune.grammars import AirtuneError, DecodeError
+from airtune.models import Completion, LanguageModel, ModelError, Observation, Problem, Request
+
+# An answer is rejected only where a grammar over-approximates its space (a completion of an exact grammar is
+# valid by construction), so a model that fails this often in a row is broken, not unlucky.
+ATTEMPTS = 8
+
+
+@dataclass(slots=True)
+class Job:
+    """One proposal asked of a language model, and what became of it.
+
+    Attributes:
+        task: What is tuned.
+        history: Told and failed trials in the order of their numbers.
+        pending: Asked trials without a result.
+        seed: The proposal's seed; attempt k is sampled with derive_seed(seed, k).
+        proposal: The answer, or None: not yet, or the space is exhausted.
+        rejected: The attempts that were turned down, as they will be in the transcript.
+    """
+
+    task: Task
+    history: Sequence[Trial]
+    pending: Sequence[Trial]
+    seed: int
+    proposal: Proposal | None = None
+    rejected: list[dict[str, Any]] = field(default_factory=list)
+
+
+class LMProposer:
+    """Proposes what a language model answers.
+
+    The prompt holds the task and all its trials, and nothing of the budget: 20 trials and then 20 more are
+    the same search as 40. With n > 1 the proposals are made one after another, each one pending for the next.
+
+    Attributes:
+        model: The model; its dialect renders prompts and parses answers.
+        temperature: Sampling temperature, 0 for greedy.
+    """
+
+    name = "lm"
+
+    def __init__(self, model: LanguageModel, temperature: float = 1.0) -> None:
+        if not 0.0 <= temperature < float("inf"):
+            raise AirtuneError(
+                f"temperature {temperature!r} is not a number from 0 up",
+                value=temperature,
+                allowed="0 (greedy) or any positive number",
+                hint="1.0 samples from the model as it was trained",
+            )
+        self.model = model
+        self.temperature = temperature
+
+    def propose(
+        self, task: Task, history: Sequence[Trial], pending: Sequence[Trial], seed: int, n: int = 1
+    ) -> list[Proposal]:
+        """See `airtune.engine.types.Proposer.propose`.
+
+        Raises:
+            ModelError: If the model's answers are rejected `ATTEMPTS` times in a row.
+        """
+        proposals: list[Proposal] = []
+        number = 1 + max((trial.number for trial in (*history, *pending)), default=-1)
+        for i in range(n):
+            job = Job(task, history, pending, seed if i == 0 else derive_seed("lm", seed, i))
+            propose_all(self, [job])
+            if job.proposal is None:
+                break
+            proposals.append(job.proposal)
+            pending = (*pending, Trial(number + i, job.proposal.config))
+        return proposals
+
+    def request(
+        self, task: Task, history: Sequence[Trial], pending: Sequence[Trial], seed: int, attempt: int = 0
+    ) -> Request | None:
+        """What to ask the model for the next trial, or None if the space is exhausted."""
+        trials = observed(history, pending)
+        dialect = self.model.dialect
+        grammar = dialect.grammar(task.space, exclude=[trial.config for trial in trials])
+        if grammar.count() == 0:
+            return None
+        problem = Problem(
+            name=task.name,
+            description=task.description,
+            space=task.space,
+            metric=task.metric,
+            observations=tuple(Observation(t.config, t.loss, t.status, t.reason) for t in trials),
+        )
+        return Request(dialect.render(problem), grammar, derive_seed(seed, attempt), self.temperature)
+
+    def accept(
+        self,
+        task: Task,
+        history: Sequence[Trial],
+        pending: Sequence[Trial],
+        request: Request,
+        completion: Completion,
+    ) -> dict[str, Any]:
+        """The configuration that the model's answer stands for.
+
+        Raises:
+            DecodeError: If the answer was cut off, is not in the grammar's language, or stands for a
+                configuration that is forbidden or has been tried.
+        """
+        if completion.finish_reason != "stop":
+            raise DecodeError(f"the answer ended with {completion.finish_reason!r}", value=completion.text)
+        parsed = self.model.dialect.parse(completion.text, request.grammar)
+        config = Untried(task, history, pending).admit(parsed)
+        if config is None:
+            raise DecodeError(f"{parsed!r} is forbidden or has been tried", value=completion.text)
+        return config
+
+    def transcript(
+        self,
+        request: Request,
+        completion: Completion,
+        attempt: int,
+        rejected: Sequence[Mapping[str, Any]],
+    ) -> dict[str, Any]:
+        """All that is needed to see, and to replay, how a proposal came about (JSON-able)."""
+        return {
+            "model": self.model.name,
+            "dialect": self.model.dialect.name,
+            "prompt": request.prompt,
+            "grammar": request.grammar.hash,
+            "temperature": request.temperature,
+            **_answer(request, completion, attempt),
+            "rejected": list(rejected),
+        }
+
+
+def propose_all(proposer: LMProposer, jobs: Sequence[Job]) -> None:
+    """Fill in `proposal` of all jobs, one `generate` call per round; None stays where a space is exhausted.
+
+    Raises:
+        ModelError: If one job's answers are rejected `ATTEMPTS` times in a row.
+    """
+    waiting = list(jobs)
+    for attempt in range(ATTEMPTS):
+        asked: list[tuple[Job, Request]] = []
+        for job in waiting:
+            request = proposer.request(job.task, job.history, job.pending, job.seed, attempt)
+            if request is not None:
+                asked.append((job, request))
+        if not asked:
+            return
+        completions = proposer.model.generate([request for _, request in asked])
+        waiting = []
+        for (job, request), completion in zip(asked, completions, strict=True):
+            try:
+                config = proposer.accept(job.task, job.history, job.pending, request, completion)
+            except DecodeError as error:
+                job.rejected.append({**_answer(request, completion, attempt), "reason": error.message})
+                waiting.append(job)
+                continue
+            transcript = proposer.transcript(request, completion, attempt, job.rejected)
+            job.proposal = Proposal(config, proposer.name, transcript)
+    if waiting:
+        last = waiting[0].rejected[-1]
+        raise ModelError(
+            f"model {proposer.model.name!r} gave no usable configuration for task {waiting[0].task.name!r} "
+            f"in {ATTEMPTS} attempts; the last answer was {last['text']!r}: {last['reason']}",
+            value=last["text"],
+            hint="try another model or a temperature nearer to 1, or loosen the space's forbidden clauses",
+        )
+
+
+def _answer(request: Request, completion: Completion, attempt: int) -> dict[str, Any]:
+    """One attempt as it goes into a transcript."""
+    return {
+        "attempt": attempt,
+        "seed": request.seed,
+        "text": completion.text,
+        "finish_reason": completion.finish_reason,
+        "token_ids": [int(token) for token in completion.token_ids],
+        "logprobs": [float(logprob) for logprob in completion.logprobs],
+        "prompt_tokens": completion.prompt_tokens,
+        "decode_steps": completion.decode_steps,
+    }

@@ -1,0 +1,193 @@
+"""`tpe` and `gp`: Optuna's samplers, made stateless.
+
+Every call builds an in-memory study from the history and asks it once per proposal, so nothing lives between
+calls. Both samplers start after 4 told trials instead of Optuna's 10: at 10 evaluations Optuna's default *is*
+random search, and a baseline should not be weaker than it can be.
+
+A failed trial is told with the worst loss of the history; while there is none, it is left out. A pending
+trial is a running one, which both samplers heed (TPE by a constant liar, the GP by integrating over it).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ConfigSpace import ConfigurationSpace
+from ConfigSpace.hyperparameters import (
+    CategoricalHyperparameter,
+    FloatHyperparameter,
+    Hyperparameter,
+    IntegerHyperparameter,
+    OrdinalHyperparameter,
+)
+from ConfigSpace.types import NotSet
+
+from airtune.engine.proposers.base import REDRAWS, Untried, active_part, is_active, losses, observed
+from airtune.engine.proposers.random import fill
+from airtune.engine.seeds import derive_seed
+from airtune.engine.types import Proposal, Task, Trial
+
+if TYPE_CHECKING:
+    import optuna
+
+STARTUP_TRIALS = 4
+
+
+class TPEProposer:
+    """Tree-structured Parzen estimator: multivariate, grouped (conditional spaces keep their structure)."""
+
+    name = "tpe"
+
+    def propose(
+        self, task: Task, history: Sequence[Trial], pending: Sequence[Trial], seed: int, n: int = 1
+    ) -> list[Proposal]:
+        """See `airtune.engine.types.Proposer.propose`."""
+        with _quiet_optuna() as optuna:
+            sampler = optuna.samplers.TPESampler(
+                n_startup_trials=STARTUP_TRIALS, multivariate=True, group=True, seed=_seed(self.name, seed)
+            )
+            study = _study(sampler, task.space, history, pending, impute=False)
+
+            def draw() -> dict[str, Any]:
+                trial, config = study.ask(), dict.fromkeys(task.space, NotSet)
+                for name, hp in task.space.items():
+                    if is_active(task.space, name, config):
+                        config[name] = _suggest(trial, name, hp)
+                return {name: value for name, value in config.items() if value is not NotSet}
+
+            return fill(self.name, Untried(task, history, pending), draw, seed, n, REDRAWS)
+
+
+class GPProposer:
+    """Gaussian process with Optuna's GPSampler (Matern 5/2, log expected improvement).
+
+    A conditional space is modelled on all its hyperparameters, inactive ones at their defaults: Optuna's own
+    way with such spaces is to sample the conditional ones at random.
+    """
+
+    name = "gp"
+    # A suggestion takes tens of milliseconds, and a process that has repeated itself this often has converged.
+    redraws = 8
+
+    def propose(
+        self, task: Task, history: Sequence[Trial], pending: Sequence[Trial], seed: int, n: int = 1
+    ) -> list[Proposal]:
+        """See `airtune.engine.types.Proposer.propose`."""
+        with _quiet_optuna() as optuna:
+            sampler = optuna.samplers.GPSampler(
+                n_startup_trials=STARTUP_TRIALS, seed=_seed(self.name, seed), warn_independent_sampling=False
+            )
+            study = _study(sampler, task.space, history, pending, impute=True)
+            distributions = _distributions(task.space)
+
+            def draw() -> dict[str, Any]:
+                params = study.ask(distributions).params
+                return active_part(
+                    task.space, {name: _from_optuna(hp, params.get(name)) for name, hp in task.space.items()}
+                )
+
+            return fill(self.name, Untried(task, history, pending), draw, seed, n, self.redraws)
+
+
+def _seed(name: str, seed: int) -> int:
+    return derive_seed(name, seed) % 2**32  # numpy's RandomState takes 32 bits
+
+
+@contextmanager
+def _quiet_optuna() -> Iterator[Any]:
+    """Optuna, without its log lines and its warnings about experimental arguments."""
+    import optuna
+
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield optuna
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+def _study(
+    sampler: optuna.samplers.BaseSampler,
+    space: ConfigurationSpace,
+    history: Sequence[Trial],
+    pending: Sequence[Trial],
+    impute: bool,
+) -> optuna.Study:
+    """The trials as an Optuna study; with `impute`, inactive hyperparameters have their default values."""
+    import optuna
+
+    study = optuna.create_study(sampler=sampler)
+    distributions = _distributions(space)
+    told = list(history) if any(trial.loss is not None for trial in history) else []
+    loss_of = dict(zip((trial.number for trial in told), losses(told), strict=True)) if told else {}
+    for trial in observed(told, pending):
+        values = {name: hp.default_value for name, hp in space.items()} if impute else {}
+        values.update(trial.config)
+        params = {
+            name: _to_optuna(space[name], value) for name, value in values.items() if name in distributions
+        }
+        state = (
+            optuna.trial.TrialState.COMPLETE if trial.number in loss_of else optuna.trial.TrialState.RUNNING
+        )
+        study.add_trial(
+            optuna.create_trial(
+                state=state,
+                value=loss_of.get(trial.number),
+                params=params,
+                distributions={name: distributions[name] for name in params},
+            )
+        )
+    return study
+
+
+def _distributions(space: ConfigurationSpace) -> dict[str, Any]:
+    """Optuna's distribution of every hyperparameter but constants; choices and ordinals by their index."""
+    from optuna import distributions as d
+
+    made: dict[str, Any] = {}
+    for name, hp in space.items():
+        if isinstance(hp, FloatHyperparameter):
+            made[name] = d.FloatDistribution(hp.lower, hp.upper, log=hp.log)
+        elif isinstance(hp, IntegerHyperparameter):
+            made[name] = d.IntDistribution(int(hp.lower), int(hp.upper), log=hp.log)
+        elif isinstance(hp, CategoricalHyperparameter):
+            made[name] = d.CategoricalDistribution(range(len(hp.choices)))
+        elif isinstance(hp, OrdinalHyperparameter):
+            made[name] = d.IntDistribution(0, len(hp.sequence) - 1)
+    return made
+
+
+def _suggest(trial: optuna.Trial, name: str, hp: Hyperparameter[Any]) -> Any:
+    """One hyperparameter's value from a define-by-run trial."""
+    if isinstance(hp, FloatHyperparameter):
+        return trial.suggest_float(name, hp.lower, hp.upper, log=hp.log)
+    if isinstance(hp, IntegerHyperparameter):
+        return trial.suggest_int(name, int(hp.lower), int(hp.upper), log=hp.log)
+    if isinstance(hp, CategoricalHyperparameter):
+        return hp.choices[trial.suggest_categorical(name, range(len(hp.choices)))]
+    if isinstance(hp, OrdinalHyperparameter):
+        return hp.sequence[trial.suggest_int(name, 0, len(hp.sequence) - 1)]
+    return hp.default_value
+
+
+def _to_optuna(hp: Hyperparameter[Any], value: Any) -> Any:
+    """A value in Optuna's form: an index for choices and ordinals, clipped to the range for numbers."""
+    if isinstance(hp, CategoricalHyperparameter):
+        return hp.choices.index(value)
+    if isinstance(hp, OrdinalHyperparameter):
+        return hp.sequence.index(value)
+    return min(max(value, hp.lower), hp.upper)
+
+
+def _from_optuna(hp: Hyperparameter[Any], value: Any) -> Any:
+    """The inverse of `_to_optuna`; constants, which Optuna is not told of, have their only value."""
+    if isinstance(hp, CategoricalHyperparameter):
+        return hp.choices[value]
+    if isinstance(hp, OrdinalHyperparameter):
+        return hp.sequence[value]
+    return hp.default_value if value is None else value
