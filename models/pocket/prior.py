@@ -1,0 +1,314 @@
+"""Episodes to learn from: a search space, a history, and what would have been good to try next.
+
+Two sources, mixed: functions drawn from a prior over response surfaces, and tables of real algorithms on generated
+data sets. An episode is a history plus "branches" that all continue from it: configurations worth proposing and
+configurations whose score is to be predicted. What a branch should propose is drawn from the function itself: its
+(approximate) minimiser, or a point drawn in proportion to its squared improvement. Averaged over all functions
+that fit a history, that teaches the posterior of the minimiser (amortised Thompson sampling) mixed with a
+posterior expected improvement.
+
+Shapes: B episodes, N trials at most, P hyperparameters, M candidate points, Q branches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from airtune.models.pocket.codec import CHOICES, HEAD_ID, KINDS, UNKNOWN_ROLE, range_token
+from airtune.models.pocket.tables import Table, to_unit
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+FEATURES = 96  # random Fourier features per function
+POOL = 320  # uniform candidates per function
+REFINED = 2 * 64  # further candidates around the best ones, in two rounds
+PROPOSALS, QUERIES = 3, 3  # branches per episode
+
+
+@dataclass(slots=True)
+class Episodes:
+    """A batch of episodes over P hyperparameters.
+
+    Attributes:
+        header: (B, P, 4) ids of role, kind, lower and upper tokens.
+        levels: (B, P) number of values: 0 continuous, k > 1 discrete.
+        categorical: (B, P) whether a choice rather than a position.
+        default: (B, P) position of the default in [0, 1].
+        points: (B, N, P) positions; categoricals as (choice + 0.5) / levels.
+        active: (B, N, P) whether the hyperparameter is active in that trial.
+        losses: (B, N) observed losses; NaN beyond a history's end, inf for a failed trial.
+        proposals: (B, PROPOSALS, P) positions worth proposing, and their `proposal_active`.
+        queries: (B, QUERIES, P) positions to predict, their `query_active`, and their noise-free `query_losses`.
+    """
+
+    header: Ints
+    levels: Ints
+    categorical: NDArray[np.bool_]
+    default: Floats
+    points: Floats
+    active: NDArray[np.bool_]
+    losses: Floats
+    proposals: Floats
+    proposal_active: NDArray[np.bool_]
+    queries: Floats
+    query_active: NDArray[np.bool_]
+    query_losses: Floats
+
+
+def _snap(u: Floats, levels: Ints, categorical: NDArray[np.bool_]) -> Floats:
+    """Move positions (B, M, P) onto the values that exist."""
+    k = np.maximum(levels, 2)[:, None, :]
+    as_choice = (np.minimum(np.floor(u * k), k - 1) + 0.5) / k
+    as_level = np.rint(u * (k - 1)) / (k - 1)
+    snapped = np.where(categorical[:, None, :], as_choice, np.where(levels[:, None, :] > 0, as_level, u))
+    return snapped.astype(np.float32)
+
+
+class _Functions:
+    """B random functions on the unit cube: smooth part, bowl, valley, cliff, plateau, and an output warp."""
+
+    def __init__(self, rng: np.random.Generator, b: int, p: int, levels: Ints, categorical: NDArray[np.bool_]):
+        f32 = np.float32
+        relevant = rng.uniform(size=(b, p)) < rng.choice([0.5, 0.8, 1.0], size=(b, 1))
+        relevant[np.arange(b), rng.integers(p, size=b)] = True
+        self.relevant = relevant
+        length = np.exp(rng.normal(np.log(0.35), 0.6, size=(b, p))) * np.sqrt(p) ** 0.5
+        tails = np.sqrt(rng.chisquare(4, size=(b, 1, FEATURES)) / 4)  # Student-t frequencies: Matern-like roughness
+        frequency = rng.normal(size=(b, p, FEATURES)) / length[:, :, None]
+        frequency = np.where(rng.uniform(size=(b, 1, 1)) < 0.5, frequency / tails, frequency)
+        self.frequency = (frequency * relevant[:, :, None]).astype(f32)
+        self.phase = rng.uniform(0, 2 * np.pi, size=(b, 1, FEATURES)).astype(f32)
+        self.weight = (rng.normal(size=(b, 1, FEATURES)) * np.sqrt(2 / FEATURES)).astype(f32)
+        self.centre = rng.beta(1.3, 1.3, size=(b, 1, p)).astype(f32)
+        self.curvature = (np.exp(rng.normal(0, 0.8, size=(b, 1, p))) * relevant[:, None, :]).astype(f32)
+        self.power = rng.uniform(0.6, 2.5, size=(b, 1, 1)).astype(f32)
+        direction = rng.normal(size=(b, p, 1)) * relevant[:, :, None] * (rng.uniform(size=(b, p, 1)) < 0.6)
+        self.direction = direction.astype(f32)
+        mix = rng.dirichlet([1.0, 1.0, 0.5], size=b)[:, :, None].astype(f32)
+        only = rng.uniform(size=(b, 1, 1))
+        self.smooth, self.bowl, self.valley = (mix[:, i : i + 1] for i in range(3))
+        self.smooth = np.where(only < 0.2, 1.0, self.smooth).astype(f32)
+        self.bowl = np.where(only < 0.2, 0.0, self.bowl).astype(f32)
+        self.cliff_at = rng.uniform(0.3, 0.95, size=(b, 1, 1)).astype(f32)
+        self.cliff_dim = rng.integers(p, size=b)
+        self.cliff_up = rng.uniform(size=(b, 1)) < 0.75
+        self.cliff = (rng.uniform(size=(b, 1)) < 0.3) * rng.uniform(0.5, 4.0, size=(b, 1))
+        self.plateau = np.where(rng.uniform(size=(b, 1)) < 0.3, rng.uniform(0.2, 1.0, size=(b, 1)), np.inf)
+        self.warp = np.where(rng.uniform(size=(b, 1)) < 0.4, rng.uniform(0.3, 3.0, size=(b, 1)), 0.0)
+        # A categorical's choices lie at random places of a hidden axis: neighbours mean nothing.
+        self.hidden = rng.uniform(size=(b, p, len(CHOICES))).astype(f32)
+        self.levels, self.categorical = levels, categorical
+
+    def __call__(self, u: Floats, active: NDArray[np.bool_]) -> Floats:
+        """Values (B, M) at positions (B, M, P); an inactive hyperparameter has no effect."""
+        if self.categorical.any():
+            choice = np.minimum((u * np.maximum(self.levels, 1)[:, None, :]).astype(np.int64), len(CHOICES) - 1)
+            latent = np.take_along_axis(self.hidden.transpose(0, 2, 1), choice.clip(0), axis=1)
+            u = np.where(self.categorical[:, None, :], latent, u)
+        u = np.where(active, u, np.float32(0.5)).astype(np.float32)
+        smooth = (np.cos(u @ self.frequency + self.phase) * self.weight).sum(-1)
+        delta = np.abs(u - self.centre)
+        bowl = (self.curvature * (2 * delta) ** self.power).sum(-1) / np.sqrt(self.relevant.sum(-1, keepdims=True))
+        valley = ((u - self.centre) @ self.direction)[..., 0]
+        y = self.smooth[:, 0] * smooth + self.bowl[:, 0] * bowl + 2 * self.valley[:, 0] * valley**2
+        y = np.minimum(y, y.min(1, keepdims=True) + self.plateau * np.ptp(y, axis=1, keepdims=True))
+        edge = np.take_along_axis(u, self.cliff_dim[:, None, None], axis=2)[..., 0] - self.cliff_at[:, 0]
+        y = y + self.cliff * np.where(self.cliff_up, edge > 0, -edge > self.cliff_at[:, 0] * 0.7)
+        return np.where(self.warp > 0, np.expm1(self.warp * y) / np.maximum(self.warp, 1e-9), y).astype(np.float32)
+
+
+def _pick(rng: np.random.Generator, weight: Floats, k: int) -> Ints:
+    """Draw k different columns (B, k) with probability in proportion to weight (B, M) (Gumbel top-k)."""
+    with np.errstate(divide="ignore"):
+        key = np.log(weight) + rng.gumbel(size=weight.shape)
+    return np.argpartition(-key, k - 1, axis=1)[:, :k]
+
+
+def _targets(rng: np.random.Generator, value: Floats, best_seen: Floats) -> Ints:
+    """Columns (B, PROPOSALS) worth proposing: the minimiser, then draws by squared improvement.
+
+    The reference for an improvement is the best loss seen, or the candidates' 5 % quantile where that is
+    higher, so that a lucky history still teaches something.
+    """
+    reference = np.maximum(best_seen, np.quantile(value, 0.05, axis=1))[:, None]
+    gain = np.maximum(reference - value, 0) ** 2
+    gain[np.arange(len(value)), value.argmin(1)] += 1e-12
+    gain = gain / gain.max(1, keepdims=True)
+    draws = [_pick(rng, gain.astype(np.float32), 1) for _ in range(PROPOSALS - 1)]
+    # Ties (plateaus, discrete metrics) are broken at random, or the first row of a table would be taught.
+    first = np.where(value <= value.min(1, keepdims=True), rng.uniform(size=value.shape), -1.0).argmax(1)
+    return np.concatenate([first[:, None], *draws], axis=1)
+
+
+def _gather(x: NDArray[np.generic], index: Ints) -> NDArray[np.generic]:
+    return np.take_along_axis(x, index[:, :, None], axis=1) if x.ndim == 3 else np.take_along_axis(x, index, axis=1)
+
+
+def synthetic(rng: np.random.Generator, b: int, p: int, n: int, length: Ints) -> Episodes:
+    """Episodes on functions drawn from the prior.
+
+    Args:
+        rng: The only source of randomness.
+        b: Episodes.
+        p: Hyperparameters.
+        n: Room for trials.
+        length: (b,), trials of each history, <= n.
+    """
+    kind = rng.choice(6, size=(b, p), p=[0.3, 0.3, 0.12, 0.1, 0.04, 0.14])  # order of KINDS
+    plain = rng.uniform(size=(b, 1)) < 0.5
+    kind = np.where(plain, rng.integers(2, size=(b, p)), kind)  # half of the spaces: floats only
+    categorical = kind == KINDS.index("C")
+    few = np.minimum(np.exp(rng.uniform(np.log(2), np.log(12), size=(b, p))).astype(np.int64), len(CHOICES))
+    many = np.exp(rng.uniform(np.log(2), np.log(64), size=(b, p))).astype(np.int64)
+    levels = np.where(kind >= 4, few, np.where(kind == 2, many, 0))
+    function = _Functions(rng, b, p, levels, categorical)
+
+    # Conditional spaces: a discrete parent switches some later hyperparameters off below half of its values.
+    parent = np.where((levels[:, 0] > 0) & (rng.uniform(size=b) < 0.5), 0, -1)
+    child = (rng.uniform(size=(b, p)) < 0.4) & (np.arange(p) > 0) & (parent[:, None] == 0)
+
+    def activity(u: Floats) -> NDArray[np.bool_]:
+        return ~(child[:, None, :] & (u[:, :, :1] < 0.5))
+
+    def around(centre: Floats, m: int, sigma: Floats) -> Floats:
+        moved = centre + rng.normal(size=(b, m, p)).astype(np.float32) * sigma
+        moved = np.abs(moved)
+        moved = np.where(moved > 1, 2 - moved, moved).clip(0, 1)
+        jump = categorical[:, None, :] & (rng.uniform(size=(b, m, p)) < 0.25)
+        moved = np.where(categorical[:, None, :], centre, moved)
+        return _snap(np.where(jump, rng.uniform(size=(b, m, p)), moved).astype(np.float32), levels, categorical)
+
+    pool = _snap(rng.uniform(size=(b, POOL, p)).astype(np.float32), levels, categorical)
+    # The history: uniform trials, then a share of trials around the best of the first ones, as searches have.
+    sigma = np.exp(rng.uniform(np.log(0.02), np.log(0.3), size=(b, 1, 1))).astype(np.float32)
+    start = pool[:, :n]
+    default = start[:, 0]
+    cut = max(1, n // 2)
+    # One function evaluates everything at once: a plateau is relative to all its values.
+    probe = function(pool, activity(pool))
+    lead = start[np.arange(b), probe[:, :cut].argmin(1)][:, None, :]
+    guided = rng.uniform(size=(b, n, 1)) < rng.uniform(0, 0.9, size=(b, 1, 1))
+    guided[:, :cut] = False
+    trials = np.where(guided, around(lead, n, sigma), start)
+    best = pool[np.arange(b), probe.argmin(1)][:, None, :]
+    fine = around(best, REFINED // 2, np.float32(0.08))
+    value = function(fine, activity(fine))
+    best = np.where((value.min(1) < probe.min(1))[:, None, None], fine[np.arange(b), value.argmin(1)][:, None, :], best)
+    finer = around(best, REFINED // 2, np.float32(0.02))
+    # Half of the spaces whose default means something: it lies somewhere near the minimiser.
+    hint = around(best, 1, np.float32(0.25))
+    trials[:, :1] = np.where(rng.uniform(size=(b, 1, 1)) < 0.4, hint, trials[:, :1])
+    default = trials[:, 0]
+    everything = np.concatenate([trials, pool[:, n:], fine, finer], axis=1)
+    active = activity(everything)
+    value = function(everything, active)
+
+    spread = value.std(1, keepdims=True)
+    noise = np.where(rng.uniform(size=(b, 1)) < 0.3, rng.uniform(0.02, 0.3, size=(b, 1)), 0.0) * spread
+    observed = value[:, :n] + noise * rng.normal(size=(b, n))
+    broken = (rng.uniform(size=(b, 1)) < 0.1) & (observed > np.quantile(value, 0.8, axis=1, keepdims=True))
+    observed = np.where(broken, np.inf, observed)
+    # Shuffle, so that a short history has guided trials too; the default stays first in half of the episodes.
+    order = rng.uniform(size=(b, n))
+    order[:, 0] = np.where(rng.uniform(size=b) < 0.5, -1.0, order[:, 0])
+    order = order.argsort(1)
+    trials, history_active, observed = (
+        _gather(trials, order), _gather(active[:, :n], order), np.take_along_axis(observed, order, 1)
+    )  # fmt: skip
+    observed = np.where(np.arange(n) < length[:, None], observed, np.nan)
+    seen = np.where(np.isfinite(observed), observed, np.inf).min(1)
+
+    chosen = _targets(rng, value, seen)
+    asked = np.concatenate(
+        [rng.integers(value.shape[1], size=(b, 1)), _pick(rng, np.exp(-2 * (value - value.min(1, keepdims=True)) / (spread + 1e-9)), QUERIES - 1)], axis=1
+    )  # fmt: skip
+    header = np.empty((b, p, 4), dtype=np.int64)
+    header[:, :, 0] = HEAD_ID[UNKNOWN_ROLE]
+    header[:, :, 1] = np.array([HEAD_ID[k] for k in KINDS])[kind]
+    header[:, :, 2:] = _range_ids(rng, kind, levels)
+    return Episodes(
+        header, levels, categorical, default, trials, history_active, observed.astype(np.float32),
+        _gather(everything, chosen), _gather(active, chosen),
+        _gather(everything, asked), _gather(active, asked), _gather(value, asked),
+    )  # fmt: skip
+
+
+def _range_ids(rng: np.random.Generator, kind: Ints, levels: Ints) -> Ints:
+    """Ids (B, P, 2) of plausible ends for the kinds (B, P)."""
+    low = np.full(kind.shape, "[0]", dtype=object)
+    high = np.full(kind.shape, "[+e0]", dtype=object)
+    for index in np.ndindex(kind.shape):
+        name = KINDS[kind[index]]
+        if name == "L":
+            a = rng.uniform(-8, 2)
+            ends = 10**a, 10 ** (a + rng.uniform(1, 7))
+        elif name == "F":
+            ends = (0.0, 1.0) if rng.uniform() < 0.5 else (-(10 ** rng.uniform(-1, 2)), 10 ** rng.uniform(-1, 2))
+        elif name == "J":
+            ends = 10 ** rng.uniform(0, 1.5), 10 ** rng.uniform(2, 4)
+        elif name == "I":
+            ends = 1.0, float(levels[index])
+        else:
+            ends = 0.0, float(levels[index])
+        low[index], high[index] = range_token(ends[0]), range_token(ends[1])
+    ids = np.vectorize(HEAD_ID.__getitem__, otypes=[np.int64])
+    return np.stack([ids(low), ids(high)], axis=-1)
+
+
+def from_tables(rng: np.random.Generator, tables: Sequence[Table], b: int, n: int, length: Ints) -> Episodes:
+    """Episodes on real tables, all of the same number of hyperparameters; columns shuffled, some roles hidden.
+
+    Args:
+        rng: The only source of randomness.
+        tables: Where to draw from.
+        b: Episodes.
+        n: Room for trials.
+        length: (b,), trials of each history, <= n.
+    """
+    p = len(tables[0].params)
+    header = np.empty((b, p, 4), dtype=np.int64)
+    levels = np.zeros((b, p), dtype=np.int64)
+    unit = np.empty((b, len(tables[0].loss), p), dtype=np.float32)
+    value = np.empty(unit.shape[:2], dtype=np.float32)
+    default = np.empty((b, p), dtype=np.float32)
+    hide_all = rng.uniform(size=b) < 0.12
+    for i, index in enumerate(rng.integers(len(tables), size=b)):
+        table, columns = tables[index], rng.permutation(p)
+        unit[i], value[i] = table.unit[:, columns], table.loss
+        for j, column in enumerate(columns):
+            param = table.params[column]
+            hidden = hide_all[i] or rng.uniform() < 0.06
+            header[i, j] = [
+                HEAD_ID[UNKNOWN_ROLE if hidden else f"<{param.role}>"], HEAD_ID[param.kind],
+                HEAD_ID[range_token(param.lower)], HEAD_ID[range_token(param.upper)],
+            ]  # fmt: skip
+            if param.kind == "I":
+                levels[i, j] = round(param.upper - param.lower) + 1
+            default[i, j] = to_unit(param, param.default)
+    # The history: rows at random, leaning towards good ones by a different amount each time, as searches do.
+    rank = value.argsort(1).argsort(1) / value.shape[1]
+    lean = np.where(rng.uniform(size=(b, 1)) < 0.4, 0.0, rng.uniform(0, 6, size=(b, 1)))
+    weight = np.exp(-lean * rank).astype(np.float32)
+    weight[:, 0] *= np.where(rng.uniform(size=b) < 0.5, 1e6, 1.0)  # the default is a usual first trial
+    rows = _pick(rng, weight, n)
+    order = np.where(rows == 0, -1.0, rng.uniform(size=rows.shape)).argsort(1)  # and it is the first one
+    rows = np.take_along_axis(rows, order, 1)
+    observed = np.where(np.arange(n) < length[:, None], np.take_along_axis(value, rows, 1), np.nan)
+    seen = np.where(np.isfinite(observed), observed, np.inf).min(1)
+    fresh = value + 0.0
+    used = np.where(np.arange(n) < length[:, None], rows, rows[:, :1])
+    keep = (length > 0)[:, None]
+    np.put_along_axis(fresh, used, np.where(keep, np.float32(9), np.take_along_axis(fresh, used, 1)), 1)  # not again
+    chosen = _targets(rng, fresh, seen)
+    asked = np.concatenate([rng.integers(value.shape[1], size=(b, 1)), _pick(rng, np.exp(-4 * rank).astype(np.float32), QUERIES - 1)], axis=1)
+    on = np.ones((b, 1, p), dtype=bool)
+    return Episodes(
+        header, levels, np.zeros((b, p), dtype=bool), default, _gather(unit, rows),
+        on.repeat(n, 1), observed.astype(np.float32), _gather(unit, chosen), on.repeat(PROPOSALS, 1),
+        _gather(unit, asked), on.repeat(QUERIES, 1), np.take_along_axis(value, asked, 1),
+    )  # fmt: skip
