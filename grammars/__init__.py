@@ -1,1 +1,33 @@
-"""airtune.grammars (being built)."""
+"""Search space -> exact grammar; configuration <-> canonical text."""
+
+from .axes import Axis, ChoiceAxis, EnumeratedAxis, IntegerAxis, LinearFloatAxis, LogFloatAxis
+from .errors import AirtuneError, DecodeError, GrammarError, SpaceError, unknown_name
+from .grammar import Grammar, lattice_grammar, space_grammar
+from .lattice import Lattice, Notation, canonical_axis, canonical_lattice, reading_order
+from .space_check import check_space
+from .space_io import read_space, space_from_json
+
+__all__ = [
+    "AirtuneError",
+    "Axis",
+    "ChoiceAxis",
+    "DecodeError",
+    "EnumeratedAxis",
+    "Grammar",
+    "GrammarError",
+    "IntegerAxis",
+    "Lattice",
+    "LinearFloatAxis",
+    "LogFloatAxis",
+    "Notation",
+    "SpaceError",
+    "canonical_axis",
+    "canonical_lattice",
+    "check_space",
+    "lattice_grammar",
+    "read_space",
+    "reading_order",
+    "space_from_json",
+    "space_grammar",
+    "unknown_name",
+]

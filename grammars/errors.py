@@ -59,6 +59,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> tuple[str, str, 
     """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else f"choose one of the {kind}s listed"
+    hint = (
+        f"did you mean {' or '.join(repr(n) for n in near)}?" if near else f"choose one of the {kind}s listed"
+    )
     shown = ", ".join(names[:40]) + (f", ... ({len(names)} in all)" if len(names) > 40 else "")
     return f"unknown {kind} {name!r}", shown, hint

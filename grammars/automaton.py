@@ -1,0 +1,199 @@
+"""The layered automaton over hyperparameters: what may follow once some values are known.
+
+A node stands for the next hyperparameter to read together with what later conditions and forbidden clauses still
+need to know. Edges carry sets of indices. Inactive hyperparameters are skipped, dead ends are cut, and equal nodes
+are one object, so that every path from the root is a valid configuration and every prefix can be completed.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from . import intervals
+from .errors import GrammarError
+from .intervals import Intervals
+from .logic import Formula, Reader, Rules, given, mentions, starts
+
+# States kept at most while building: about a second of work. Beyond it, forbidden clauses are left to the checker.
+STATE_BUDGET = 30_000
+
+Path = tuple[int, ...]
+Trie = dict[int, "Trie"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """A state of the automaton; compared by identity.
+
+    Attributes:
+        level: Position of the hyperparameter to read next; the number of hyperparameters at the end.
+        edges: Index sets, disjoint, in order of their smallest member, and where they lead.
+        count: Configurations from here.
+        max_bytes: Longest text from here in bytes, the notation's end included.
+    """
+
+    level: int
+    edges: tuple[tuple[Intervals, Node], ...]
+    count: int
+    max_bytes: int
+
+    def follow(self, index: int) -> Node | None:
+        """Where an index leads, or None."""
+        for inside, child in self.edges:
+            if intervals.contains(inside, index):
+                return child
+        return None
+
+
+class StateBudgetExceeded(Exception):
+    """More states than the budget allows."""
+
+
+class NodeFactory:
+    """Makes nodes, giving back the same object for the same content."""
+
+    def __init__(self, token_bytes: Sequence[int], end_bytes: int) -> None:
+        self._token_bytes = token_bytes
+        self._known: dict[tuple[int, tuple[tuple[Intervals, int], ...]], Node] = {}
+        self.end = Node(len(token_bytes), (), 1, end_bytes)
+        self.dead = Node(len(token_bytes), (), 0, 0)
+
+    def fork(self) -> NodeFactory:
+        """A factory with a memory of its own and the same end: its nodes live no longer than their grammar."""
+        other = NodeFactory(self._token_bytes, 0)
+        other.end, other.dead = self.end, self.dead
+        return other
+
+    def make(self, level: int, edges: Iterable[tuple[Intervals, Node]]) -> Node:
+        """The node with these edges, merged by target, without the dead ones; `dead` if none is left."""
+        by_child: dict[int, tuple[Node, list[Intervals]]] = {}
+        for inside, child in edges:
+            if child.count and inside:
+                by_child.setdefault(id(child), (child, []))[1].append(inside)
+        merged = sorted(
+            ((intervals.union(sets), child) for child, sets in by_child.values()), key=lambda edge: edge[0]
+        )
+        if not merged:
+            return self.dead
+        key = (level, tuple((inside, id(child)) for inside, child in merged))
+        node = self._known.get(key)
+        if node is None:
+            count = sum(intervals.size(inside) * child.count for inside, child in merged)
+            longest = self._token_bytes[level] + max(child.max_bytes for _, child in merged)
+            node = self._known[key] = Node(level, tuple(merged), count, longest)
+        return node
+
+
+def build(rules: Rules, readers: Sequence[Reader], factory: NodeFactory) -> Node:
+    """The automaton's root.
+
+    Raises:
+        StateBudgetExceeded: If it needs more than STATE_BUDGET states.
+    """
+    # A state: the activity formulas not yet used (one per distinct formula), and the forbidden ones, both residual.
+    State = tuple[tuple[Formula, ...], tuple[Formula, ...]]
+    distinct = list(dict.fromkeys(f for f in rules.activity if f is not True))
+    group = [distinct.index(f) if f is not True else None for f in rules.activity]
+    last_use = {g: at for at, g in enumerate(group) if g is not None}
+    first: State = (tuple(distinct), rules.forbidden)
+    # Per level: state -> its moves (None: the hyperparameter is inactive, one move without a value).
+    layers: list[dict[State, list[tuple[Intervals | None, State]]]] = []
+    frontier: dict[State, None] = {first: None} if True not in rules.forbidden else {}
+    total = 0
+    for at, reader in enumerate(readers):
+        layer: dict[State, list[tuple[Intervals | None, State]]] = {}
+        ahead: dict[State, None] = {}
+        for state in frontier:
+            moves = layer[state] = _moves(state, at, reader, group[at], last_use)
+            ahead.update(dict.fromkeys(after for _, after in moves))
+        layers.append(layer)
+        frontier = ahead
+        total += len(frontier)
+        if total > STATE_BUDGET:
+            raise StateBudgetExceeded
+    nodes: dict[State, Node] = {state: factory.end for state in frontier}
+    for at in range(len(readers) - 1, -1, -1):
+        below: dict[State, Node] = {}
+        for state, moves in layers[at].items():
+            if len(moves) == 1 and moves[0][0] is None:
+                below[state] = nodes[moves[0][1]]
+            else:
+                below[state] = factory.make(at, ((i, nodes[s]) for i, s in moves if i is not None))
+        nodes = below
+    return nodes.get(first, factory.dead)
+
+
+def _moves(
+    state: tuple[tuple[Formula, ...], tuple[Formula, ...]],
+    at: int,
+    reader: Reader,
+    group: int | None,
+    last_use: Mapping[int, int],
+) -> list[tuple[Intervals | None, tuple[tuple[Formula, ...], tuple[Formula, ...]]]]:
+    activity, forbidden = state
+
+    def after(index: int | None) -> tuple[tuple[Formula, ...], tuple[Formula, ...]] | None:
+        residual = list(dict.fromkeys(given(f, at, index) for f in forbidden))
+        if any(f is True for f in residual):
+            return None
+        # A formula whose last child has been read says nothing any more.
+        pending = tuple(given(f, at, index) if last_use[g] > at else False for g, f in enumerate(activity))
+        return pending, tuple(f for f in residual if f is not False)
+
+    active = True if group is None else activity[group]
+    if not isinstance(active, bool):
+        raise GrammarError("a child is read before its parents", value=reader.hp.name)
+    if not active:
+        skipped = after(None)
+        return [] if skipped is None else [(None, skipped)]
+    size = reader.axis.size
+    involved = [f for f in (*activity, *forbidden) if mentions(f, at)]
+    edges = sorted({0, size} | {e for f in involved for e in starts(f, at) if 0 < e < size})
+    moves: dict[tuple[tuple[Formula, ...], tuple[Formula, ...]], list[tuple[int, int]]] = {}
+    for low, high in zip(edges, edges[1:], strict=False):
+        state_after = after(low)
+        if state_after is not None:
+            moves.setdefault(state_after, []).append((low, high - 1))
+    return [(intervals.union([tuple(found)]), state_after) for state_after, found in moves.items()]
+
+
+def subtract(node: Node, tried: Trie, factory: NodeFactory) -> Node:
+    """The automaton without the paths in a trie of index tuples, all of which it accepts."""
+    if not tried:
+        return factory.dead if node.level == factory.end.level else node
+    spans = sorted((low, high, at) for at, (inside, _) in enumerate(node.edges) for low, high in inside)
+    mine: list[list[int]] = [[] for _ in node.edges]
+    for index in sorted(tried):
+        low, high, at = spans[bisect_right(spans, (index, math.inf)) - 1]
+        if low <= index <= high:
+            mine[at].append(index)
+    edges: list[tuple[Intervals, Node]] = []
+    for (inside, child), taken in zip(node.edges, mine, strict=True):
+        edges.append((intervals.without(inside, taken), child))
+        edges.extend((((i, i),), subtract(child, tried[i], factory)) for i in taken)
+    return factory.make(node.level, edges)
+
+
+def only(node: Node, tried: Trie, factory: NodeFactory) -> Node:
+    """The automaton of nothing but the paths in a trie."""
+    if not node.edges:
+        return node
+    edges: list[tuple[Intervals, Node]] = []
+    for index, rest in sorted(tried.items()):
+        child = node.follow(index)
+        if child is not None:
+            edges.append((((index, index),), only(child, rest, factory)))
+    return factory.make(node.level, edges)
+
+
+def trie_of(paths: Iterable[Path]) -> Trie:
+    """Index tuples as nested mappings; the end of a path is an empty one."""
+    root: Trie = {}
+    for path in paths:
+        node = root
+        for index in path:
+            node = node.setdefault(index, {})
+    return root

@@ -1,0 +1,147 @@
+"""The automaton written in other notations: regular expression, Lark (llguidance), GBNF."""
+
+from __future__ import annotations
+
+from . import pattern as p
+from .automaton import Node
+from .errors import GrammarError
+from .intervals import Intervals
+from .lattice import Lattice
+from .pattern import Pattern
+
+# Mask engines take minutes beyond a few megabytes of expression.
+REGEX_BUDGET = 4_000_000
+
+
+def regex(lattice: Lattice, root: Node) -> str:
+    """One expression for the whole language.
+
+    Where all paths out of a state meet again, the expression goes on after the alternatives instead of inside each,
+    so that independent optional parts add up and do not multiply.
+    """
+    writer = _RegexWriter(lattice)
+    meets = _meeting_points(root)
+    body = writer.between(root, None, meets)
+    return body + p.escape(lattice.closing)
+
+
+class _RegexWriter:
+    def __init__(self, lattice: Lattice) -> None:
+        self._lattice = lattice
+        self._axis_texts: dict[tuple[int, Intervals], str] = {}
+        self._done: dict[tuple[int, int], str] = {}
+
+    def between(self, node: Node, stop: Node | None, meets: dict[int, Node | None]) -> str:
+        """All texts from `node` up to, not including, `stop` (None: the end)."""
+        key = (id(node), id(stop))
+        if key in self._done:
+            return self._done[key]
+        start, parts = node, list[str]()
+        while node is not stop and node.edges:
+            meet = meets[id(node)]
+            grouped: dict[str, list[Intervals]] = {}
+            for inside, child in node.edges:
+                grouped.setdefault(self.between(child, meet, meets), []).append(inside)
+            branches = []
+            for rest, sets in grouped.items():
+                whole = tuple(sorted(pair for one in sets for pair in one))
+                branches.append(self._axis(node.level, whole) + rest)
+            lead = p.escape(self._lattice.lead(node.level))
+            parts.append(lead + (branches[0] if len(branches) == 1 else f"(?:{'|'.join(branches)})"))
+            if meet is None:
+                break
+            node = meet
+        text = "".join(parts)
+        if len(text) > REGEX_BUDGET:
+            raise GrammarError(
+                "the regular expression of this grammar is too large",
+                value=len(text),
+                allowed=f"up to {REGEX_BUDGET} characters",
+                hint="use the Lark or GBNF form, which share common parts",
+            )
+        self._done[(id(start), id(stop))] = text
+        return text
+
+    def _axis(self, level: int, inside: Intervals) -> str:
+        key = (level, inside)
+        if key not in self._axis_texts:
+            self._axis_texts[key] = p.to_regex(_axis_pattern(self._lattice, level, inside))
+        return self._axis_texts[key]
+
+
+def _axis_pattern(lattice: Lattice, level: int, inside: Intervals) -> Pattern:
+    if lattice.is_silent(level):
+        return p.EMPTY
+    return lattice.axes[level].pattern(inside)
+
+
+def _meeting_points(root: Node) -> dict[int, Node | None]:
+    """Per node with edges, the first node that every path from it passes (its immediate post-dominator).
+
+    Cooper, Harvey, Kennedy, "A Simple, Fast Dominance Algorithm" (2001), on a DAG: one pass is enough.
+    """
+    order = topological(root)
+    rank = {id(node): i for i, node in enumerate(order)}
+    meet: dict[int, Node | None] = {}
+    for node in reversed(order):
+        common: Node | None = None
+        for i, (_, child) in enumerate(node.edges):
+            if i == 0:
+                common = child
+                continue
+            a, b = common, child
+            while a is not b and a is not None:
+                if rank[id(a)] < rank[id(b)]:
+                    a = meet[id(a)]
+                else:
+                    a, b = b, a
+            common = a
+        meet[id(node)] = common if common is not None and common.edges else None
+        if not node.edges:
+            meet[id(node)] = None
+    return meet
+
+
+def topological(root: Node) -> list[Node]:
+    """All nodes, each before those it leads to."""
+    seen = {id(root): root}
+    queue = [root]
+    for node in queue:
+        for _, child in node.edges:
+            if id(child) not in seen:
+                seen[id(child)] = child
+                queue.append(child)
+    # Levels ascend along edges, and the sort is stable: a topological order that does not depend on addresses.
+    return sorted(queue, key=lambda node: node.level)
+
+
+def lark(lattice: Lattice, base: Node, tried: Node | None) -> str:
+    """Llguidance's Lark dialect: one terminal, `& ~` what was tried."""
+    expression = f"/{regex(lattice, base)}/"
+    if tried is not None:
+        expression += f" & ~/{regex(lattice, tried)}/"
+    return f"start: CONFIG\nCONFIG: {expression}\n"
+
+
+def gbnf(lattice: Lattice, root: Node) -> str:
+    """One rule per state and one per set of values, in a fixed order."""
+    order = topological(root)
+    name = {id(node): "root" if node is root else f"s{i}" for i, node in enumerate(order)}
+    values: dict[tuple[int, Intervals], str] = {}
+    rules: list[str] = []
+    for node in order:
+        if not node.edges:
+            rules.append(f"{name[id(node)]} ::= {p.gbnf_literal(lattice.closing)}")
+            continue
+        branches = []
+        for inside, child in node.edges:
+            parts = [name[id(child)]]
+            if not lattice.is_silent(node.level):
+                value = values.setdefault((node.level, inside), f"v{len(values)}")
+                lead = lattice.lead(node.level)
+                parts = [*([p.gbnf_literal(lead)] if lead else []), value, *parts]
+            branches.append(" ".join(parts))
+        rules.append(f"{name[id(node)]} ::= {' | '.join(branches)}")
+    for (level, inside), value in values.items():
+        rules.append(f"{value} ::= {p.to_gbnf(_axis_pattern(lattice, level, inside))}")
+    return "\n".join(rules) + "\n"

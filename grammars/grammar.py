@@ -1,0 +1,297 @@
+"""Grammar: the exact language of a space's valid configurations on a lattice, less those already tried."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from ConfigSpace import ConfigurationSpace
+
+from . import emit, intervals
+from .automaton import Node, Path, only, subtract, trie_of
+from .errors import DecodeError, GrammarError
+from .lattice import Lattice, canonical_lattice
+
+
+class Grammar:
+    """An immutable finite language of configuration texts; build it with `space_grammar` or `lattice_grammar`.
+
+    Sound and complete: its texts are exactly those of the lattice configurations that ConfigSpace's own check
+    accepts (a superset if `approximate`), less the excluded ones. Every configuration has exactly one text.
+
+    Attributes:
+        lattice: The lattice it is over.
+        root: The automaton, for those who walk it.
+    """
+
+    def __init__(self, lattice: Lattice, excluded: Iterable[Path] = ()) -> None:
+        self.lattice = lattice
+        self._excluded = tuple(sorted(set(excluded)))
+        self.root: Node = lattice.root
+        if self._excluded:
+            self.root = subtract(lattice.root, trie_of(self._excluded), lattice.factory.fork())
+
+    @property
+    def space(self) -> ConfigurationSpace:
+        """The search space."""
+        return self.lattice.space
+
+    @property
+    def approximate(self) -> bool:
+        """Whether some texts break a forbidden clause that needed too many states: check, and redraw those."""
+        return self.lattice.approximate
+
+    @property
+    def max_length(self) -> int:
+        """No text is longer than this, in bytes of UTF-8."""
+        return self.root.max_bytes
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 (hex) of the language's definition; equal in every process."""
+        sha = hashlib.sha256(self.lattice.digest.encode())
+        sha.update(json.dumps(self._excluded).encode())
+        return sha.hexdigest()
+
+    def __hash__(self) -> int:
+        return hash(self.hash)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Grammar) and self.hash == other.hash
+
+    def __repr__(self) -> str:
+        return f"Grammar({len(self.lattice.names)} hyperparameters, {self.count()} configurations)"
+
+    def count(self) -> int:
+        """How many configurations are left, exactly."""
+        return self.root.count
+
+    def encode(self, config: Mapping[str, Any]) -> str:
+        """The text of a configuration.
+
+        Args:
+            config: Exactly the active hyperparameters, with lattice values.
+
+        Raises:
+            DecodeError: If it is off the lattice, not valid or excluded.
+        """
+        path = self.lattice.path(config, snap=False)
+        if not self._accepts_path(path):
+            raise DecodeError(
+                "the configuration is excluded: it was tried already",
+                value=dict(config),
+                hint="ask the grammar without exclusions for its text",
+            )
+        return self._write(path)
+
+    def decode(self, text: str) -> dict[str, Any]:
+        """The configuration a text stands for: active hyperparameters only, plain Python values.
+
+        Raises:
+            DecodeError: If the text is not in the language.
+        """
+        path, problem, at = self._read(text)
+        if path is None:
+            raise DecodeError(
+                f"not in the grammar's language: {problem} at character {at} of {_short(text)}",
+                value=text,
+                allowed=f"the texts of {self!r}",
+                hint="a text that breaks off or strays cannot be repaired: propose again",
+            )
+        return self._config(path)
+
+    def accepts(self, text: str) -> bool:
+        """Whether a text is in the language."""
+        return self._read(text)[0] is not None
+
+    def snap(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The nearest lattice configuration with the same active hyperparameters and choices; exclusion aside.
+
+        Raises:
+            DecodeError: If there is none.
+        """
+        return self._config(self.lattice.path(config, snap=True))
+
+    def sample(self, rng: np.random.Generator) -> dict[str, Any]:
+        """A configuration, exactly uniform over those left.
+
+        Raises:
+            GrammarError: If none is left.
+        """
+        self._require_some()
+        return self.nth(random_below(rng, self.count()))
+
+    def nth(self, rank: int) -> dict[str, Any]:
+        """The configuration of this rank, 0 <= rank < count(), in a fixed order."""
+        if not 0 <= rank < self.count():
+            raise GrammarError(
+                f"no configuration has the rank {rank}", value=rank, allowed=f"0 <= rank < {self.count()}"
+            )
+        node, path = self.root, []
+        while node.edges:
+            for inside, child in node.edges:
+                here = intervals.size(inside) * child.count
+                if rank < here:
+                    path.append(intervals.nth(inside, rank // child.count))
+                    node, rank = child, rank % child.count
+                    break
+                rank -= here
+        return self._config(tuple(path))
+
+    def regex(self) -> str:
+        """One regular expression for the whole text: no anchors, no look-around; exclusions are worked in.
+
+        Raises:
+            GrammarError: If nothing is left, or the expression would be too large (use `lark` or `gbnf`).
+        """
+        self._require_some()
+        return emit.regex(self.lattice, self.root)
+
+    def lark(self) -> str:
+        """A grammar for llguidance: the base expression `& ~` what is excluded.
+
+        Raises:
+            GrammarError: If nothing is left, or an expression would be too large.
+        """
+        self._require_some()
+        tried = None
+        if self._excluded:
+            tried = only(self.lattice.root, trie_of(self._excluded), self.lattice.factory.fork())
+        return emit.lark(self.lattice, self.lattice.root, tried)
+
+    def gbnf(self) -> str:
+        """A grammar for llama.cpp and for xgrammar's `Grammar.from_ebnf`: one rule per state.
+
+        Raises:
+            GrammarError: If nothing is left.
+        """
+        self._require_some()
+        return emit.gbnf(self.lattice, self.root)
+
+    def json_schema(self) -> dict[str, Any]:
+        """A JSON Schema of the space, to show to people and programs; it does not enforce the language."""
+        from .schema import json_schema
+
+        return json_schema(self.lattice)
+
+    def _require_some(self) -> None:
+        if not self.count():
+            raise GrammarError(
+                "the grammar is empty: no configuration is left",
+                value=self.hash,
+                allowed="a grammar whose count() is above 0",
+                hint="end the study, or widen the space",
+            )
+
+    def _accepts_path(self, path: Path) -> bool:
+        node: Node | None = self.root
+        for index in path:
+            node = node.follow(index) if node else None
+        return node is not None and not node.edges and node.count > 0
+
+    def _walk(self, path: Path) -> list[int]:
+        """The levels at which a path of the lattice reads its indices."""
+        node, levels = self.lattice.root, []
+        for index in path:
+            levels.append(node.level)
+            child = node.follow(index)
+            if child is None:
+                raise GrammarError("the path is not in the lattice", value=path)
+            node = child
+        return levels
+
+    def _config(self, path: Path) -> dict[str, Any]:
+        levels = self._walk(path)
+        return {
+            self.lattice.names[level]: self.lattice.axes[level].value(index)
+            for level, index in zip(levels, path, strict=True)
+        }
+
+    def _write(self, path: Path) -> str:
+        parts = []
+        for level, index in zip(self._walk(path), path, strict=True):
+            if not self.lattice.is_silent(level):
+                parts.append(self.lattice.lead(level) + self.lattice.axes[level].text(index))
+        return "".join(parts) + self.lattice.closing
+
+    def _read(self, text: str) -> tuple[Path | None, str, int]:
+        """Parse from the left: (path, "", end), or (None, what is wrong, where)."""
+        node, pos, path = self.root, 0, []
+        if not node.count:
+            return None, "nothing is left in it", 0
+        while node.edges:
+            level = node.level
+            if self.lattice.is_silent(level):
+                found: tuple[int, int] | None = (0, pos)
+            else:
+                lead = self.lattice.lead(level)
+                if not text.startswith(lead, pos):
+                    return None, f"expected {lead!r}", pos
+                pos += len(lead)
+                found = self.lattice.axes[level].parse(text, pos)
+            if found is None:
+                return None, f"no value of {self.lattice.names[level]!r}", pos
+            index, end = found
+            child = node.follow(index)
+            if child is None:
+                return None, f"{text[pos:end]!r} is excluded or forbidden here", pos
+            path.append(index)
+            node, pos = child, end
+        if text[pos:] != self.lattice.closing:
+            return None, f"expected {self.lattice.closing!r} and the end", pos
+        return tuple(path), "", len(text)
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 80 else text[:77] + "...")
+
+
+def random_below(rng: np.random.Generator, bound: int) -> int:
+    """A uniform integer in 0..bound-1 of any size, by rejection."""
+    bits = bound.bit_length()
+    while True:
+        draw = int.from_bytes(rng.bytes((bits + 7) // 8), "big") >> (-bits % 8)
+        if draw < bound:
+            return draw
+
+
+def lattice_grammar(lattice: Lattice, exclude: Iterable[Mapping[str, Any]] = ()) -> Grammar:
+    """The grammar of a lattice without some configurations.
+
+    Args:
+        lattice: Keep it: the automaton in it is reused.
+        exclude: Configurations (active hyperparameters only). One that is off the lattice excludes the lattice
+            configuration nearest to it, so that a coarse lattice never repeats what would look the same on it; one
+            whose set of active hyperparameters and choices the lattice cannot express excludes nothing.
+
+    Raises:
+        DecodeError: If an excluded configuration names an unknown hyperparameter or choice.
+    """
+    paths: list[Path] = []
+    for config in exclude:
+        path = lattice.nearest_path(config)
+        if path is not None:
+            paths.append(path)
+    return Grammar(lattice, paths)
+
+
+def space_grammar(space: ConfigurationSpace, exclude: Iterable[Mapping[str, Any]] = ()) -> Grammar:
+    """The canonical grammar of a space: `lattice_grammar(canonical_lattice(space), exclude)`.
+
+    For many grammars of one space, build the lattice once.
+
+    >>> from ConfigSpace import ConfigurationSpace
+    >>> grammar = space_grammar(ConfigurationSpace({"depth": (1, 9), "act": ["relu", "tanh"]}))
+    >>> grammar.count(), grammar.encode({"depth": 3, "act": "tanh"})
+    (18, '{"act":"tanh","depth":3}')
+    >>> grammar.decode('{"act":"relu","depth":9}')
+    {'act': 'relu', 'depth': 9}
+
+    Raises:
+        SpaceError: If the space cannot be searched.
+    """
+    return lattice_grammar(canonical_lattice(space), exclude)

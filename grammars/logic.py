@@ -1,0 +1,410 @@
+"""ConfigSpace's conditions and forbidden clauses as formulas over axis indices, evaluated one value at a time.
+
+The judge is ConfigSpace's own check (`Configuration(space, values=...)`), and it is followed to the letter:
+- it compares *vector* values, after rounding floats to 13 decimals; thresholds are found with the same arithmetic;
+- an inactive parent is NaN there, so that only `NotEquals` holds of it;
+- children whose conditions it takes for equivalent share the first one's condition;
+- relations compare values that went through the vector representation and back.
+"""
+
+from __future__ import annotations
+
+import operator
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from ConfigSpace import ConfigurationSpace
+from ConfigSpace.conditions import (
+    AndConjunction,
+    Condition,
+    ConditionLike,
+    Conjunction,
+    EqualsCondition,
+    GreaterThanCondition,
+    InCondition,
+    LessThanCondition,
+    NotEqualsCondition,
+)
+from ConfigSpace.forbidden import (
+    ForbiddenAndConjunction,
+    ForbiddenClause,
+    ForbiddenConjunction,
+    ForbiddenEqualsClause,
+    ForbiddenEqualsRelation,
+    ForbiddenGreaterThanClause,
+    ForbiddenGreaterThanEqualsClause,
+    ForbiddenGreaterThanEqualsRelation,
+    ForbiddenGreaterThanRelation,
+    ForbiddenInClause,
+    ForbiddenLessThanClause,
+    ForbiddenLessThanEqualsClause,
+    ForbiddenLessThanEqualsRelation,
+    ForbiddenLessThanRelation,
+    ForbiddenLike,
+    ForbiddenRelation,
+)
+from ConfigSpace.hyperparameters import FloatHyperparameter, Hyperparameter
+
+from . import intervals
+from .axes import Axis
+from .errors import SpaceError
+from .intervals import Intervals
+
+# Axes up to this size are tabulated; larger ones (always numeric, so monotone) are searched by bisection.
+TABLE_SIZE = 4096
+# A relation is exact if one of its sides has at most this many lattice points: each needs a state of its own.
+RELATION_SIZE = 4096
+_ROUND_PLACES = 13  # ConfigSpace's own, in hyperparameters/hp_components.py
+
+Compare = Callable[[Any, Any], Any]
+
+_CONDITIONS: dict[type, Compare] = {
+    EqualsCondition: operator.eq,
+    NotEqualsCondition: operator.ne,
+    LessThanCondition: operator.lt,
+    GreaterThanCondition: operator.gt,
+}
+_CLAUSES: dict[type, Compare] = {
+    ForbiddenEqualsClause: operator.eq,
+    ForbiddenLessThanClause: operator.lt,
+    ForbiddenLessThanEqualsClause: operator.le,
+    ForbiddenGreaterThanClause: operator.gt,
+    ForbiddenGreaterThanEqualsClause: operator.ge,
+}
+_RELATIONS: dict[type, Compare] = {
+    ForbiddenEqualsRelation: operator.eq,
+    ForbiddenLessThanRelation: operator.lt,
+    ForbiddenLessThanEqualsRelation: operator.le,
+    ForbiddenGreaterThanRelation: operator.gt,
+    ForbiddenGreaterThanEqualsRelation: operator.ge,
+}
+_MIRRORED: dict[Compare, Compare] = {
+    operator.eq: operator.eq,
+    operator.lt: operator.gt,
+    operator.le: operator.ge,
+    operator.gt: operator.lt,
+    operator.ge: operator.le,
+}
+
+
+class Reader:
+    """How ConfigSpace's check sees the points of one axis."""
+
+    def __init__(self, hp: Hyperparameter[Any, Any], axis: Axis) -> None:
+        self.hp, self.axis = hp, axis
+
+    def vector(self, index: int) -> float:
+        """The vector value that the check computes for a lattice point."""
+        value = self.axis.value(index)
+        if isinstance(self.hp, FloatHyperparameter):
+            value = float(np.round(value, _ROUND_PLACES))
+        if isinstance(value, list | tuple):
+            # ConfigSpace reads a bare list as several values; the position among the choices is its vector value.
+            return float(index)
+        return float(self.hp.to_vector(value))
+
+    def key(self, index: int) -> Any:
+        """What relations compare: the value after a round trip through the vector representation."""
+        return self.hp.to_value(np.float64(self.vector(index)))
+
+    @cached_property
+    def vectors(self) -> Sequence[float]:
+        """All vector values, tabulated or lazy."""
+        return self._table(self.vector)
+
+    @cached_property
+    def keys(self) -> Sequence[Any]:
+        """All keys, tabulated or lazy."""
+        return self._table(self.key)
+
+    @cached_property
+    def sorted_keys(self) -> bool:
+        """Whether the keys ascend, so that bisection works."""
+        if self.axis.size > TABLE_SIZE:
+            return True
+        try:
+            return all(not b < a for a, b in zip(self.keys, self.keys[1:], strict=False))
+        except TypeError:
+            return False
+
+    def _table(self, of: Callable[[int], Any]) -> Sequence[Any]:
+        if self.axis.size <= TABLE_SIZE:
+            return [of(i) for i in range(self.axis.size)]
+        return _Lazy(of, self.axis.size)
+
+    def where(self, op: Compare, constant: float) -> Intervals:
+        """The indices whose vector value compares so with a constant."""
+        return _where(self.vectors, op, constant, ascending=self.axis.size > TABLE_SIZE)
+
+    def where_key(self, op: Compare, constant: Any) -> Intervals:
+        """The indices whose key compares so with a constant."""
+        return _where(self.keys, op, constant, ascending=self.sorted_keys)
+
+
+class _Lazy(Sequence[Any]):
+    """An axis-long sequence computed where it is looked at."""
+
+    def __init__(self, of: Callable[[int], Any], size: int) -> None:
+        self._of, self._size, self._seen = of, size, dict[int, Any]()
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, index: Any) -> Any:
+        if index not in self._seen:
+            self._seen[index] = self._of(index)
+        return self._seen[index]
+
+
+def _where(points: Sequence[Any], op: Compare, constant: Any, *, ascending: bool) -> Intervals:
+    if not ascending:
+        return intervals.of(i for i, point in enumerate(points) if op(point, constant))
+    size = len(points)
+    left, right = bisect_left(points, constant, 0, size), bisect_right(points, constant, 0, size)
+    low, high = {
+        operator.eq: (left, right),
+        operator.ne: (left, right),
+        operator.lt: (0, left),
+        operator.le: (0, right),
+        operator.gt: (right, size),
+        operator.ge: (left, size),
+    }[op]
+    found: Intervals = ((low, high - 1),) if low < high else ()
+    return intervals.complement(found, size) if op is operator.ne else found
+
+
+@dataclass(frozen=True, slots=True)
+class Atom:
+    """Hyperparameter `at` (a position in reading order) has a value with an index in `inside`.
+
+    Attributes:
+        at: Position of the hyperparameter.
+        inside: The indices for which it holds.
+        inactive: Whether it holds when the hyperparameter is inactive.
+    """
+
+    at: int
+    inside: Intervals
+    inactive: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Relation:
+    """A comparison of two hyperparameters' values; false where one is inactive. Compared by identity."""
+
+    op: Compare
+    left: int
+    right: int
+    left_reader: Reader
+    right_reader: Reader
+
+    def starts(self, at: int) -> list[int]:
+        """Where, along one side's axis, the set of forbidden partners may change."""
+        mine, other = self._sides(at)
+        if mine.axis.size <= RELATION_SIZE:
+            return list(range(mine.axis.size))
+        keys = [other.keys[i] for i in range(other.axis.size)]
+        return [
+            bisect(mine.keys, k, 0, len(mine.keys)) for k in keys for bisect in (bisect_left, bisect_right)
+        ]
+
+    def given(self, at: int, index: int) -> Formula:
+        """What is left of it once one side is known."""
+        mine, other = self._sides(at)
+        op = _MIRRORED[self.op] if at == self.left else self.op
+        try:
+            inside = other.where_key(op, mine.keys[index])
+        except TypeError as e:
+            raise SpaceError(
+                f"a forbidden relation compares {mine.hp.name!r} with {other.hp.name!r}, whose values have no order",
+                value=f"{mine.keys[index]!r} with {other.keys[0]!r}",
+                allowed="relations between numbers, or between texts",
+                hint="forbid the combinations one by one with ForbiddenAndConjunction",
+            ) from e
+        return simplify_atom(
+            Atom(self.right if at == self.left else self.left, inside, False), other.axis.size
+        )
+
+    def _sides(self, at: int) -> tuple[Reader, Reader]:
+        pair = (self.left_reader, self.right_reader)
+        return pair if at == self.left else pair[::-1]
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """Every part holds."""
+
+    parts: tuple[Formula, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Any_:
+    """Some part holds."""
+
+    parts: tuple[Formula, ...]
+
+
+Formula = bool | Atom | Relation | All | Any_
+
+
+def simplify_atom(atom: Atom, size: int) -> Formula:
+    """False where nothing satisfies the atom, True where everything does, inactivity included."""
+    if not atom.inside and not atom.inactive:
+        return False
+    return True if atom.inactive and intervals.size(atom.inside) == size else atom
+
+
+def all_of(parts: Sequence[Formula]) -> Formula:
+    """A conjunction, simplified."""
+    rest = list(dict.fromkeys(part for part in parts if part is not True))
+    if any(part is False for part in rest):
+        return False
+    return True if not rest else rest[0] if len(rest) == 1 else All(tuple(rest))
+
+
+def any_of(parts: Sequence[Formula]) -> Formula:
+    """A disjunction, simplified."""
+    rest = list(dict.fromkeys(part for part in parts if part is not False))
+    if any(part is True for part in rest):
+        return True
+    return False if not rest else rest[0] if len(rest) == 1 else Any_(tuple(rest))
+
+
+def given(formula: Formula, at: int, index: int | None) -> Formula:
+    """The formula once hyperparameter `at` is known to have this index (None: it is inactive)."""
+    match formula:
+        case Atom(where, inside, inactive) if where == at:
+            return inactive if index is None else intervals.contains(inside, index)
+        case Relation(left=left, right=right) if at in (left, right):
+            return False if index is None else formula.given(at, index)
+        case All(parts):
+            return all_of([given(part, at, index) for part in parts])
+        case Any_(parts):
+            return any_of([given(part, at, index) for part in parts])
+        case _:
+            return formula
+
+
+def starts(formula: Formula, at: int) -> set[int]:
+    """The indices of hyperparameter `at` where the formula's outcome may change."""
+    match formula:
+        case Atom(where, inside, _) if where == at:
+            return {edge for low, high in inside for edge in (low, high + 1)}
+        case Relation(left=left, right=right) if at in (left, right):
+            return set(formula.starts(at))
+        case All(parts) | Any_(parts):
+            return set().union(*(starts(part, at) for part in parts))
+        case _:
+            return set()
+
+
+def mentions(formula: Formula, at: int) -> bool:
+    """Whether the formula's outcome may depend on hyperparameter `at`."""
+    match formula:
+        case Atom(where, _, _):
+            return where == at
+        case Relation(left=left, right=right):
+            return at in (left, right)
+        case All(parts) | Any_(parts):
+            return any(mentions(part, at) for part in parts)
+        case _:
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """A space's logic over positions in reading order.
+
+    Attributes:
+        activity: Per position, when the hyperparameter is active (True for the unconditional ones).
+        forbidden: Formulas that must not hold.
+        approximate: A relation was left out because both its sides are too large.
+    """
+
+    activity: tuple[Formula, ...]
+    forbidden: tuple[Formula, ...]
+    approximate: bool
+
+
+def effective_conditions(space: ConfigurationSpace) -> dict[str, ConditionLike]:
+    """The condition that ConfigSpace's check uses for each conditional hyperparameter."""
+    used: list[ConditionLike] = []
+    found: dict[str, ConditionLike] = {}
+    for name in space:
+        for condition in space.parent_conditions_of[name]:
+            same = next((c for c in used if c.equivalent_condition_on_parent(condition)), None)
+            if same is None:
+                used.append(condition)
+            found[name] = condition if same is None else same
+    return found
+
+
+def compile_rules(space: ConfigurationSpace, readers: Sequence[Reader], *, relations: bool = True) -> Rules:
+    """Translate a space's conditions and forbidden clauses.
+
+    Args:
+        space: The space.
+        readers: One per hyperparameter, in reading order.
+        relations: False leaves relations between hyperparameters out, which forbids less.
+    """
+    position = {reader.hp.name: at for at, reader in enumerate(readers)}
+    dropped = False
+
+    def atom(name: str, inside: Intervals, inactive: bool) -> Formula:
+        at = position[name]
+        return simplify_atom(Atom(at, inside, inactive), readers[at].axis.size)
+
+    def condition(one: ConditionLike) -> Formula:
+        if isinstance(one, Conjunction):
+            parts = [condition(part) for part in one.components]
+            return all_of(parts) if isinstance(one, AndConjunction) else any_of(parts)
+        reader = readers[position[one.parent.name]]
+        if isinstance(one, InCondition):
+            sets = [reader.where(operator.eq, float(v)) for v in one.vector_values]
+            return atom(one.parent.name, intervals.union(sets), False)
+        op = _CONDITIONS.get(type(one))
+        if op is None or not isinstance(one, Condition):
+            raise _unsupported("condition", one)
+        constant = float(one.vector_value)  # type: ignore[attr-defined]
+        return atom(one.parent.name, reader.where(op, constant), op is operator.ne)
+
+    def clause(one: ForbiddenLike) -> Formula:
+        nonlocal dropped
+        if isinstance(one, ForbiddenConjunction):
+            parts = [clause(part) for part in one.components]
+            return all_of(parts) if isinstance(one, ForbiddenAndConjunction) else any_of(parts)
+        if isinstance(one, ForbiddenRelation):
+            op = _RELATIONS.get(type(one))
+            if op is None:
+                raise _unsupported("forbidden relation", one)
+            left, right = position[one.left.name], position[one.right.name]
+            if not relations or min(readers[left].axis.size, readers[right].axis.size) > RELATION_SIZE:
+                dropped = True
+                return False
+            return Relation(op, left, right, readers[left], readers[right])
+        reader = readers[position[one.hyperparameter.name]]
+        if isinstance(one, ForbiddenInClause):
+            sets = [reader.where(operator.eq, float(v)) for v in one.vector_values]
+            return atom(reader.hp.name, intervals.union(sets), False)
+        op = _CLAUSES.get(type(one))
+        if op is None or not isinstance(one, ForbiddenClause):
+            raise _unsupported("forbidden clause", one)
+        return atom(reader.hp.name, reader.where(op, float(one.vector_value)), False)  # type: ignore[attr-defined]
+
+    conditions = effective_conditions(space)
+    activity = tuple(condition(conditions[r.hp.name]) if r.hp.name in conditions else True for r in readers)
+    forbidden = tuple(dict.fromkeys(clause(one) for one in space.forbidden_clauses))
+    return Rules(activity, tuple(f for f in forbidden if f is not False), dropped)
+
+
+def _unsupported(kind: str, what: object) -> SpaceError:
+    return SpaceError(
+        f"{kind} {type(what).__name__} is not known",
+        value=str(what),
+        allowed="the conditions and forbidden clauses of ConfigSpace 1.2",
+        hint="express it with those",
+    )

@@ -1,0 +1,76 @@
+"""What a search space must be before anything is built on it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ConfigSpace import ConfigurationSpace
+
+from .errors import SpaceError
+
+
+def check_space(space: ConfigurationSpace) -> None:
+    """Refuse spaces that cannot be searched.
+
+    Raises:
+        SpaceError: If it is not a ConfigurationSpace, has no hyperparameters, or bounds are not finite or reversed.
+    """
+    if not isinstance(space, ConfigurationSpace):
+        raise SpaceError(
+            f"{type(space).__name__} is not a search space",
+            value=space,
+            allowed="a ConfigSpace.ConfigurationSpace",
+            hint="build one, or read it with read_space",
+        )
+    if len(space) == 0:
+        raise SpaceError(
+            "the space is empty",
+            value=space.name,
+            allowed="at least one hyperparameter",
+            hint="add hyperparameters",
+        )
+    for name, hp in space.items():
+        try:
+            name.encode()
+        except UnicodeEncodeError as e:
+            raise SpaceError(
+                f"the name {name!r} is not valid Unicode",
+                value=name,
+                allowed="names with a UTF-8 form",
+                hint="rename it",
+            ) from e
+        lower, upper = getattr(hp, "lower", None), getattr(hp, "upper", None)
+        if lower is not None or upper is not None:
+            check_range(name, lower, upper, log=bool(getattr(hp, "log", False)))
+
+
+def check_range(name: str, lower: Any, upper: Any, *, log: bool) -> None:
+    """Refuse a range of numbers that is not one.
+
+    Raises:
+        SpaceError: If a bound is no finite number, they are reversed or equal, or a log scale reaches 0.
+    """
+    for which, bound in (("lower", lower), ("upper", upper)):
+        is_number = isinstance(bound, int | float) and not isinstance(bound, bool)
+        if not is_number or not math.isfinite(bound):
+            raise SpaceError(
+                f"{name!r}: the {which} bound is {bound!r}",
+                value=bound,
+                allowed="a finite number",
+                hint=f"give a number for {which!r}",
+            )
+    if lower >= upper:
+        raise SpaceError(
+            f"{name!r}: the lower bound {lower!r} is not below the upper bound {upper!r}",
+            value=(lower, upper),
+            allowed="lower < upper",
+            hint="swap them" if lower > upper else "use a constant, or leave it out",
+        )
+    if log and lower <= 0:
+        raise SpaceError(
+            f"{name!r}: a log scale cannot start at {lower!r}",
+            value=lower,
+            allowed="lower > 0 on a log scale",
+            hint="raise the lower bound above 0, or use a linear scale",
+        )

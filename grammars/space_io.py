@@ -1,0 +1,254 @@
+"""Search spaces from JSON: ConfigSpace's own format, and a short form to write by hand."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ConfigSpace import ConfigurationSpace
+
+from .errors import SpaceError, unknown_name
+from .space_check import check_range, check_space
+
+# type -> (required fields, optional fields); "name" comes on top in ConfigSpace's form.
+_RANGE = ("lower", "upper")
+_TYPES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "uniform_float": (_RANGE, ("log", "default_value", "default", "meta")),
+    "uniform_int": (_RANGE, ("log", "default_value", "default", "meta")),
+    "normal_float": (("mu", "sigma", *_RANGE), ("log", "default_value", "default", "meta")),
+    "normal_int": (("mu", "sigma", *_RANGE), ("log", "default_value", "default", "meta")),
+    "beta_float": (("alpha", "beta", *_RANGE), ("log", "default_value", "default", "meta")),
+    "beta_int": (("alpha", "beta", *_RANGE), ("log", "default_value", "default", "meta")),
+    "categorical": (("choices",), ("weights", "default_value", "default", "meta")),
+    "ordinal": (("sequence",), ("default_value", "default", "meta")),
+    "constant": (("value",), ("meta",)),
+}
+_SHORT_NAMES = {"float": "uniform_float", "int": "uniform_int", "integer": "uniform_int"}
+_TOP_FIELDS = (
+    "name",
+    "hyperparameters",
+    "conditions",
+    "forbiddens",
+    "python_module_version",
+    "json_format_version",
+    "format_version",
+)
+_EXAMPLE = 'for example {"lr": {"type": "float", "lower": 1e-5, "upper": 0.1, "log": true}}'
+
+
+def read_space(path: str | Path) -> ConfigurationSpace:
+    """Read a search space from a JSON file; see `space_from_json`.
+
+    Raises:
+        SpaceError: If the file cannot be read, or what is in it is not a usable space.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        raise SpaceError(
+            f"cannot read the space file {str(path)!r}: {e}",
+            value=str(path),
+            allowed="a readable JSON file in UTF-8",
+            hint="check the path and its permissions",
+        ) from e
+    return space_from_json(text)
+
+
+def space_from_json(text: str) -> ConfigurationSpace:
+    """Build a search space from JSON text.
+
+    Either ConfigSpace's own format (what `ConfigurationSpace.to_json` writes), or the short form: an object of
+    hyperparameters, each with "type" float, int, categorical, ordinal or constant, and its fields.
+
+    >>> space = space_from_json('{"lr": {"type": "float", "lower": 1e-5, "upper": 0.1, "log": true, "default": 1e-3}}')
+    >>> space["lr"].log, space["lr"].default_value
+    (True, 0.001)
+
+    Raises:
+        SpaceError: If it is not a usable space; the message names the value, what is allowed, and the fix.
+    """
+    try:
+        data = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+    except json.JSONDecodeError as e:
+        raise SpaceError(
+            f"the space is not valid JSON: {e.msg} at line {e.lineno}, column {e.colno}",
+            value=text[max(e.pos - 20, 0) : e.pos + 20],
+            allowed="one JSON object, " + _EXAMPLE,
+            hint="correct the JSON there",
+        ) from e
+    if not isinstance(data, dict):
+        raise SpaceError(
+            "the space is not a JSON object",
+            value=data,
+            allowed=_EXAMPLE,
+            hint="write an object of hyperparameters",
+        )
+    if isinstance(data.get("hyperparameters"), list):
+        spec = _full_form(data)
+    else:
+        spec = {"hyperparameters": [_item(name, fields) for name, fields in data.items()]}
+    if not spec["hyperparameters"]:
+        raise SpaceError(
+            "the space is empty", value=text, allowed=_EXAMPLE, hint="add at least one hyperparameter"
+        )
+    try:
+        space = ConfigurationSpace.from_serialized_dict(spec)
+    except KeyError as e:
+        known = [item["name"] for item in data.get("hyperparameters", [])]
+        message, allowed, hint = unknown_name("hyperparameter or field", str(e.args[0]), known)
+        raise SpaceError(
+            f"in a condition or forbidden clause: {message}", value=e.args[0], allowed=allowed, hint=hint
+        ) from e
+    except Exception as e:  # ConfigSpace raises ValueError, TypeError, AttributeError and its own, bare ones
+        raise SpaceError(
+            f"ConfigSpace refuses the space: {e}".strip().splitlines()[0],
+            value=str(e),
+            allowed="what ConfigSpace's JSON format describes",
+            hint="correct the hyperparameter, condition or forbidden clause it names",
+        ) from e
+    check_space(space)
+    return space
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise SpaceError(
+                f"{key!r} is given twice",
+                value=key,
+                allowed="every name once",
+                hint="rename or remove one of them",
+            )
+        found[key] = value
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise SpaceError(
+        f"{name} is not a number that a space can have",
+        value=name,
+        allowed="finite numbers",
+        hint="give a finite bound",
+    )
+
+
+def _full_form(data: dict[str, Any]) -> dict[str, Any]:
+    _known_fields("the space", data, _TOP_FIELDS)
+    items = []
+    names: set[str] = set()
+    for item in data["hyperparameters"]:
+        if not isinstance(item, dict) or not isinstance(item.get("name"), str):
+            raise SpaceError(
+                "a hyperparameter has no name",
+                value=item,
+                allowed='an object with "name" and "type"',
+                hint="name it",
+            )
+        name = item["name"]
+        if name in names:
+            raise SpaceError(
+                f"the hyperparameter {name!r} is given twice",
+                value=name,
+                allowed="every name once",
+                hint="rename one",
+            )
+        names.add(name)
+        items.append(_item(name, {key: value for key, value in item.items() if key != "name"}))
+    for field in ("conditions", "forbiddens"):
+        if not isinstance(data.get(field, []), list) or not all(
+            isinstance(x, dict) for x in data.get(field, [])
+        ):
+            raise SpaceError(
+                f"{field!r} is not a list of objects",
+                value=data[field],
+                allowed="a list of objects, each with a type",
+                hint="see ConfigurationSpace.to_json for the form",
+            )
+    return {**data, "hyperparameters": items}
+
+
+def _item(name: str, fields: Any) -> dict[str, Any]:
+    """One hyperparameter, checked, in ConfigSpace's form."""
+    if not isinstance(fields, Mapping) or "type" not in fields:
+        raise SpaceError(f"{name!r} has no type", value=fields, allowed=_EXAMPLE, hint='give it a "type"')
+    kind = fields["type"]
+    full = _SHORT_NAMES.get(kind, kind) if isinstance(kind, str) else ""
+    if full not in _TYPES:
+        message, allowed, hint = unknown_name("type", str(kind), [*_SHORT_NAMES, *_TYPES])
+        raise SpaceError(f"{name!r}: {message}", value=kind, allowed=allowed, hint=hint)
+    required, optional = _TYPES[full]
+    _known_fields(repr(name), {k: v for k, v in fields.items() if k != "type"}, (*required, *optional))
+    for field in required:
+        if field not in fields:
+            raise SpaceError(
+                f"{name!r}: {field!r} is missing",
+                value=dict(fields),
+                allowed=", ".join(required),
+                hint=f"add {field!r}",
+            )
+    item = {"type": full, "name": name, **{k: v for k, v in fields.items() if k not in ("type", "default")}}
+    if "default" in fields:
+        item["default_value"] = fields["default"]
+    _check_values(name, full, item)
+    return item
+
+
+def _check_values(name: str, kind: str, item: Mapping[str, Any]) -> None:
+    if "lower" in item:
+        log = item.get("log", False)
+        if not isinstance(log, bool):
+            raise SpaceError(
+                f"{name!r}: log is {log!r}", value=log, allowed="true or false", hint="write true or false"
+            )
+        check_range(name, item["lower"], item["upper"], log=log)
+        default = item.get("default_value")
+        if default is not None:
+            _finite(name, "default", default)
+            if not item["lower"] <= default <= item["upper"]:
+                raise SpaceError(
+                    f"{name!r}: the default {default!r} is outside the bounds",
+                    value=default,
+                    allowed=f"{item['lower']!r} to {item['upper']!r}",
+                    hint="move the default inside, or leave it out",
+                )
+        if kind.endswith("_int"):
+            for field in ("lower", "upper", "default_value"):
+                if item.get(field) is not None and item[field] != int(item[field]):
+                    raise SpaceError(
+                        f"{name!r}: {field} is {item[field]!r}",
+                        value=item[field],
+                        allowed="whole numbers for an integer",
+                        hint="round it, or use a float",
+                    )
+        for field in ("mu", "sigma", "alpha", "beta"):
+            if field in item:
+                _finite(name, field, item[field])
+    for field in ("choices", "sequence"):
+        if field in item and (not isinstance(item[field], list) or not item[field]):
+            raise SpaceError(
+                f"{name!r}: {field} is {item[field]!r}",
+                value=item[field],
+                allowed="a list with at least one choice",
+                hint="list the choices",
+            )
+
+
+def _finite(name: str, field: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise SpaceError(
+            f"{name!r}: {field} is {value!r}",
+            value=value,
+            allowed="a finite number",
+            hint=f"give a number for {field!r}",
+        )
+
+
+def _known_fields(where: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    for field in given:
+        if field not in known:
+            message, allowed, hint = unknown_name("field", field, known)
+            raise SpaceError(f"{where}: {message}", value=field, allowed=allowed, hint=hint)
