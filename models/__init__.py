@@ -1,1 +1,22 @@
-"""airtune.models (being built)."""
+"""airtune.models: language models that answer under a grammar, and the dialects they speak.
+
+Importing this package does not import torch; loading a model does.
+"""
+
+from airtune.models.base import Completion, Dialect, LanguageModel, ModelError, Observation, Problem, Request
+from airtune.models.registry import ModelInfo, list_models, load_model, model_info, verify_model
+
+__all__ = [
+    "Completion",
+    "Dialect",
+    "LanguageModel",
+    "ModelError",
+    "ModelInfo",
+    "Observation",
+    "Problem",
+    "Request",
+    "list_models",
+    "load_model",
+    "model_info",
+    "verify_model",
+]

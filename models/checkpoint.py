@@ -1,0 +1,87 @@
+"""Checkpoints on disk: which directories are accepted, and the hashes that pin them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from airtune.models.base import ModelError
+
+MANIFEST = "manifest.json"  # recorded hashes, beside the files
+SETTINGS = "airtune.json"  # {"dialect": "pocket"}: how Airtune talks to this model
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_PACKAGES = ("airtune", "llguidance", "numpy", "tokenizers", "torch", "transformers")
+
+
+def require_safetensors(path: Path) -> None:
+    """Refuse a directory that holds no checkpoint, or one that is only safe to load if its author is trusted.
+
+    Raises:
+        ModelError: Naming what is missing.
+    """
+    if not path.is_dir():
+        raise ModelError(
+            f"{path} is not a directory", value=str(path), hint="give a directory with a checkpoint"
+        )
+    names = sorted(p.name for p in path.iterdir() if p.is_file())
+    if not any(name.endswith(".safetensors") for name in names):
+        pickles = [name for name in names if name.endswith(_PICKLES)]
+        if pickles:
+            raise ModelError(
+                f"{path} has its weights as pickle only ({', '.join(pickles[:3])}), which can run code when loaded",
+                value=pickles,
+                allowed="*.safetensors",
+                hint="convert it once where you trust it: model.save_pretrained(path, safe_serialization=True)",
+            )
+        raise ModelError(
+            f"{path} holds no weights",
+            value=names[:10],
+            allowed="*.safetensors",
+            hint="copy the whole checkpoint: config.json, tokenizer.json and *.safetensors",
+        )
+    for name in ("config.json", "tokenizer.json"):
+        if name not in names:
+            raise ModelError(f"{path} has no {name}", value=names[:10], hint="copy the whole checkpoint")
+        try:
+            json.loads((path / name).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ModelError(
+                f"{path / name} is not valid JSON: {error}", hint="copy the file again"
+            ) from error
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: Path, size: int, mtime_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file; read again only when its size or time changed."""
+    stat = path.stat()
+    return _sha256(path, stat.st_size, stat.st_mtime_ns)
+
+
+def file_hashes(path: Path) -> dict[str, str]:
+    """SHA-256 of every file of a checkpoint, by name, `manifest.json` itself left out."""
+    return {p.name: sha256_of(p) for p in sorted(path.iterdir()) if p.is_file() and p.name != MANIFEST}
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that decide what a model answers."""
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def checkpoint_manifest(path: Path) -> dict[str, Any]:
+    """What pins a checkpoint: {"files": hashes, "versions": versions}."""
+    return {"files": file_hashes(path), "versions": versions()}

@@ -1,0 +1,80 @@
+"""Masks by llguidance (the default): regular expressions, and Lark with `& ~` where something is excluded."""
+
+from __future__ import annotations
+
+from llguidance import LLMatcher, LLTokenizer
+
+from airtune.grammars import Grammar
+from airtune.models.base import ModelError
+from airtune.models.masks import Bits, Matcher, require_spellable
+from airtune.models.vocabulary import Vocabulary
+
+# llguidance would narrow the mask to one tokenisation of bytes that must come; what is forced is our decision
+# (`Matcher.forced`), and vocabularies without single characters cannot take its way.
+_PLAIN_MASKS = '%llguidance {"no_forcing": true}\n'
+
+
+class _Tokens:
+    """A vocabulary in the form `LLTokenizer` takes; forced tokens are ours, so it never has to encode text."""
+
+    is_tokenizer_wrapper = True
+    bos_token_id = None
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.eos_token_id = vocabulary.eos_ids[0]
+        silent = [i for i, token in enumerate(vocabulary.tokens) if not token]
+        self.special_token_ids = silent
+        self.tokens = list(vocabulary.tokens)
+        for i in silent:  # every id needs bytes of its own; llguidance keeps special ones out of text
+            self.tokens[i] = f"<special_{i}>".encode()
+        self._encode = vocabulary.encode
+
+    def __call__(self, text: str) -> list[int]:
+        return self._encode(text)
+
+
+class _LLGuidance:
+    def __init__(self, matcher: LLMatcher) -> None:
+        self._matcher = matcher
+
+    def check(self) -> None:
+        if self._matcher.is_error():
+            raise ModelError(
+                f"llguidance gave up: {self._matcher.get_error()}",
+                hint="this is a fault of the grammar or of the engine: try mask_engine='xgrammar', and report it",
+            )
+
+    def copy(self) -> _LLGuidance:
+        return _LLGuidance(self._matcher.deep_copy())
+
+    def fill(self, row: Bits) -> None:
+        self._matcher.unsafe_compute_mask_ptr(row.ctypes.data, row.nbytes)
+        self.check()
+
+    def consume(self, token: int) -> bool:
+        return bool(self._matcher.consume_token(token))
+
+    def forced_bytes(self) -> bytes:
+        forced = bytes(self._matcher.compute_ff_bytes())
+        self.check()
+        return forced
+
+
+class Engine:
+    """llguidance for one vocabulary. The last grammar is kept: samples of one batch share it."""
+
+    name = "llguidance"
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        self._tokenizer = LLTokenizer(_Tokens(vocabulary), n_vocab=len(vocabulary.tokens), slices=[])
+        self._last: tuple[str, _LLGuidance] | None = None
+
+    def compile(self, grammar: Grammar) -> Matcher:
+        """See `MaskEngine.compile`."""
+        if self._last is None or self._last[0] != grammar.hash:
+            require_spellable(grammar, self.vocabulary)
+            backend = _LLGuidance(LLMatcher(self._tokenizer, _PLAIN_MASKS + grammar.lark()))
+            backend.check()
+            self._last = (grammar.hash, backend)
+        return Matcher(self._last[1].copy(), self.vocabulary)

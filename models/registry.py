@@ -1,0 +1,261 @@
+"""Names of models: the bundled ones, directories, and hub ids that are in the local cache. No network, ever."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from importlib import import_module, resources
+from pathlib import Path
+from typing import Any
+
+from airtune.grammars import unknown_name
+from airtune.models.base import Dialect, LanguageModel, ModelError
+from airtune.models.checkpoint import MANIFEST, SETTINGS, file_hashes, require_safetensors
+
+BUNDLED = ("pocket",)
+BACKENDS = ("transformers", "scripted", "replay")
+DIALECTS = {
+    "chat": ("airtune.models.chat", "ChatDialect"),
+    "pocket": ("airtune.models.pocket.dialect", "PocketDialect"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What is known about a model without loading it.
+
+    Attributes:
+        name: What to call it in `load_model`.
+        path: Its directory.
+        dialect: The dialect it speaks.
+        bytes: Size of all files.
+        parameters: Number of weights, read from the safetensors headers.
+        sha256: SHA-256 over the names and hashes of all files.
+        description: One line.
+    """
+
+    name: str
+    path: Path
+    dialect: str
+    bytes: int
+    parameters: int
+    sha256: str
+    description: str
+
+
+def make_dialect(name: str) -> Dialect:
+    """The dialect called `name`.
+
+    Raises:
+        ModelError: If there is none.
+    """
+    if name not in DIALECTS:
+        message, allowed, hint = unknown_name("dialect", name, DIALECTS)
+        raise ModelError(message, value=name, allowed=allowed, hint=hint)
+    module, cls = DIALECTS[name]
+    dialect: Dialect = getattr(import_module(module), cls)()
+    return dialect
+
+
+def _hub_cache() -> Path:
+    """Where the Hugging Face libraries keep their snapshots."""
+    home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
+    return Path(os.environ.get("HF_HUB_CACHE", home / "hub")).expanduser()
+
+
+def _snapshot(hub_id: str) -> Path | None:
+    """The snapshot of a hub id in the local cache (the one `main` points at), or None."""
+    folder = _hub_cache() / ("models--" + hub_id.replace("/", "--"))
+    reference = folder / "refs" / "main"
+    if reference.is_file():
+        path = folder / "snapshots" / reference.read_text().strip()
+        return path if path.is_dir() else None
+    found = sorted((folder / "snapshots").glob("*")) if (folder / "snapshots").is_dir() else []
+    return found[0] if len(found) == 1 else None
+
+
+def _cached_ids() -> list[str]:
+    """Hub ids in the local cache."""
+    if not _hub_cache().is_dir():
+        return []
+    names = (p.name.removeprefix("models--").replace("--", "/") for p in _hub_cache().glob("models--*"))
+    return sorted(name for name in names if _snapshot(name) is not None)
+
+
+def locate(name: str | Path) -> Path:
+    """The directory of a model: a bundled name, a directory, or a hub id in the local cache.
+
+    Raises:
+        ModelError: If there is no such model here.
+    """
+    text = str(name)
+    if text in BUNDLED:
+        return Path(str(resources.files(f"airtune.models.{text}"))) / "weights"
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return path
+    if "/" in text and not text.startswith((".", "/", "~")) and (found := _snapshot(text)) is not None:
+        return found
+    message, allowed, hint = unknown_name("model", text, [*BUNDLED, *_cached_ids()])
+    raise ModelError(message, value=text, allowed=f"{allowed}, or a directory with a checkpoint", hint=hint)
+
+
+def dialect_name(path: Path) -> str:
+    """The dialect a checkpoint asks for in its airtune.json; "chat" where there is none.
+
+    Raises:
+        ModelError: If airtune.json cannot be read.
+    """
+    file = path / SETTINGS
+    if not file.is_file():
+        return "chat"
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+        return str(settings["dialect"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{file} does not name a dialect: {error!r}",
+            allowed='{"dialect": "chat"} or {"dialect": "pocket"}',
+            hint="correct or remove the file",
+        ) from error
+
+
+def load_model(
+    name_or_path: str | Path,
+    backend: str | None = None,
+    *,
+    dialect: str | None = None,
+    **settings: Any,
+) -> LanguageModel:
+    """Load a model.
+
+    Args:
+        name_or_path: A registry name ("pocket"), a directory, or a hub id found in the local cache. For the
+            `replay` backend: a JSONL file of recorded completions. For `scripted`: any name.
+        backend: "transformers" (default), "scripted" or "replay".
+        dialect: A dialect's name; by default what the checkpoint says, else "chat".
+        settings: Settings of the backend, for example dtype="float32", device="cpu", mask_engine="llguidance".
+
+    Raises:
+        ModelError: If the model, backend, dialect or a setting is unknown, or the checkpoint cannot be used.
+    """
+    backend = backend or ("scripted" if str(name_or_path) == "scripted" else "transformers")
+    if backend not in BACKENDS:
+        message, allowed, hint = unknown_name("backend", backend, BACKENDS)
+        raise ModelError(message, value=backend, allowed=allowed, hint=hint)
+    try:
+        if backend == "scripted":
+            from airtune.models.scripted import ScriptedModel
+
+            return ScriptedModel(name=str(name_or_path), dialect=make_dialect(dialect or "chat"), **settings)
+        if backend == "replay":
+            from airtune.models.replay import ReplayModel
+
+            return ReplayModel.from_file(name_or_path, dialect=make_dialect(dialect or "chat"), **settings)
+        path = locate(name_or_path)
+        require_safetensors(path)
+        speaks = make_dialect(dialect or dialect_name(path))
+        from airtune.models.transformers_backend import TransformersModel
+
+        return TransformersModel(path, name=str(name_or_path), dialect=speaks, **settings)
+    except TypeError as error:
+        if "unexpected keyword argument" not in str(error):
+            raise
+        raise ModelError(
+            f"unknown setting of backend {backend!r}: {error}", value=sorted(settings)
+        ) from error
+
+
+def model_info(name: str | Path) -> ModelInfo:
+    """What is known about a model without loading it.
+
+    Raises:
+        ModelError: If there is no such model, or its directory holds no checkpoint.
+    """
+    import hashlib
+
+    from safetensors import safe_open
+
+    path = locate(name)
+    require_safetensors(path)
+    hashes = file_hashes(path)
+    parameters = 0
+    for file in sorted(path.glob("*.safetensors")):
+        with safe_open(str(file), framework="numpy") as tensors:
+            for key in tensors.keys():
+                size = 1
+                for length in tensors.get_slice(key).get_shape():
+                    size *= length
+                parameters += size
+    listing = "".join(f"{file} {digest}\n" for file, digest in hashes.items())
+    settings = (
+        json.loads((path / SETTINGS).read_text(encoding="utf-8")) if (path / SETTINGS).is_file() else {}
+    )
+    return ModelInfo(
+        name=str(name),
+        path=path,
+        dialect=dialect_name(path),
+        bytes=sum((path / file).stat().st_size for file in hashes),
+        parameters=parameters,
+        sha256=hashlib.sha256(listing.encode()).hexdigest(),
+        description=str(settings.get("description", "")),
+    )
+
+
+def list_models() -> list[ModelInfo]:
+    """The models that can be loaded by name: the bundled ones, then usable ones in the local cache."""
+    found = []
+    for name in (*BUNDLED, *_cached_ids()):
+        try:
+            found.append(model_info(name))
+        except ModelError:  # an embedding model, a data set, a half download: not ours to offer
+            continue
+    return found
+
+
+def verify_model(name: str | Path) -> dict[str, str]:
+    """Hash every file of a model again and compare with its recorded manifest.
+
+    Returns:
+        SHA-256 by file name.
+
+    Raises:
+        ModelError: If no manifest was recorded, or naming every file that differs, is missing or is new.
+    """
+    path = locate(name)
+    require_safetensors(path)
+    file = path / MANIFEST
+    if not file.is_file():
+        raise ModelError(
+            f"{path} has no {MANIFEST} to verify against",
+            value=str(path),
+            hint="record one while you trust the files: airtune.models.registry.record_manifest(path)",
+        )
+    try:
+        recorded: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))["files"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{file} is not a manifest: {error!r}", allowed='{"files": {name: sha256}}'
+        ) from error
+    actual = file_hashes(path)
+    wrong = [f"{f} differs" for f in sorted(recorded.keys() & actual.keys()) if recorded[f] != actual[f]]
+    wrong += [f"{f} is missing" for f in sorted(recorded.keys() - actual.keys())]
+    wrong += [f"{f} is new" for f in sorted(actual.keys() - recorded.keys())]
+    if wrong:
+        raise ModelError(
+            f"{name} is not the model that was recorded: {'; '.join(wrong)}",
+            value=wrong,
+            hint="install it again",
+        )
+    return actual
+
+
+def record_manifest(path: str | Path) -> Path:
+    """Write `manifest.json` with the SHA-256 of every file of a checkpoint, for `verify_model`."""
+    directory = Path(path)
+    file = directory / MANIFEST
+    file.write_text(
+        json.dumps({"files": file_hashes(directory)}, indent=1, sort_keys=True) + "\n", encoding="utf-8"
+    )
+    return file

@@ -1,0 +1,41 @@
+"""One draw under a mask, in float64, with one uniform number per draw."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def draw(
+    logits: NDArray[np.floating], allowed: NDArray[np.intp], temperature: float, uniform: float
+) -> tuple[int, float]:
+    """Pick a token among the allowed ones and say how likely that was.
+
+    The law is softmax(logits[allowed] / temperature): the model's own, renormalised under the grammar at this
+    step. It is worked out in float64 over the allowed tokens alone, by inversion of the distribution function, so
+    a last bit of the logits changes the choice only if `uniform` falls on that very edge, and padding never does.
+
+    Args:
+        logits: (width,) logits of one row.
+        allowed: Ids of the allowed tokens, ascending, at least one.
+        temperature: 0 takes the most likely token (the lowest id among equals), with log-probability 0.
+        uniform: A number in [0, 1).
+
+    Returns:
+        The token id and its log-probability (nats).
+
+    Raises:
+        FloatingPointError: If no allowed logit is finite, or one is NaN.
+    """
+    scores = logits[allowed].astype(np.float64)
+    peak = scores.max()
+    if not np.isfinite(peak):
+        raise FloatingPointError(f"the best allowed logit is {peak}")
+    if temperature == 0:
+        return int(allowed[int(scores.argmax())]), 0.0
+    weights = np.exp((scores - peak) / temperature)
+    reach = np.cumsum(weights)
+    at = min(int(np.searchsorted(reach, uniform * reach[-1], side="right")), len(allowed) - 1)
+    while weights[at] == 0.0:  # rounding of the last sum only: a token of no probability is never taken
+        at -= 1
+    return int(allowed[at]), float(np.log(weights[at] / reach[-1]))

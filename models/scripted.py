@@ -1,0 +1,115 @@
+"""The `scripted` backend: a model of bytes without weights or torch, for tests and dry runs.
+
+At every step each byte has a score hashed from the prompt and what is written, and the seed gives the uniform numbers
+of the draws: its answers look arbitrary, follow the grammar, and are the same everywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from airtune.models.base import Completion, Dialect, ModelError, Request
+from airtune.models.checkpoint import versions
+from airtune.models.masks import make_engine
+from airtune.models.sampling import draw
+from airtune.models.vocabulary import byte_vocabulary
+
+
+class ScriptedModel:
+    """Answers any request under its grammar, reproducibly, in well under a millisecond per byte.
+
+    Args:
+        dialect: The dialect it speaks.
+        name: What the user called it.
+        mask_engine: "llguidance" (default), "xgrammar" or "outlines_core".
+        context: Longest prompt plus answer, in bytes.
+    """
+
+    backend = "scripted"
+
+    def __init__(
+        self,
+        *,
+        dialect: Dialect,
+        name: str = "scripted",
+        mask_engine: str = "llguidance",
+        context: int = 1 << 20,
+    ) -> None:
+        self.name, self.dialect, self.context = name, dialect, context
+        self.settings = {"mask_engine": mask_engine, "context": context}
+        self.vocabulary = byte_vocabulary()
+        self.engine = make_engine(mask_engine, self.vocabulary)
+
+    def manifest(self) -> dict[str, Any]:
+        """See `LanguageModel.manifest`."""
+        return {
+            "model": self.name,
+            "backend": self.backend,
+            "dialect": self.dialect.name,
+            "files": {},
+            "versions": versions(),
+            "settings": dict(self.settings),
+        }
+
+    def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        """See `LanguageModel.generate`. Every request is answered on its own."""
+        return [self._answer(request) for request in requests]
+
+    def logits(self, prompt: str, written: bytes) -> NDArray[np.float64]:
+        """(257,) scores of the next byte and the end: standard normal, a pure function of the arguments."""
+        digest = hashlib.shake_256(prompt.encode() + b"\0" + written).digest(2 * 4 * 257)
+        first, second = np.frombuffer(digest, dtype="<u4").reshape(2, 257).astype(np.float64) / 2**32
+        normal = np.sqrt(-2 * np.log1p(-first)) * np.cos(2 * np.pi * second)  # Box-Muller
+        return np.asarray(normal)
+
+    def _answer(self, request: Request) -> Completion:
+        if not request.temperature >= 0:
+            raise ModelError(
+                "temperature must be 0 or more", value=request.temperature, allowed="0 (greedy), 1.0, ..."
+            )
+        if request.max_tokens is not None and request.max_tokens < 1:
+            raise ModelError(
+                "max_tokens must be 1 or more", value=request.max_tokens, allowed="None, 1, 2, ..."
+            )
+        matcher = self.engine.compile(request.grammar)
+        prompt_tokens = len(request.prompt.encode())
+        if prompt_tokens + request.grammar.max_length > self.context:
+            raise ModelError(
+                f"the prompt has {prompt_tokens} bytes and the answer up to {request.grammar.max_length}, "
+                f"more than the context of {self.context}",
+                value=prompt_tokens,
+                allowed=f"{self.context} bytes in all",
+                hint="show fewer trials",
+            )
+        written = b""
+        ids: list[int] = []
+        logprobs: list[float] = []
+        steps = 0
+        limit = request.max_tokens or 4 * request.grammar.max_length + 1
+        stream = hashlib.shake_256(str(request.seed).encode()).digest(8 * limit)
+        uniforms = (np.frombuffer(stream, dtype="<u8") >> np.uint64(11)) * 2.0**-53
+        while not matcher.finished and len(ids) < limit:
+            forced = matcher.forced()
+            if forced:
+                token, logprob = forced[0], 0.0
+            else:
+                scores = self.logits(request.prompt, written)
+                token, logprob = draw(scores, matcher.allowed(), request.temperature, float(uniforms[steps]))
+                steps += 1
+            matcher.advance(token)
+            ids.append(token)
+            logprobs.append(logprob)
+            written += self.vocabulary.tokens[token]
+        return Completion(
+            text=self.vocabulary.text(ids),
+            token_ids=tuple(ids),
+            logprobs=tuple(logprobs),
+            finish_reason="stop" if matcher.finished else "length",
+            prompt_tokens=prompt_tokens,
+            decode_steps=steps,
+        )

@@ -1,0 +1,353 @@
+"""The `transformers` backend: any local checkpoint, with a batched mask loop of our own.
+
+One round of the loop is one forward pass for all rows that are still open. A row brings the token it drew last and
+whatever the grammar forces after it, so forced tokens cost no round of their own; rows with fewer tokens are padded
+on the left, and every position that is padding is masked for good. Prompts that are equal are encoded once.
+
+What is promised: the same list of requests gives the same bits (same machine, threads, dtype, versions). A row's
+random numbers depend on its own seed alone, one uniform per drawn token. In another batch the matrix products may
+round otherwise, so log-probabilities may differ in the last bits (about 1e-6 in float32) and a token id may differ
+only where a draw falls on such an edge.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from airtune.models.base import Completion, Dialect, ModelError, Request
+from airtune.models.chat import ChatDialect
+from airtune.models.checkpoint import checkpoint_manifest, require_safetensors
+from airtune.models.masks import Matcher, make_engine
+from airtune.models.sampling import draw
+from airtune.models.vocabulary import vocabulary_of
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+SMALL_MODEL = 100_000_000
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """Torch's thread count for the time of one call; the caller's own work keeps what it had."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@dataclass(slots=True)
+class _Row:
+    """One open request.
+
+    Attributes:
+        request: What was asked.
+        matcher: Follows the answer through the grammar.
+        generator: The row's own random numbers.
+        limit: Cap on generated tokens.
+        token_ids: The answer so far.
+        logprobs: One per token.
+        next_ids: Tokens taken since the last forward pass.
+        steps: Forward passes after the prefill.
+        position: Tokens the model has read (prompt included): the next position id.
+    """
+
+    request: Request
+    matcher: Matcher
+    generator: torch.Generator
+    limit: int
+    position: int
+    token_ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    next_ids: list[int] = field(default_factory=list)
+    steps: int = 0
+
+    def take(self, token: int, logprob: float) -> None:
+        self.matcher.advance(token)
+        self.token_ids.append(token)
+        self.logprobs.append(logprob)
+        self.next_ids.append(token)
+
+    def take_forced(self, canonical: bool) -> None:
+        """Take all tokens that the grammar forces from here."""
+        while not self.done and (forced := self.matcher.forced(canonical=canonical)):
+            for token in forced[: self.limit - len(self.token_ids)]:
+                self.take(token, 0.0)
+
+    def draw(self, logits: Any) -> None:
+        """Take one token drawn from `logits` (width,) under the mask."""
+        uniform = float(torch.rand((), generator=self.generator, dtype=torch.float64))
+        try:
+            token, logprob = draw(logits, self.matcher.allowed(), self.request.temperature, uniform)
+        except FloatingPointError as error:
+            raise ModelError(
+                f"the model's logits are not numbers: {error}",
+                hint="the weights are damaged (airtune models verify), or try dtype='float32'",
+            ) from error
+        self.take(token, logprob)
+
+    @property
+    def done(self) -> bool:
+        return self.matcher.finished or len(self.token_ids) >= self.limit
+
+
+class TransformersModel:
+    """A local Hugging Face checkpoint.
+
+    Args:
+        path: A directory with config.json, tokenizer.json and *.safetensors.
+        name: What the user called it.
+        dialect: The dialect it speaks.
+        dtype: "float32" (default), "bfloat16" or "float16".
+        device: A torch device, for example "cpu" or "cuda:0".
+        mask_engine: "llguidance" (default), "xgrammar" or "outlines_core".
+        fast_forward: Append tokens that are forced as bytes in the tokenizer's own spelling. False forces a token
+            only where the mask leaves no other, so that sampling has exactly the plain masked law.
+        threads: Threads of a forward pass on the CPU; they decide the last bits. None: 1 for models of up to 100
+            million weights (more only makes those slower, and one thread gives the same bits on any number of
+            cores), torch's own choice above.
+        max_batch_tokens: Prompt tokens (padding included) in one forward pass of the prefill.
+
+    Raises:
+        ModelError: If the directory holds no usable checkpoint, or a setting is not known.
+    """
+
+    backend = "transformers"
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        dialect: Dialect,
+        name: str | None = None,
+        dtype: str = "float32",
+        device: str = "cpu",
+        mask_engine: str = "llguidance",
+        fast_forward: bool = True,
+        threads: int | None = None,
+        max_batch_tokens: int = 16_384,
+    ) -> None:
+        self.path = Path(path)
+        self.name = name or str(path)
+        self.dialect: Dialect = dialect
+        if dtype not in DTYPES:
+            raise ModelError(f"unknown dtype {dtype!r}", value=dtype, allowed=", ".join(DTYPES))
+        require_safetensors(self.path)
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when transformers is imported: before it is
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(self.path, local_files_only=True)
+            self.model = AutoModelForCausalLM.from_pretrained(
+                self.path, dtype=DTYPES[dtype], local_files_only=True, use_safetensors=True
+            )
+        except Exception as error:  # the library raises half a dozen unrelated types for a broken checkpoint
+            raise ModelError(
+                f"{self.path} is not a checkpoint that transformers can load: {error}",
+                value=str(self.path),
+                hint="the directory needs config.json, tokenizer.json and the *.safetensors that belong together",
+            ) from error
+        try:
+            self.model = self.model.to(device).eval()
+        except (RuntimeError, AssertionError) as error:
+            raise ModelError(
+                f"device {device!r} cannot be used: {error}", value=device, allowed="cpu"
+            ) from error
+        self.device = torch.device(device)
+        if threads is None:
+            threads = 1 if self.model.num_parameters() <= SMALL_MODEL else torch.get_num_threads()
+        if threads < 1:
+            raise ModelError("threads must be 1 or more", value=threads, allowed="1, 2, ...")
+        self.settings = {
+            "dtype": dtype,
+            "device": device,
+            "mask_engine": mask_engine,
+            "fast_forward": fast_forward,
+            "threads": threads,
+            "max_batch_tokens": max_batch_tokens,
+        }
+        self.fast_forward = fast_forward
+        self.threads = threads
+        self.max_batch_tokens = max_batch_tokens
+        config = self.model.config.get_text_config()
+        self.context = int(getattr(config, "max_position_embeddings", 0) or 1 << 30)
+        self.vocabulary = vocabulary_of(self.tokenizer, self.model.get_output_embeddings().weight.shape[0])
+        self.engine = make_engine(mask_engine, self.vocabulary)
+        # A chat template writes the special tokens itself; a plain prompt gets those the tokenizer adds.
+        self._add_special = not getattr(self.tokenizer, "chat_template", None)
+        if isinstance(dialect, ChatDialect):
+            self.dialect = dialect.bind(
+                template=None if self._add_special else self._apply_template,
+                special=list(self.tokenizer.all_special_tokens),
+                count_tokens=self.count_tokens,
+                max_tokens=self.context,
+            )
+
+    def manifest(self) -> dict[str, Any]:
+        """Hashes of weights, tokenizer and config; versions; dtype, device, threads and settings."""
+        return {
+            "model": self.name,
+            "backend": self.backend,
+            "dialect": self.dialect.name,
+            **checkpoint_manifest(self.path),
+            "settings": dict(self.settings),
+        }
+
+    def count_tokens(self, prompt: str) -> int:
+        """Length of a prompt in tokens."""
+        return len(self._encode(prompt))
+
+    def _apply_template(self, message: str) -> str:
+        chat = [{"role": "user", "content": message}]
+        return str(self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
+
+    def _encode(self, prompt: str) -> list[int]:
+        return list(self.tokenizer.backend_tokenizer.encode(prompt, add_special_tokens=self._add_special).ids)
+
+    def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        """See `LanguageModel.generate`. One call is one batch."""
+        if not requests:
+            return []
+        encoded = {prompt: self._encode(prompt) for prompt in dict.fromkeys(r.prompt for r in requests)}
+        rows = [self._open(request, len(encoded[request.prompt])) for request in requests]
+        for row in rows:  # an answer may start with forced tokens, or consist of them
+            row.take_forced(self.fast_forward)
+        live = [row for row in rows if not row.done]
+        if live:
+            with torch.inference_mode(), _threads(self.threads):
+                self._decode(live, encoded)
+        return [self._completion(row, len(encoded[row.request.prompt])) for row in rows]
+
+    def _open(self, request: Request, prompt_tokens: int) -> _Row:
+        if not request.temperature >= 0:
+            raise ModelError(
+                "temperature must be 0 or more", value=request.temperature, allowed="0 (greedy), 1.0, ..."
+            )
+        if request.max_tokens is not None and request.max_tokens < 1:
+            raise ModelError(
+                "max_tokens must be 1 or more", value=request.max_tokens, allowed="None, 1, 2, ..."
+            )
+        if not prompt_tokens:
+            raise ModelError("the prompt is empty", value=request.prompt, hint="a dialect renders prompts")
+        matcher = self.engine.compile(request.grammar)
+        limit = request.max_tokens or 4 * request.grammar.max_length + 1  # UTF-8: at most 4 bytes a character
+        # No token is shorter than one byte; the usual answer is far shorter than this bound.
+        needed = prompt_tokens + min(limit, request.grammar.max_length)
+        if needed > self.context:
+            raise ModelError(
+                f"the prompt has {prompt_tokens} tokens and the answer up to {needed - prompt_tokens}, "
+                f"more than the model's context of {self.context}",
+                value=prompt_tokens,
+                allowed=f"{self.context} tokens in all",
+                hint="show fewer trials (the dialect's max_trials), or use a model with a longer context",
+            )
+        generator = torch.Generator(device="cpu").manual_seed(request.seed)
+        return _Row(request, matcher, generator, limit, position=prompt_tokens)
+
+    def _completion(self, row: _Row, prompt_tokens: int) -> Completion:
+        return Completion(
+            text=self.vocabulary.text(row.token_ids),
+            token_ids=tuple(row.token_ids),
+            logprobs=tuple(row.logprobs),
+            finish_reason="stop" if row.matcher.finished else "length",
+            prompt_tokens=prompt_tokens,
+            decode_steps=row.steps,
+        )
+
+    def _decode(self, rows: list[_Row], encoded: dict[str, list[int]]) -> None:
+        """Fill in the answers of open rows."""
+        logits, cache, seen = self._prefill([(*encoded[row.request.prompt], *row.token_ids) for row in rows])
+        for row in rows:
+            row.position += len(row.next_ids)
+            row.next_ids = []
+        while True:
+            for row, line in zip(rows, logits, strict=True):
+                row.draw(line)
+                row.take_forced(self.fast_forward)
+            keep = [i for i, row in enumerate(rows) if not row.done]
+            if not keep:
+                return
+            if len(keep) < len(rows):
+                index = torch.tensor(keep, device=self.device)
+                cache.batch_select_indices(index)
+                seen = seen[index]
+                rows = [rows[i] for i in keep]
+            logits, seen = self._step(rows, cache, seen)
+
+    def _step(self, rows: list[_Row], cache: Any, seen: Tensor) -> tuple[Any, Tensor]:
+        """Read every row's new tokens: logits (rows, width) after the last, and the grown attention mask."""
+        width = max(len(row.next_ids) for row in rows)
+        ids = np.zeros((len(rows), width), dtype=np.int64)
+        real = np.zeros((len(rows), width), dtype=np.int64)
+        positions = np.zeros((len(rows), width), dtype=np.int64)
+        for i, row in enumerate(rows):
+            n = len(row.next_ids)
+            ids[i, width - n :] = row.next_ids
+            real[i, width - n :] = 1
+            positions[i, width - n :] = np.arange(row.position, row.position + n)
+            row.position += n
+            row.steps += 1
+            row.next_ids = []
+        return self._forward(ids, real, positions, cache, seen)
+
+    def _forward(self, ids: Any, real: Any, positions: Any, cache: Any, seen: Tensor) -> tuple[Any, Tensor]:
+        seen = torch.cat([seen, torch.from_numpy(real).to(self.device)], dim=1)
+        output = self.model(
+            input_ids=torch.from_numpy(ids).to(self.device),
+            attention_mask=seen,
+            position_ids=torch.from_numpy(positions).to(self.device),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        return output.logits[:, -1].float().cpu().numpy(), seen
+
+    def _prefill(self, prefixes: list[tuple[int, ...]]) -> tuple[Any, Any, Tensor]:
+        """Read every row's prompt and forced start, equal ones once.
+
+        Returns:
+            Logits (rows, width) after each prefix, the key-value cache, and the attention mask (rows, longest).
+        """
+        from transformers import DynamicCache
+
+        unique = list(dict.fromkeys(prefixes))
+        longest = max(map(len, unique))
+        ids = np.zeros((len(unique), longest), dtype=np.int64)
+        real = np.zeros((len(unique), longest), dtype=np.int64)
+        for i, prefix in enumerate(unique):
+            ids[i, longest - len(prefix) :] = prefix
+            real[i, longest - len(prefix) :] = 1
+        positions = np.maximum(real.cumsum(axis=1) - 1, 0)
+        chunk = max(1, self.max_batch_tokens // longest)
+        logits, masks, caches = [], [], []
+        for start in range(0, len(unique), chunk):
+            part = slice(start, start + chunk)
+            cache = DynamicCache(config=self.model.config)
+            empty = torch.zeros((len(ids[part]), 0), dtype=torch.int64, device=self.device)
+            lines, mask = self._forward(ids[part], real[part], positions[part], cache, empty)
+            logits.append(lines)
+            masks.append(mask)
+            caches.append(cache)
+        cache = caches[0]
+        for layer, *others in zip(*(c.layers for c in caches), strict=True):
+            layer.keys = torch.cat([layer.keys, *(other.keys for other in others)])
+            layer.values = torch.cat([layer.values, *(other.values for other in others)])
+        line_of = {prefix: i for i, prefix in enumerate(unique)}
+        order = [line_of[prefix] for prefix in prefixes]
+        if len(unique) == len(prefixes):
+            return np.concatenate(logits), cache, torch.cat(masks)
+        index = torch.tensor(order, device=self.device)
+        cache.batch_select_indices(index)
+        return np.concatenate(logits)[order], cache, torch.cat(masks)[index]
