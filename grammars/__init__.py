@@ -4,7 +4,7 @@ from .axes import Axis, ChoiceAxis, EnumeratedAxis, IntegerAxis, LinearFloatAxis
 from .errors import AirtuneError, DecodeError, GrammarError, SpaceError, unknown_name
 from .grammar import Grammar, lattice_grammar, space_grammar
 from .lattice import Lattice, Notation, canonical_axis, canonical_lattice, reading_order
-from .space_check import check_space
+from .space_check import check_space, violation
 from .space_io import read_space, space_from_json
 
 __all__ = [
@@ -30,4 +30,5 @@ __all__ = [
     "space_from_json",
     "space_grammar",
     "unknown_name",
+    "violation",
 ]

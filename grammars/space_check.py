@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
+from collections.abc import Mapping
 from typing import Any
 
-from ConfigSpace import ConfigurationSpace
+from ConfigSpace import Configuration, ConfigurationSpace
 
 from .errors import SpaceError
 
@@ -74,3 +77,20 @@ def check_range(name: str, lower: Any, upper: Any, *, log: bool) -> None:
             allowed="lower > 0 on a log scale",
             hint="raise the lower bound above 0, or use a linear scale",
         )
+
+
+def violation(space: ConfigurationSpace, config: Mapping[str, Any]) -> str | None:
+    """What ConfigSpace's own check says against a configuration, or None if it is valid.
+
+    ConfigSpace 1.2.2 prints to stdout where it checks a `ForbiddenGreaterThanEqualsClause`; that is kept quiet.
+
+    Args:
+        space: The search space.
+        config: Active hyperparameters only.
+    """
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            Configuration(space, values=dict(config))
+    except ValueError as e:  # every refusal of ConfigSpace's derives from it
+        return f"{type(e).__name__}: {e}"
+    return None
