@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LETTERS = "abcdefghijklmnopqrstuvwx"  # one per hyperparameter that is not a constant
-CHOICES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"  # one per choice of a categorical
+CHOICES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ!%&@_~"  # one per choice of a categorical; no digit, or `a1` would begin `a123`
 BINS = 1000  # positions on a scale: three digits
 KINDS = "FLIJOC"  # float, log float, integer, log integer, ordinal, categorical
 PAD, EOS, UNK = "<pad>", "<eos>", "<unk>"
@@ -55,7 +55,7 @@ VOCABULARY_SIZE = VALUE0 + len(LETTERS) * BINS
 HEAD_ID = {token: i for i, token in enumerate(_HEAD)}
 
 # Splits any prompt or answer into tokens; the tokenizer file carries the same expression.
-TOKEN_PATTERN = r"<[^>]*>|\[[^\]]*\]|=[0-9]{3}|=!|[a-x][0-9]{3}|[a-x][A-Z0-5]|."
+TOKEN_PATTERN = r"<[^>]*>|\[[^\]]*\]|=[0-9]{3}|=!|[a-x][0-9]{3}|[a-x][A-Z!%&@_~]|."
 
 BEST_SCORE = 200  # the score of the best trial so far; below it lie predictions of an improvement
 

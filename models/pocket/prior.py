@@ -98,7 +98,7 @@ class _Functions:
         self.cliff_dim = rng.integers(p, size=b)
         self.cliff_up = rng.uniform(size=(b, 1)) < 0.75
         self.cliff = (rng.uniform(size=(b, 1)) < 0.3) * rng.uniform(0.5, 4.0, size=(b, 1))
-        self.plateau = np.where(rng.uniform(size=(b, 1)) < 0.3, rng.uniform(0.2, 1.0, size=(b, 1)), np.inf)
+        self.plateau = np.where(rng.uniform(size=(b, 1)) < 0.3, rng.uniform(0.2, 1.0, size=(b, 1)), 1e9)
         self.warp = np.where(rng.uniform(size=(b, 1)) < 0.4, rng.uniform(0.3, 3.0, size=(b, 1)), 0.0)
         # A categorical's choices lie at random places of a hidden axis: neighbours mean nothing.
         self.hidden = rng.uniform(size=(b, p, len(CHOICES))).astype(f32)
@@ -119,7 +119,8 @@ class _Functions:
         y = np.minimum(y, y.min(1, keepdims=True) + self.plateau * np.ptp(y, axis=1, keepdims=True))
         edge = np.take_along_axis(u, self.cliff_dim[:, None, None], axis=2)[..., 0] - self.cliff_at[:, 0]
         y = y + self.cliff * np.where(self.cliff_up, edge > 0, -edge > self.cliff_at[:, 0] * 0.7)
-        return np.where(self.warp > 0, np.expm1(self.warp * y) / np.maximum(self.warp, 1e-9), y).astype(np.float32)
+        warped = np.expm1(np.minimum(self.warp * y, 40.0)) / np.maximum(self.warp, 1e-9)  # 40: e^40 fits in 32 bits
+        return np.where(self.warp > 0, warped, y).astype(np.float32)
 
 
 def _pick(rng: np.random.Generator, weight: Floats, k: int) -> Ints:
@@ -133,15 +134,17 @@ def _targets(rng: np.random.Generator, value: Floats, best_seen: Floats) -> Ints
     """Columns (B, PROPOSALS) worth proposing: the minimiser, then draws by squared improvement.
 
     The reference for an improvement is the best loss seen, or the candidates' 5 % quantile where that is
-    higher, so that a lucky history still teaches something.
+    higher, so that a lucky history still teaches something; their 30 % quantile where nothing was seen.
     """
-    reference = np.maximum(best_seen, np.quantile(value, 0.05, axis=1))[:, None]
-    gain = np.maximum(reference - value, 0) ** 2
-    gain[np.arange(len(value)), value.argmin(1)] += 1e-12
+    low, middle = np.quantile(value, [0.05, 0.3], axis=1)
+    reference = np.where(np.isfinite(best_seen), np.maximum(best_seen, low), middle)[:, None]
+    gain = np.maximum(reference - value, 0).astype(np.float64) ** 2
+    best = value <= value.min(1, keepdims=True)
+    gain = np.where(best | (gain > 0), np.maximum(gain, 1e-30), 0.0)  # where nothing improves, the minimiser
     gain = gain / gain.max(1, keepdims=True)
     draws = [_pick(rng, gain.astype(np.float32), 1) for _ in range(PROPOSALS - 1)]
     # Ties (plateaus, discrete metrics) are broken at random, or the first row of a table would be taught.
-    first = np.where(value <= value.min(1, keepdims=True), rng.uniform(size=value.shape), -1.0).argmax(1)
+    first = np.where(best, rng.uniform(size=value.shape), -1.0).argmax(1)
     return np.concatenate([first[:, None], *draws], axis=1)
 
 
@@ -169,7 +172,7 @@ def synthetic(rng: np.random.Generator, b: int, p: int, n: int, length: Ints) ->
     function = _Functions(rng, b, p, levels, categorical)
 
     # Conditional spaces: a discrete parent switches some later hyperparameters off below half of its values.
-    parent = np.where((levels[:, 0] > 0) & (rng.uniform(size=b) < 0.5), 0, -1)
+    parent = np.where((levels[:, 0] > 0) & (rng.uniform(size=b) < 0.8), 0, -1)
     child = (rng.uniform(size=(b, p)) < 0.4) & (np.arange(p) > 0) & (parent[:, None] == 0)
 
     def activity(u: Floats) -> NDArray[np.bool_]:
