@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+from airtune.engine.proposers.base import Job
 from airtune.engine.proposers.cmaes import CMAESProposer
 from airtune.engine.proposers.default import DefaultFirst
 from airtune.engine.proposers.lm import LMProposer
@@ -13,7 +14,7 @@ from airtune.engine.types import Proposer
 from airtune.grammars import AirtuneError, unknown_name
 from airtune.models import LanguageModel
 
-__all__ = ["PROPOSERS", "LMProposer", "make_proposer"]
+__all__ = ["PROPOSERS", "Job", "LMProposer", "make_proposer", "propose_all"]
 
 PROPOSERS: Mapping[str, str] = {
     "lm": "a language model",
@@ -59,3 +60,19 @@ def make_proposer(name: str, *, model: LanguageModel | None = None, temperature:
     else:
         made = _CLASSICAL[inner]()
     return DefaultFirst(made) if inner != name else made
+
+
+def propose_all(proposer: Proposer, jobs: Sequence[Job]) -> None:
+    """Fill in `proposal` of every job; None stays where a space is exhausted.
+
+    A language model gets all of its requests in one batch per round; the others propose one after another.
+    """
+    if isinstance(proposer, DefaultFirst):
+        for job in jobs:
+            job.proposal = proposer.first(job.task, job.history, job.pending)
+        propose_all(proposer.inner, [job for job in jobs if job.proposal is None])
+    elif isinstance(proposer, LMProposer):
+        proposer.propose_jobs(jobs)
+    else:
+        for job in jobs:
+            job.proposal = next(iter(proposer.propose(job.task, job.history, job.pending, job.seed)), None)

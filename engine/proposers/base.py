@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from ConfigSpace.exceptions import (
 )
 from ConfigSpace.types import NotSet
 
-from airtune.engine.types import Task, Trial
+from airtune.engine.types import Proposal, Task, Trial
 from airtune.grammars import DecodeError, Grammar, space_grammar
 
 # A proposer whose own suggestions are all taken or forbidden gives up after this many and draws uniformly.
@@ -70,6 +71,27 @@ def losses(trials: Sequence[Trial]) -> list[float]:
     return [worst if trial.loss is None else trial.loss for trial in trials]
 
 
+@dataclass(slots=True)
+class Job:
+    """One proposal to be made, and what became of it.
+
+    Attributes:
+        task: What is tuned.
+        history: Told and failed trials in the order of their numbers.
+        pending: Asked trials without a result.
+        seed: The proposal's seed; a language model's attempt k is sampled with derive_seed(seed, k).
+        proposal: The answer, or None: not yet, or the space is exhausted.
+        rejected: A language model's attempts that were turned down, as they will be in the transcript.
+    """
+
+    task: Task
+    history: Sequence[Trial]
+    pending: Sequence[Trial]
+    seed: int
+    proposal: Proposal | None = None
+    rejected: list[dict[str, Any]] = field(default_factory=list)
+
+
 class Untried:
     """The configurations of a space's canonical lattice that are neither in the history nor pending.
 
@@ -92,20 +114,21 @@ class Untried:
 
     def take(self, config: Mapping[str, Any]) -> None:
         """Mark the configuration as tried."""
-        snapped = self.grammar.snap(config)
         try:
-            self._taken.setdefault(self.grammar.encode(snapped), snapped)
+            snapped = self.grammar.snap(config)
         except DecodeError:
-            return  # its nearest lattice configuration is forbidden: nothing on the lattice was tried
+            return  # nothing on the lattice is near it, so nothing on the lattice was tried
+        self._taken.setdefault(self.grammar.encode(snapped), snapped)
 
     def admit(self, config: Mapping[str, Any]) -> dict[str, Any] | None:
         """The lattice configuration nearest to `config` if it is valid and untried, else None."""
-        snapped = self.grammar.snap(config)
         try:
-            text = self.grammar.encode(snapped)
+            snapped = self.grammar.snap(config)
         except DecodeError:
             return None
-        return snapped if text not in self._taken and is_valid(self.space, snapped) else None
+        if self.grammar.encode(snapped) in self._taken or not is_valid(self.space, snapped):
+            return None
+        return snapped
 
     def uniform(self, seed: int) -> dict[str, Any] | None:
         """One drawn uniformly from what is left, or None if nothing is (or, over-approximated, was found)."""

@@ -49,7 +49,7 @@ class CMAESProposer:
         return fill(self.name, Untried(task, history, pending), draw, seed, n, REDRAWS if cube else 0)
 
 
-def _replay(cube: dict[str, Hyperparameter[Any]], history: Sequence[Trial], seed: int) -> Any:
+def _replay(cube: dict[str, Hyperparameter[Any, Any]], history: Sequence[Trial], seed: int) -> Any:
     """A CMA that has been told the history's full generations; `seed` drives what it asks next."""
     from cmaes import CMA
 
@@ -69,7 +69,7 @@ def _replay(cube: dict[str, Hyperparameter[Any]], history: Sequence[Trial], seed
     return search
 
 
-def _point(cube: dict[str, Hyperparameter[Any]], trial: Trial, dimensions: int) -> NDArray[np.float64]:
+def _point(cube: dict[str, Hyperparameter[Any, Any]], trial: Trial, dimensions: int) -> NDArray[np.float64]:
     """The trial's place in the cube, of shape (dimensions,)."""
     point = np.full(dimensions, 0.5)
     for i, (name, hp) in enumerate(cube.items()):
@@ -77,19 +77,19 @@ def _point(cube: dict[str, Hyperparameter[Any]], trial: Trial, dimensions: int) 
     return point
 
 
-def _has_order(hp: Hyperparameter[Any]) -> bool:
+def _has_order(hp: Hyperparameter[Any, Any]) -> bool:
     """Whether nearby values mean nearby things, and there is more than one value."""
     if isinstance(hp, OrdinalHyperparameter):
         return len(hp.sequence) > 1
     return isinstance(hp, NumericalHyperparameter)
 
 
-def _to_unit(hp: Hyperparameter[Any], value: Any) -> float:
+def _to_unit(hp: Hyperparameter[Any, Any], value: Any) -> float:
     vector = float(hp.to_vector(value))
     return vector / (len(hp.sequence) - 1) if isinstance(hp, OrdinalHyperparameter) else vector
 
 
-def _from_unit(hp: Hyperparameter[Any], unit: float) -> Any:
+def _from_unit(hp: Hyperparameter[Any, Any], unit: float) -> Any:
     if isinstance(hp, OrdinalHyperparameter):
         return hp.sequence[round(unit * (len(hp.sequence) - 1))]
     return hp.to_value(np.float64(min(max(unit, 0.0), 1.0)))

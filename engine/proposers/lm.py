@@ -2,16 +2,15 @@
 
 The steps are apart so that a caller with many studies can put all their requests into one batch:
 `LMProposer.request` renders the prompt and builds the grammar, `LMProposer.accept` re-validates what came
-back, `propose_all` drives both for a list of `Job`s. `LMProposer.propose` is `propose_all` of one.
+back, and `LMProposer.propose_jobs` drives both for a list of `Job`s; `LMProposer.propose` is a list of one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-from airtune.engine.proposers.base import Untried, observed
+from airtune.engine.proposers.base import Job, Untried, observed
 from airtune.engine.seeds import derive_seed
 from airtune.engine.types import Proposal, Task, Trial
 from airtune.grammars import AirtuneError, DecodeError
@@ -20,27 +19,6 @@ from airtune.models import Completion, LanguageModel, ModelError, Observation, P
 # An answer is rejected only where a grammar over-approximates its space (a completion of an exact grammar is
 # valid by construction), so a model that fails this often in a row is broken, not unlucky.
 ATTEMPTS = 8
-
-
-@dataclass(slots=True)
-class Job:
-    """One proposal asked of a language model, and what became of it.
-
-    Attributes:
-        task: What is tuned.
-        history: Told and failed trials in the order of their numbers.
-        pending: Asked trials without a result.
-        seed: The proposal's seed; attempt k is sampled with derive_seed(seed, k).
-        proposal: The answer, or None: not yet, or the space is exhausted.
-        rejected: The attempts that were turned down, as they will be in the transcript.
-    """
-
-    task: Task
-    history: Sequence[Trial]
-    pending: Sequence[Trial]
-    seed: int
-    proposal: Proposal | None = None
-    rejected: list[dict[str, Any]] = field(default_factory=list)
 
 
 class LMProposer:
@@ -79,12 +57,47 @@ class LMProposer:
         number = 1 + max((trial.number for trial in (*history, *pending)), default=-1)
         for i in range(n):
             job = Job(task, history, pending, seed if i == 0 else derive_seed("lm", seed, i))
-            propose_all(self, [job])
+            self.propose_jobs([job])
             if job.proposal is None:
                 break
             proposals.append(job.proposal)
             pending = (*pending, Trial(number + i, job.proposal.config))
         return proposals
+
+    def propose_jobs(self, jobs: Sequence[Job]) -> None:
+        """Fill in every job's proposal, one `generate` call per round; None stays where a space is exhausted.
+
+        Raises:
+            ModelError: If one job's answers are rejected `ATTEMPTS` times in a row.
+        """
+        waiting = list(jobs)
+        for attempt in range(ATTEMPTS):
+            asked: list[tuple[Job, Request]] = []
+            for job in waiting:
+                request = self.request(job.task, job.history, job.pending, job.seed, attempt)
+                if request is not None:
+                    asked.append((job, request))
+            if not asked:
+                return
+            completions = self.model.generate([request for _, request in asked])
+            waiting = []
+            for (job, request), completion in zip(asked, completions, strict=True):
+                try:
+                    config = self.accept(job.task, job.history, job.pending, request, completion)
+                except DecodeError as error:
+                    job.rejected.append({**_answer(request, completion, attempt), "reason": error.message})
+                    waiting.append(job)
+                    continue
+                transcript = self.transcript(request, completion, attempt, job.rejected)
+                job.proposal = Proposal(config, self.name, transcript)
+        if waiting:
+            last = waiting[0].rejected[-1]
+            raise ModelError(
+                f"model {self.model.name!r} gave no usable configuration for task {waiting[0].task.name!r} "
+                f"in {ATTEMPTS} attempts; the last answer was {last['text']!r}: {last['reason']}",
+                value=last["text"],
+                hint="try another model or a temperature nearer 1, or loosen the space's forbidden clauses",
+            )
 
     def request(
         self, task: Task, history: Sequence[Trial], pending: Sequence[Trial], seed: int, attempt: int = 0
@@ -143,42 +156,6 @@ class LMProposer:
             **_answer(request, completion, attempt),
             "rejected": list(rejected),
         }
-
-
-def propose_all(proposer: LMProposer, jobs: Sequence[Job]) -> None:
-    """Fill in `proposal` of all jobs, one `generate` call per round; None stays where a space is exhausted.
-
-    Raises:
-        ModelError: If one job's answers are rejected `ATTEMPTS` times in a row.
-    """
-    waiting = list(jobs)
-    for attempt in range(ATTEMPTS):
-        asked: list[tuple[Job, Request]] = []
-        for job in waiting:
-            request = proposer.request(job.task, job.history, job.pending, job.seed, attempt)
-            if request is not None:
-                asked.append((job, request))
-        if not asked:
-            return
-        completions = proposer.model.generate([request for _, request in asked])
-        waiting = []
-        for (job, request), completion in zip(asked, completions, strict=True):
-            try:
-                config = proposer.accept(job.task, job.history, job.pending, request, completion)
-            except DecodeError as error:
-                job.rejected.append({**_answer(request, completion, attempt), "reason": error.message})
-                waiting.append(job)
-                continue
-            transcript = proposer.transcript(request, completion, attempt, job.rejected)
-            job.proposal = Proposal(config, proposer.name, transcript)
-    if waiting:
-        last = waiting[0].rejected[-1]
-        raise ModelError(
-            f"model {proposer.model.name!r} gave no usable configuration for task {waiting[0].task.name!r} "
-            f"in {ATTEMPTS} attempts; the last answer was {last['text']!r}: {last['reason']}",
-            value=last["text"],
-            hint="try another model or a temperature nearer to 1, or loosen the space's forbidden clauses",
-        )
 
 
 def _answer(request: Request, completion: Completion, attempt: int) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from ConfigSpace.hyperparameters import (
     FloatHyperparameter,
     Hyperparameter,
     IntegerHyperparameter,
+    NumericalHyperparameter,
     OrdinalHyperparameter,
 )
 from ConfigSpace.types import NotSet
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     import optuna
 
 STARTUP_TRIALS = 4
+LARGEST = 1e100  # a loss beyond it is told as this: its square would overflow in the GP's standardisation
 
 
 class TPEProposer:
@@ -69,14 +71,14 @@ class GPProposer:
     """
 
     name = "gp"
-    # A suggestion takes tens of milliseconds, and a process that has repeated itself this often has converged.
+    # A suggestion takes tens of milliseconds; a process that has repeated itself this often has converged.
     redraws = 8
 
     def propose(
         self, task: Task, history: Sequence[Trial], pending: Sequence[Trial], seed: int, n: int = 1
     ) -> list[Proposal]:
         """See `airtune.engine.types.Proposer.propose`."""
-        with _quiet_optuna() as optuna:
+        with _quiet_optuna() as optuna, one_thread():
             sampler = optuna.samplers.GPSampler(
                 n_startup_trials=STARTUP_TRIALS, seed=_seed(self.name, seed), warn_independent_sampling=False
             )
@@ -94,6 +96,17 @@ class GPProposer:
 
 def _seed(name: str, seed: int) -> int:
     return derive_seed(name, seed) % 2**32  # numpy's RandomState takes 32 bits
+
+
+def one_thread() -> Any:
+    """A context in which BLAS and OpenMP use one thread.
+
+    Their number changes the last bits of sums, so results would depend on the machine; and on small matrices
+    the thread pools of numpy and torch stand in each other's way (the GP is several times faster with one).
+    """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped, unused-ignore]
+
+    return threadpool_limits(limits=1)
 
 
 @contextmanager
@@ -124,20 +137,20 @@ def _study(
     study = optuna.create_study(sampler=sampler)
     distributions = _distributions(space)
     told = list(history) if any(trial.loss is not None for trial in history) else []
-    loss_of = dict(zip((trial.number for trial in told), losses(told), strict=True)) if told else {}
+    known = [min(max(loss, -LARGEST), LARGEST) for loss in losses(told)] if told else []
+    loss_of = dict(zip((trial.number for trial in told), known, strict=True))
     for trial in observed(told, pending):
         values = {name: hp.default_value for name, hp in space.items()} if impute else {}
         values.update(trial.config)
         params = {
             name: _to_optuna(space[name], value) for name, value in values.items() if name in distributions
         }
-        state = (
-            optuna.trial.TrialState.COMPLETE if trial.number in loss_of else optuna.trial.TrialState.RUNNING
-        )
+        loss = loss_of.get(trial.number)
+        state = optuna.trial.TrialState.RUNNING if loss is None else optuna.trial.TrialState.COMPLETE
         study.add_trial(
             optuna.create_trial(
                 state=state,
-                value=loss_of.get(trial.number),
+                value=loss,
                 params=params,
                 distributions={name: distributions[name] for name in params},
             )
@@ -162,7 +175,7 @@ def _distributions(space: ConfigurationSpace) -> dict[str, Any]:
     return made
 
 
-def _suggest(trial: optuna.Trial, name: str, hp: Hyperparameter[Any]) -> Any:
+def _suggest(trial: optuna.Trial, name: str, hp: Hyperparameter[Any, Any]) -> Any:
     """One hyperparameter's value from a define-by-run trial."""
     if isinstance(hp, FloatHyperparameter):
         return trial.suggest_float(name, hp.lower, hp.upper, log=hp.log)
@@ -175,16 +188,18 @@ def _suggest(trial: optuna.Trial, name: str, hp: Hyperparameter[Any]) -> Any:
     return hp.default_value
 
 
-def _to_optuna(hp: Hyperparameter[Any], value: Any) -> Any:
+def _to_optuna(hp: Hyperparameter[Any, Any], value: Any) -> Any:
     """A value in Optuna's form: an index for choices and ordinals, clipped to the range for numbers."""
     if isinstance(hp, CategoricalHyperparameter):
         return hp.choices.index(value)
     if isinstance(hp, OrdinalHyperparameter):
         return hp.sequence.index(value)
-    return min(max(value, hp.lower), hp.upper)
+    if isinstance(hp, NumericalHyperparameter):
+        return min(max(value, hp.lower), hp.upper)
+    return value
 
 
-def _from_optuna(hp: Hyperparameter[Any], value: Any) -> Any:
+def _from_optuna(hp: Hyperparameter[Any, Any], value: Any) -> Any:
     """The inverse of `_to_optuna`; constants, which Optuna is not told of, have their only value."""
     if isinstance(hp, CategoricalHyperparameter):
         return hp.choices[value]

@@ -1,0 +1,205 @@
+"""Statistics of a comparison: beats random, change, rank, wins, each with a bootstrap interval.
+
+The figures are those of Zhang et al. (arXiv 2312.04528). A method's figure on a task is its best loss within
+the budget, averaged over seeds. Then, over the tasks:
+
+- beats: the share of tasks on which that figure is below the reference's (a tie is not a win);
+- change: (reference - method) / reference, in percent; median and mean over the tasks;
+- rank: the mean place among all methods compared, 1 the best, ties sharing the mean of their places.
+
+A toy task's loss is its regret, loss - optimum, so that zero means the same everywhere. Relative change
+explodes where the reference is near zero, so the mean is given twice, the second time without the tasks where
+the reference is below `NEAR_ZERO`. Where it is exactly zero there is no relative change, and the task is in
+neither mean nor in the median. Intervals are percentiles of a bootstrap that draws tasks with replacement
+and, within each, seeds, for every method on its own (methods share no random numbers).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+NEAR_ZERO = 0.01  # one percent of error, or a regret of 0.01
+RESAMPLES = 2000
+COVERAGE = 0.95
+TIE = 1e-12  # means over seeds of the same error rates differ in the last bits by the order of summation
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure and its interval; NaN where it is not defined."""
+
+    value: float
+    low: float
+    high: float
+
+    def json(self) -> dict[str, float | None]:
+        """As JSON, which has no NaN."""
+        return {
+            key: None if math.isnan(v) else v
+            for key, v in (("value", self.value), ("low", self.low), ("high", self.high))
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One method against the reference at one budget.
+
+    Attributes:
+        method: The method.
+        reference: What it is compared with.
+        budget: Evaluations.
+        beats: Percent of tasks on which it is better.
+        median_change: Percent, over the tasks.
+        mean_change: Percent.
+        mean_change_far: Percent, without the tasks on which the reference is near zero.
+        rank: Mean rank among all methods.
+        wins: Tasks on which it is better than the reference.
+        ties: Tasks on which it is equal.
+        losses: Tasks on which it is worse.
+        tasks: How many tasks there are.
+        tasks_far: How many of them `mean_change_far` is over.
+    """
+
+    method: str
+    reference: str
+    budget: int
+    beats: Estimate
+    median_change: Estimate
+    mean_change: Estimate
+    mean_change_far: Estimate
+    rank: Estimate
+    wins: int
+    ties: int
+    losses: int
+    tasks: int
+    tasks_far: int
+
+    def json(self) -> dict[str, Any]:
+        """As JSON."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return {name: v.json() if isinstance(v, Estimate) else v for name, v in fields.items()}
+
+
+def best_so_far(losses: Sequence[float | None], budget: int, worst: float) -> float:
+    """The least loss within the first `budget` trials; `worst` if all of them failed."""
+    return min((loss for loss in losses[:budget] if loss is not None), default=worst)
+
+
+def ranks(means: Array) -> Array:
+    """Ranks of the methods on every task, 1 the best, ties averaged.
+
+    Args:
+        means: Shape (..., methods, tasks).
+
+    Returns:
+        The same shape. Cost: quadratic in the number of methods.
+    """
+    mine, others = means[..., :, None, :], means[..., None, :, :]
+    tolerance = TIE * np.maximum(np.abs(mine), np.abs(others))
+    below = (others < mine - tolerance).sum(axis=-2)
+    equal = (np.abs(others - mine) <= tolerance).sum(axis=-2)  # itself included
+    result: Array = below + (equal + 1) / 2
+    return result
+
+
+def outcomes(method: Array, reference: Array) -> NDArray[np.int64]:
+    """1 where the method is better, 0 where equal, -1 where worse."""
+    tolerance = TIE * np.maximum(np.abs(method), np.abs(reference))
+    difference = reference - method
+    signs: NDArray[np.int64] = np.where(np.abs(difference) <= tolerance, 0, np.sign(difference)).astype(
+        np.int64
+    )
+    return signs
+
+
+def change(method: Array, reference: Array) -> Array:
+    """(reference - method) / reference in percent; NaN where the reference is zero."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(reference > 0, 100.0 * (reference - method) / reference, np.nan)
+
+
+def compare(best: Array, methods: Sequence[str], reference: str, budget: int, seed: int = 0) -> list[Row]:
+    """All methods against the reference.
+
+    Args:
+        best: Best loss within the budget, shape (methods, tasks, seeds), regrets for toy tasks.
+        methods: Names of the first axis.
+        reference: One of them.
+        budget: For the rows.
+        seed: Of the bootstrap.
+    """
+    base = list(methods).index(reference)
+    drawn = resampled_means(best, seed)
+    means = best.mean(axis=2)
+    figures, drawn_figures = _figures(means, base), _figures(drawn, base)
+    rows = []
+    for m, method in enumerate(methods):
+        estimates = {
+            name: _estimate(float(value[m]), drawn_figures[name][:, m]) for name, value in figures.items()
+        }
+        signs = outcomes(means[m], means[base])
+        rows.append(
+            Row(
+                method=method,
+                reference=reference,
+                budget=budget,
+                wins=int((signs > 0).sum()),
+                ties=int((signs == 0).sum()),
+                losses=int((signs < 0).sum()),
+                tasks=means.shape[1],
+                tasks_far=int((means[base] >= NEAR_ZERO).sum()),
+                **estimates,
+            )
+        )
+    return rows
+
+
+def resampled_means(best: Array, seed: int) -> Array:
+    """Means over resampled seeds of resampled tasks, shape (RESAMPLES, methods, tasks)."""
+    rng = np.random.default_rng(seed)
+    methods, tasks, seeds = best.shape
+    drawn = np.empty((RESAMPLES, methods, tasks))
+    m = np.arange(methods)[:, None, None]
+    for r in range(RESAMPLES):
+        t = rng.integers(tasks, size=tasks)
+        s = rng.integers(seeds, size=(methods, tasks, seeds))
+        drawn[r] = best[m, np.reshape(t, (1, tasks, 1)), s].mean(axis=2)
+    return drawn
+
+
+def _figures(means: Array, base: int) -> Mapping[str, Array]:
+    """Every figure of every method, shape (..., methods), from means of shape (..., methods, tasks)."""
+    reference = means[..., base : base + 1, :]
+    relative = change(means, np.broadcast_to(reference, means.shape))
+    far = np.where(reference >= NEAR_ZERO, relative, np.nan)
+    return {
+        "beats": 100.0 * (outcomes(means, np.broadcast_to(reference, means.shape)) > 0).mean(axis=-1),
+        "median_change": _nan_over_tasks(np.nanmedian, relative),
+        "mean_change": _nan_over_tasks(np.nanmean, relative),
+        "mean_change_far": _nan_over_tasks(np.nanmean, far),
+        "rank": ranks(means).mean(axis=-1),
+    }
+
+
+def _nan_over_tasks(reduce: Any, values: Array) -> Array:
+    """`reduce` over the last axis, NaN where all of it is NaN (numpy warns there; here it is meant)."""
+    empty: NDArray[np.bool_] = np.all(np.isnan(values), axis=-1, keepdims=True)
+    reduced: Array = reduce(np.where(empty, 0.0, values), axis=-1)
+    return np.where(empty[..., 0], np.nan, reduced)
+
+
+def _estimate(value: float, drawn: Array) -> Estimate:
+    drawn = drawn[~np.isnan(drawn)]
+    if math.isnan(value) or len(drawn) == 0:
+        return Estimate(value, math.nan, math.nan)
+    tail = 100.0 * (1.0 - COVERAGE) / 2.0
+    low, high = np.percentile(drawn, [tail, 100.0 - tail])
+    return Estimate(value, float(low), float(high))

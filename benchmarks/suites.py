@@ -1,0 +1,61 @@
+"""Suites: named lists of tasks that methods are compared on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from airtune.benchmarks.sklearn_tasks import ALGORITHMS, DATA, sklearn_names
+from airtune.benchmarks.toy import toy_names
+from airtune.grammars import AirtuneError, unknown_name
+
+# Fidelities at which a random configuration takes less than 0.1 s on average over the suite, on one core.
+REDUCED: Mapping[str, str] = {"svm": "", "lr": "@iter=30", "rf": "@trees=16", "mlp": "@epochs=5"}
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """A list of tasks.
+
+    Attributes:
+        name: What it is called by.
+        tasks: Task names for `airtune.benchmarks.get_task`.
+        words: What it holds, for tables.
+    """
+
+    name: str
+    tasks: tuple[str, ...]
+    words: str
+
+
+def _reduced_names() -> tuple[str, ...]:
+    return tuple(
+        f"sklearn/{algorithm}/{data}{REDUCED[algorithm]}" for algorithm in ALGORITHMS for data in DATA
+    )
+
+
+SUITES: Mapping[str, Suite] = {
+    suite.name: suite
+    for suite in (
+        Suite("toy", tuple(toy_names()), "6 two-dimensional functions"),
+        Suite("sklearn", tuple(sklearn_names()), "4 models x 4 data sets, full fidelity"),
+        Suite(
+            "core",
+            (*toy_names(), *_reduced_names()),
+            "6 two-dimensional functions and 4 models x 4 data sets "
+            "(logistic regression 30 iterations, random forest 16 trees, multilayer perceptron 5 epochs)",
+        ),
+    )
+}
+
+
+def get_suite(name: str) -> Suite:
+    """The suite of that name.
+
+    Raises:
+        AirtuneError: If there is none.
+    """
+    if name not in SUITES:
+        message, allowed, hint = unknown_name("suite", name, SUITES)
+        raise AirtuneError(message, value=name, allowed=allowed, hint=hint)
+    return SUITES[name]
