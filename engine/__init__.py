@@ -1,1 +1,86 @@
-"""airtune.engine (being built)."""
+"""airtune.engine: tasks, trials, proposers, studies and the study file.
+
+Names are loaded when they are first used: the command line and the worker processes start without the rest.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airtune.engine.export import export_csv, export_jsonl
+    from airtune.engine.minimization import minimize
+    from airtune.engine.objectives import command_objective, load_objective
+    from airtune.engine.outcome import TrialFailed
+    from airtune.engine.proposers import PROPOSERS, make_proposer
+    from airtune.engine.seeds import derive_seed
+    from airtune.engine.store import StudyFile
+    from airtune.engine.study import Asked, Event, Finished, Proposing, Result, SpaceExhausted, Study
+    from airtune.engine.types import Proposal, Proposer, Status, StoreError, Task, TaskError, Trial
+
+_HOME = {
+    "Asked": "study",
+    "Event": "study",
+    "Finished": "study",
+    "PROPOSERS": "proposers",
+    "Proposal": "types",
+    "Proposer": "types",
+    "Proposing": "study",
+    "Result": "study",
+    "SpaceExhausted": "study",
+    "Status": "types",
+    "StoreError": "types",
+    "Study": "study",
+    "StudyFile": "store",
+    "Task": "types",
+    "TaskError": "types",
+    "Trial": "types",
+    "TrialFailed": "outcome",
+    "command_objective": "objectives",
+    "derive_seed": "seeds",
+    "export_csv": "export",
+    "export_jsonl": "export",
+    "load_objective": "objectives",
+    "make_proposer": "proposers",
+    "minimize": "minimization",
+}
+
+__all__ = [
+    "PROPOSERS",
+    "Asked",
+    "Event",
+    "Finished",
+    "Proposal",
+    "Proposer",
+    "Proposing",
+    "Result",
+    "SpaceExhausted",
+    "Status",
+    "StoreError",
+    "Study",
+    "StudyFile",
+    "Task",
+    "TaskError",
+    "Trial",
+    "TrialFailed",
+    "command_objective",
+    "derive_seed",
+    "export_csv",
+    "export_jsonl",
+    "load_objective",
+    "make_proposer",
+    "minimize",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = found  # the next access finds it without coming here
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,119 @@
+"""What a study is: enough to tell whether it is the same one, and to say later how its results came about."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from ConfigSpace import ConfigurationSpace
+
+from airtune.engine.types import Proposer, StoreError, Task
+from airtune.models import LanguageModel
+
+# What can change a proposal; a model adds its own.
+_PACKAGES = ("airtune", "ConfigSpace", "numpy", "optuna", "cmaes", "scipy")
+# A study is resumed only where these are the same; versions may differ, and are stored.
+IDENTITY = ("task", "space_hash", "proposer", "temperature", "seed", "model_hash")
+
+
+def study_manifest(task: Task, proposer: Proposer, seed: int) -> dict[str, Any]:
+    """The manifest of a study, as JSON: no times, no paths of ours, so that equal studies have equal ones."""
+    model = language_model(proposer)
+    described = None if model is None else model.manifest()
+    space = space_json(task.space)
+    return {
+        "task": task.name,
+        "description": task.description,
+        "metric": task.metric,
+        "space": space,
+        "space_hash": _hash(space),
+        "proposer": proposer.name,
+        "temperature": _temperature(proposer),
+        "seed": seed,
+        "model": described,
+        "model_hash": None if described is None else model_hash(described),
+        "versions": {"python": platform.python_version(), **versions()},
+    }
+
+
+def check_same_study(name: str, path: str, stored: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise a StoreError that names the field if the stored study is not the one that is about to go on."""
+    for field in IDENTITY:
+        if stored.get(field) == now[field]:
+            continue
+        shown = {"space_hash": "search space", "model_hash": "language model"}.get(field, field)
+        before, after = _shown(field, stored), _shown(field, now)
+        raise StoreError(
+            f"study {name!r} in {path!r} was begun with another {shown}: {before}, now {after}",
+            value=after,
+            allowed=f"the same {shown}: {before}",
+            hint="use another file (--study) or another name (--name), or go back to what it was",
+        )
+
+
+def language_model(proposer: Proposer) -> LanguageModel | None:
+    """The language model that a proposer asks, if it asks one."""
+    inner: object = proposer
+    while hasattr(inner, "inner"):  # default+X
+        inner = inner.inner
+    model = getattr(inner, "model", None)
+    return model if isinstance(model, LanguageModel) else None
+
+
+def model_hash(manifest: Mapping[str, Any]) -> str:
+    """What tells one model from another: its files' hashes and its dialect; its settings if it has no files."""
+    what = {key: manifest.get(key) for key in ("files", "dialect", "backend")}
+    if manifest.get("files"):
+        del what["backend"]
+    else:
+        what["settings"] = manifest.get("settings")
+    return _hash(what)
+
+
+def space_json(space: ConfigurationSpace) -> dict[str, Any]:
+    """The space in ConfigSpace's own JSON form, without what differs between equal spaces."""
+    whole: dict[str, Any] = space.to_serialized_dict()
+    kept = {
+        key: value for key, value in whole.items() if key not in {"python_module_version", "name", "meta"}
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(kept, default=_plain))
+    return plain
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that proposals depend on, of those that are installed."""
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _temperature(proposer: Proposer) -> float | None:
+    inner: object = proposer
+    while hasattr(inner, "inner"):
+        inner = inner.inner
+    temperature = getattr(inner, "temperature", None)
+    return None if temperature is None else float(temperature)
+
+
+def _hash(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, allow_nan=False, default=_plain)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def _plain(value: object) -> object:
+    """NumPy's scalars as Python's; whatever else a choice may be, by its repr."""
+    return value.item() if hasattr(value, "item") else repr(value)
+
+
+def _shown(field: str, manifest: Mapping[str, Any]) -> str:
+    if field == "model_hash" and manifest.get("model"):
+        return f"{manifest['model'].get('model', 'unnamed')!r} ({str(manifest[field])[:12]})"
+    return repr(manifest.get(field))[:60] if field != "space_hash" else str(manifest.get(field))[:12]

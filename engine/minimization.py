@@ -1,0 +1,66 @@
+"""`minimize`: a whole search in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ConfigSpace import ConfigurationSpace
+
+from airtune.engine.study import Event, Result, Study
+from airtune.engine.types import Proposer, Task
+from airtune.models import LanguageModel
+
+
+def minimize(
+    objective: Callable[[dict[str, Any]], Any],
+    space: ConfigurationSpace,
+    *,
+    budget: int = 10,
+    seed: int = 0,
+    model: str | LanguageModel = "pocket",
+    proposer: str | Proposer = "lm",
+    name: str = "objective",
+    metric: str = "loss",
+    description: str = "",
+    path: str | Path | None = None,
+    timeout_s: float | None = None,
+    isolate: bool | None = None,
+    on_event: Callable[[Event], None] | None = None,
+) -> Result:
+    """Search the space for the configuration with the least loss.
+
+    Args:
+        objective: `config -> loss`: a finite number, or a mapping with one under "loss" and further values.
+            What it raises, and NaN, is a failed trial that the proposer sees; the search goes on.
+        space: The search space.
+        budget: Evaluations in all; those of an earlier run with the same `path` count.
+        seed: The same seed gives the same search.
+        model: The language model, or its name, for the proposer "lm".
+        proposer: A proposer or its name.
+        name: What the task is called, for the model to read and in the study file.
+        metric: What the loss is.
+        description: What is tuned, in words, for the model to read.
+        path: The study file; None keeps nothing.
+        timeout_s: Longest evaluation in seconds; evaluations then take place in another process.
+        isolate: Evaluate in another process in any case (True), or in this one (False).
+        on_event: Called at every step.
+
+    Returns:
+        The result; `result.best.config` is what was searched for.
+
+    Raises:
+        AirtuneError: If an argument is not usable.
+
+    >>> from ConfigSpace import ConfigurationSpace
+    >>> space = ConfigurationSpace({"x": (-1.0, 1.0)})
+    >>> result = minimize(lambda config: config["x"] ** 2, space, budget=5, proposer="random")
+    >>> len(result.trials), result.stopped
+    (5, 'budget')
+    """
+    task = Task(name, space, objective, metric, description)
+    with Study(
+        task, proposer, model=model, seed=seed, path=path, timeout_s=timeout_s, isolate=isolate
+    ) as study:
+        return study.run(budget, on_event)
