@@ -17,8 +17,8 @@ from .errors import GrammarError
 from .intervals import Intervals
 from .logic import Formula, Reader, Rules, given, mentions, starts
 
-# States kept at most while building: about a second of work. Beyond it, forbidden clauses are left to the checker.
-STATE_BUDGET = 30_000
+# States at most while building, a second or two of work. Beyond it, forbidden clauses are left to the checker.
+STATE_BUDGET = 8_000
 
 Path = tuple[int, ...]
 Trie = dict[int, "Trie"]

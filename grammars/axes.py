@@ -126,7 +126,7 @@ class IntegerAxis:
         end = _scan(text, pos, "-0123456789", self.max_bytes)
         for stop in range(end, pos, -1):
             piece = text[pos:stop]
-            if piece.lstrip("-").isdigit() and str(int(piece)) == piece:
+            if piece.removeprefix("-").isdigit() and str(int(piece)) == piece:
                 number = int(piece)
                 if self.lower <= number <= self.upper:
                     return number - self.lower, stop

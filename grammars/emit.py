@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from . import pattern as p
 from .automaton import Node
 from .errors import GrammarError
@@ -9,8 +12,8 @@ from .intervals import Intervals
 from .lattice import Lattice
 from .pattern import Pattern
 
-# Mask engines take minutes beyond a few megabytes of expression.
-REGEX_BUDGET = 4_000_000
+# Mask engines take tens of seconds beyond this many characters of expression.
+REGEX_BUDGET = 500_000
 
 
 def regex(lattice: Lattice, root: Node) -> str:
@@ -115,23 +118,52 @@ def topological(root: Node) -> list[Node]:
     return sorted(queue, key=lambda node: node.level)
 
 
-def lark(lattice: Lattice, base: Node, tried: Node | None) -> str:
-    """Llguidance's Lark dialect: one terminal, `& ~` what was tried."""
-    expression = f"/{regex(lattice, base)}/"
-    if tried is not None:
-        expression += f" & ~/{regex(lattice, tried)}/"
+def lark(lattice: Lattice, base: Node, tried: Node | None, left: Node) -> str:
+    """llguidance's Lark dialect: one terminal, `& ~` what was tried; one rule per state if that is too large.
+
+    Args:
+        lattice: The lattice.
+        base: The automaton without exclusions.
+        tried: The automaton of the excluded configurations, or None.
+        left: The automaton of what is left.
+    """
+    try:
+        expression = f"/{regex(lattice, base)}/"
+        if tried is not None:
+            expression += f" & ~/{regex(lattice, tried)}/"
+    except GrammarError:
+        rules = _rules(lattice, left, "start", lambda text: f"/{p.escape(text)}/")
+        lines = [f"{name}: {' | '.join(' '.join(parts) for parts in branches)}" for name, branches in rules.states]
+        lines += [f"{name.upper()}: /{p.to_regex(pattern)}/" for name, pattern in rules.values]
+        return "\n".join(lines) + "\n"
     return f"start: CONFIG\nCONFIG: {expression}\n"
 
 
 def gbnf(lattice: Lattice, root: Node) -> str:
     """One rule per state and one per set of values, in a fixed order."""
+    rules = _rules(lattice, root, "root", p.gbnf_literal)
+    lines = [f"{name} ::= {' | '.join(' '.join(parts) for parts in branches)}" for name, branches in rules.states]
+    lines += [f"{name} ::= {p.to_gbnf(pattern)}" for name, pattern in rules.values]
+    return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    states: list[tuple[str, list[list[str]]]]
+    values: list[tuple[str, Pattern]]
+
+
+def _rules(lattice: Lattice, root: Node, start: str, literal: Callable[[str], str]) -> _Rules:
+    """The automaton as a right-linear grammar: names of states and of value sets, numbered in a fixed order."""
+    upper = start == "start"  # Lark tells terminals from rules by case
     order = topological(root)
-    name = {id(node): "root" if node is root else f"s{i}" for i, node in enumerate(order)}
+    name = {id(node): start if node is root else f"s{i}" for i, node in enumerate(order)}
     values: dict[tuple[int, Intervals], str] = {}
-    rules: list[str] = []
+    states: list[tuple[str, list[list[str]]]] = []
     for node in order:
         if not node.edges:
-            rules.append(f"{name[id(node)]} ::= {p.gbnf_literal(lattice.closing)}")
+            closing = [literal(lattice.closing)] if lattice.closing or not upper else []
+            states.append((name[id(node)], [closing]))
             continue
         branches = []
         for inside, child in node.edges:
@@ -139,9 +171,7 @@ def gbnf(lattice: Lattice, root: Node) -> str:
             if not lattice.is_silent(node.level):
                 value = values.setdefault((node.level, inside), f"v{len(values)}")
                 lead = lattice.lead(node.level)
-                parts = [*([p.gbnf_literal(lead)] if lead else []), value, *parts]
-            branches.append(" ".join(parts))
-        rules.append(f"{name[id(node)]} ::= {' | '.join(branches)}")
-    for (level, inside), value in values.items():
-        rules.append(f"{value} ::= {p.to_gbnf(_axis_pattern(lattice, level, inside))}")
-    return "\n".join(rules) + "\n"
+                parts = [*([literal(lead)] if lead else []), value.upper() if upper else value, *parts]
+            branches.append(parts)
+        states.append((name[id(node)], branches))
+    return _Rules(states, [(v, _axis_pattern(lattice, level, inside)) for (level, inside), v in values.items()])

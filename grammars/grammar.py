@@ -152,16 +152,16 @@ class Grammar:
         return emit.regex(self.lattice, self.root)
 
     def lark(self) -> str:
-        """A grammar for llguidance: the base expression `& ~` what is excluded.
+        """A grammar for llguidance: the base expression `& ~` what is excluded; rules where that is too large.
 
         Raises:
-            GrammarError: If nothing is left, or an expression would be too large.
+            GrammarError: If nothing is left.
         """
         self._require_some()
         tried = None
         if self._excluded:
             tried = only(self.lattice.root, trie_of(self._excluded), self.lattice.factory.fork())
-        return emit.lark(self.lattice, self.lattice.root, tried)
+        return emit.lark(self.lattice, self.lattice.root, tried, self.root)
 
     def gbnf(self) -> str:
         """A grammar for llama.cpp and for xgrammar's `Grammar.from_ebnf`: one rule per state.

@@ -57,7 +57,7 @@ from .intervals import Intervals
 # Axes up to this size are tabulated; larger ones (always numeric, so monotone) are searched by bisection.
 TABLE_SIZE = 4096
 # A relation is exact if one of its sides has at most this many lattice points: each needs a state of its own.
-RELATION_SIZE = 4096
+RELATION_SIZE = 1024
 _ROUND_PLACES = 13  # ConfigSpace's own, in hyperparameters/hp_components.py
 
 Compare = Callable[[Any, Any], Any]

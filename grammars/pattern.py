@@ -1,7 +1,7 @@
-"""Small regular expressions as data: built once, written for Python `re`, the mask engines, or GBNF.
+r"""Small regular expressions as data: built once, written for Python `re`, the mask engines, or GBNF.
 
 Only what every target reads the same way is used: literals, classes of characters, sequence, alternation and
-option. No anchors, no look-around, no `\\d` (Unicode digits), no counted repetition.
+option. No anchors, no look-around, no `\d` (Unicode digits), no counted repetition.
 """
 
 from __future__ import annotations
@@ -149,10 +149,10 @@ def integers(low: int, high: int) -> Pattern:
 
 
 def stripped(low: int, high: int, width: int) -> Pattern:
-    """The decimals .low to .high of `width` digits, trailing zeros dropped; the point is part of the text.
+    r"""The decimals .low to .high of `width` digits, trailing zeros dropped; the point is part of the text.
 
     >>> to_regex(stripped(0, 99, 2))
-    '(?:\\\\.(?:[1-9](?:[1-9])?|0[1-9]))?'
+    '(?:\\.(?:[1-9][1-9]?|0[1-9]))?'
     """
     tail = _stripped(low, high, width)
     if tail is None:
@@ -286,8 +286,31 @@ def to_gbnf(pattern: Pattern) -> str:
 
 
 def gbnf_literal(text: str) -> str:
-    """Quote a literal for GBNF."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    r"""Quote a literal for GBNF.
+
+    Characters beyond ASCII become classes: xgrammar 0.2.8 writes them as `\xNN` between its passes and then reads
+    a hexadecimal digit that follows as part of the escape.
+
+    >>> print(gbnf_literal('größe "x"'))
+    "gr" [ö] [ß] "e \"x\""
+    """
+    parts = ["[" + run + "]" if not run.isascii() else '"' + _gbnf_escape(run) + '"' for run in _runs(text)]
+    return " ".join(parts) if parts else '""'
+
+
+def _gbnf_escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _runs(text: str) -> list[str]:
+    """Stretches of ASCII, and every other character by itself."""
+    runs: list[str] = []
+    for char in text:
+        if runs and char.isascii() and runs[-1].isascii():
+            runs[-1] += char
+        else:
+            runs.append(char)
+    return runs
 
 
 def _gbnf_class_char(char: str) -> str:
