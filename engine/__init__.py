@@ -9,26 +9,28 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from airtune.engine.commands import command_objective
+    from airtune.engine.events import Asked, Event, Finished, Proposing, Result, SpaceExhausted
     from airtune.engine.export import export_csv, export_jsonl
     from airtune.engine.minimization import minimize
-    from airtune.engine.objectives import command_objective, load_objective
+    from airtune.engine.objectives import load_objective
     from airtune.engine.outcome import TrialFailed
     from airtune.engine.proposers import PROPOSERS, make_proposer
     from airtune.engine.seeds import derive_seed
     from airtune.engine.store import StudyFile
-    from airtune.engine.study import Asked, Event, Finished, Proposing, Result, SpaceExhausted, Study
+    from airtune.engine.study import Study
     from airtune.engine.types import Proposal, Proposer, Status, StoreError, Task, TaskError, Trial
 
 _HOME = {
-    "Asked": "study",
-    "Event": "study",
-    "Finished": "study",
+    "Asked": "events",
+    "Event": "events",
+    "Finished": "events",
     "PROPOSERS": "proposers",
     "Proposal": "types",
     "Proposer": "types",
-    "Proposing": "study",
-    "Result": "study",
-    "SpaceExhausted": "study",
+    "Proposing": "events",
+    "Result": "events",
+    "SpaceExhausted": "events",
     "Status": "types",
     "StoreError": "types",
     "Study": "study",
@@ -37,7 +39,7 @@ _HOME = {
     "TaskError": "types",
     "Trial": "types",
     "TrialFailed": "outcome",
-    "command_objective": "objectives",
+    "command_objective": "commands",
     "derive_seed": "seeds",
     "export_csv": "export",
     "export_jsonl": "export",

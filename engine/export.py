@@ -14,10 +14,10 @@ from airtune.engine.store import StudyFile, TrialRecord
 def export_jsonl(
     file: StudyFile, name: str | None = None, *, times: bool = True, transcripts: bool = False
 ) -> Iterator[str]:
-    """The lines of one study, or of all, each with its line feed: a header, the trials, and then the transcripts.
+    """The lines, each with its line feed, of one study or of all: a header, the trials, then the transcripts.
 
-    Keys are sorted and floats written so that they read back exactly. Nothing in it depends on where or by which
-    process a study was run. Lines have a "kind": study, trial or transcript.
+    Keys are sorted and floats written so that they read back exactly. Nothing in it depends on where or by
+    which process a study was run. Lines have a "kind": study, trial or transcript.
 
     Args:
         file: The study file.

@@ -38,7 +38,7 @@ def process_start(pid: int) -> str | None:
     """When a process of this machine was started, or None if there is no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        # proc(5): the name, in brackets, may hold anything; state is the first field after it, start time the 20th.
+        # proc(5): the name, in brackets, may hold anything; after it come the state and, 20th, the start.
         state, *rest = stat.rpartition(")")[2].split()
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return None if state in "ZX" else f"{boot}:{rest[18]}"

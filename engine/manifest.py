@@ -65,7 +65,7 @@ def language_model(proposer: Proposer) -> LanguageModel | None:
 
 
 def model_hash(manifest: Mapping[str, Any]) -> str:
-    """What tells one model from another: its files' hashes and its dialect; its settings if it has no files."""
+    """What tells one model from another: its files' hashes and its dialect; without files its settings."""
     what = {key: manifest.get(key) for key in ("files", "dialect", "backend")}
     if manifest.get("files"):
         del what["backend"]

@@ -144,7 +144,7 @@ def _plain(value: object, key: object) -> Any:
     except (TypeError, ValueError, RecursionError):
         kind = type(value).__name__
         raise TrialFailed(
-            f"objective returned {_article(kind)} {kind} under {key!r}, expected a number or what JSON can hold"
+            f"objective returned {_article(kind)} {kind} under {key!r}, expected what JSON can hold"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Seeds as pure functions of where they are used: never a live generator, so order and resuming change nothing."""
+"""Seeds as pure functions of where they are used, not a live generator: order and resuming change nothing."""
 
 from __future__ import annotations
 

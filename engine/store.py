@@ -1,17 +1,16 @@
 """The study file: one SQLite database that holds any number of studies, their trials and how each came about.
 
-A trial is committed as "asked" before its evaluation starts and again when its result is known, each time to the
-disk (synchronous=FULL), so a kill at any moment loses no more than the evaluation in flight. One process writes
-to a study at a time (the lease); others write to other studies of the same file, and anybody reads at any time.
+A trial is committed as "asked" before its evaluation starts and again when its result is known, each time
+to the disk (synchronous=FULL), so a kill at any moment loses no more than the evaluation in flight. One
+process writes to a study at a time (the lease); others write to other studies of the same file, and anybody
+reads at any time.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sqlite3
-import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -19,43 +18,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
 
+from airtune.engine.database import Database
 from airtune.engine.lease import Holder
 from airtune.engine.types import Proposal, StoreError, Trial
 from airtune.grammars import unknown_name
 
-APPLICATION_ID = 0x41697254  # "AirT", in the database header: what `file` and we recognise a study file by
 SCHEMA_VERSION = 1
-# How long a write waits for another process's; theirs take milliseconds, a slow disk's a second.
-BUSY_TIMEOUT_S = 60.0
-
-# Losses are REAL, which SQLite keeps bit for bit but for -0.0; all else that has floats in it is JSON, by repr.
-_SCHEMA = """
-CREATE TABLE studies (
-    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, manifest TEXT NOT NULL, created REAL NOT NULL
-);
-CREATE TABLE trials (
-    study INTEGER NOT NULL REFERENCES studies, number INTEGER NOT NULL,
-    text TEXT NOT NULL, config TEXT NOT NULL, origin TEXT NOT NULL,
-    status TEXT NOT NULL CHECK (status IN ('asked', 'told', 'failed')),
-    loss REAL, reason TEXT, info TEXT NOT NULL, log TEXT NOT NULL,
-    proposal_s REAL NOT NULL, evaluation_s REAL, asked REAL NOT NULL, finished REAL,
-    PRIMARY KEY (study, number), UNIQUE (study, text),
-    CHECK ((status = 'told') = (loss IS NOT NULL)), CHECK ((status = 'failed') = (reason IS NOT NULL))
-) WITHOUT ROWID;
-CREATE TABLE transcripts (
-    study INTEGER NOT NULL REFERENCES studies, number INTEGER NOT NULL, transcript TEXT NOT NULL,
-    PRIMARY KEY (study, number)
-) WITHOUT ROWID;
-CREATE TABLE violations (
-    study INTEGER NOT NULL REFERENCES studies, number INTEGER NOT NULL,
-    proposal TEXT NOT NULL, reason TEXT NOT NULL, time REAL NOT NULL
-);
-CREATE TABLE leases (
-    name TEXT PRIMARY KEY, host TEXT NOT NULL, pid INTEGER NOT NULL, started TEXT NOT NULL, token TEXT NOT NULL
-) WITHOUT ROWID;
-"""
+# Losses are REAL, which SQLite keeps bit for bit but for -0.0; all else with floats in it is JSON, by repr.
+_SCHEMA = (
+    "CREATE TABLE studies ("
+    " id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, manifest TEXT NOT NULL, created REAL NOT NULL)",
+    "CREATE TABLE trials ("
+    " study INTEGER NOT NULL REFERENCES studies, number INTEGER NOT NULL,"
+    " text TEXT NOT NULL, config TEXT NOT NULL, origin TEXT NOT NULL,"
+    " status TEXT NOT NULL CHECK (status IN ('asked', 'told', 'failed')),"
+    " loss REAL, reason TEXT, info TEXT NOT NULL, log TEXT NOT NULL,"
+    " proposal_s REAL NOT NULL, evaluation_s REAL, asked REAL NOT NULL, finished REAL,"
+    " PRIMARY KEY (study, number), UNIQUE (study, text),"
+    " CHECK ((status = 'told') = (loss IS NOT NULL)), CHECK ((status = 'failed') = (reason IS NOT NULL)),"
+    " CHECK (loss IS NULL OR abs(loss) < 9e999)) WITHOUT ROWID",
+    "CREATE TABLE transcripts ("
+    " study INTEGER NOT NULL REFERENCES studies, number INTEGER NOT NULL, transcript TEXT NOT NULL,"
+    " PRIMARY KEY (study, number)) WITHOUT ROWID",
+    "CREATE TABLE violations ("
+    " study INTEGER NOT NULL REFERENCES studies, number INTEGER NOT NULL,"
+    " proposal TEXT NOT NULL, reason TEXT NOT NULL, time REAL NOT NULL)",
+    "CREATE TABLE leases ("
+    " name TEXT PRIMARY KEY, host TEXT NOT NULL, pid INTEGER NOT NULL, started TEXT NOT NULL,"
+    " token TEXT NOT NULL) WITHOUT ROWID",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,31 +107,8 @@ class StudyFile:
 
     def __init__(self, path: str | Path | None, *, readonly: bool = False) -> None:
         self.path = None if path is None else Path(path)
-        self._lock = threading.RLock()
         self._tokens: dict[str, str] = {}
-        if self.path is None:
-            self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-            self._create()
-            return
-        self._check_path(self.path, readonly)
-        # Whatever lies at the path is looked at before anything is written to it.
-        if self.path.exists() and self.path.stat().st_size > 0:
-            looked = self._connect("ro")
-            empty = self._check_contents(looked)
-            looked.close()
-        else:
-            empty = True
-        if readonly and empty:
-            raise self._error(
-                f"study file {str(self.path)!r} is empty", hint="run `airtune tune ... --study FILE` first"
-            )
-        self._db = self._connect("ro" if readonly else "rwc")
-        if not readonly:
-            with self._errors("open"):
-                self._db.execute("PRAGMA journal_mode=WAL")
-                self._db.execute("PRAGMA synchronous=FULL")
-            if empty:
-                self._create()
+        self._database = Database(self.path, _SCHEMA, SCHEMA_VERSION, readonly=readonly)
 
     def __enter__(self) -> Self:
         return self
@@ -151,25 +120,23 @@ class StudyFile:
 
     def close(self) -> None:
         """Give back all leases and close the file. Closing it again does nothing."""
-        with self._lock:
-            try:
-                for name in list(self._tokens):
-                    self.release(name)
-            finally:
-                self._db.close()
+        try:
+            for name in list(self._tokens):
+                self.release(name)
+        finally:
+            self._database.close()
 
     # Studies
 
     def studies(self) -> list[StudyRecord]:
         """All studies, in the order in which they were begun."""
-        with self._errors("read"):
-            rows = self._db.execute(
-                "SELECT name, manifest, created,"
-                " (SELECT COUNT(*) FROM trials WHERE study = studies.id AND status = 'asked'),"
-                " (SELECT COUNT(*) FROM trials WHERE study = studies.id AND status = 'told'),"
-                " (SELECT COUNT(*) FROM trials WHERE study = studies.id AND status = 'failed'),"
-                " (SELECT COUNT(*) FROM violations WHERE study = studies.id) FROM studies ORDER BY id"
-            ).fetchall()
+        rows = self._database.rows(
+            "SELECT name, manifest, created,"
+            " (SELECT COUNT(*) FROM trials WHERE study = studies.id AND status = 'asked'),"
+            " (SELECT COUNT(*) FROM trials WHERE study = studies.id AND status = 'told'),"
+            " (SELECT COUNT(*) FROM trials WHERE study = studies.id AND status = 'failed'),"
+            " (SELECT COUNT(*) FROM violations WHERE study = studies.id) FROM studies ORDER BY id"
+        )
         return [StudyRecord(name, json.loads(manifest), *rest) for name, manifest, *rest in rows]
 
     def find(self, name: str) -> StudyRecord | None:
@@ -206,13 +173,12 @@ class StudyFile:
 
     def records(self, name: str) -> list[TrialRecord]:
         """All trials of a study, in the order of their numbers, with what the file knows about them."""
-        with self._errors("read"):
-            rows = self._db.execute(
-                "SELECT number, config, status, loss, reason, info, proposal_s, evaluation_s,"
-                " text, origin, log, asked, finished FROM trials"
-                " WHERE study = (SELECT id FROM studies WHERE name = ?) ORDER BY number",
-                (name,),
-            ).fetchall()
+        rows = self._database.rows(
+            "SELECT number, config, status, loss, reason, info, proposal_s, evaluation_s,"
+            " text, origin, log, asked, finished FROM trials"
+            " WHERE study = (SELECT id FROM studies WHERE name = ?) ORDER BY number",
+            (name,),
+        )
         return [
             TrialRecord(
                 Trial(
@@ -235,13 +201,12 @@ class StudyFile:
         return [record.trial for record in self.records(name)]
 
     def transcripts(self, name: str) -> dict[int, dict[str, Any]]:
-        """How the trials were proposed, by number; those of proposers that say nothing about it are missing."""
-        with self._errors("read"):
-            rows = self._db.execute(
-                "SELECT number, transcript FROM transcripts"
-                " WHERE study = (SELECT id FROM studies WHERE name = ?) ORDER BY number",
-                (name,),
-            ).fetchall()
+        """How the trials were proposed, by number; none for proposers that say nothing."""
+        rows = self._database.rows(
+            "SELECT number, transcript FROM transcripts"
+            " WHERE study = (SELECT id FROM studies WHERE name = ?) ORDER BY number",
+            (name,),
+        )
         return {number: json.loads(transcript) for number, transcript in rows}
 
     def ask(self, name: str, trial: Trial, text: str, proposal: Proposal) -> None:
@@ -253,7 +218,8 @@ class StudyFile:
         with self._write(name) as db:
             study = _study_id(db, name)
             db.execute(
-                "INSERT INTO trials (study, number, text, config, origin, status, info, log, proposal_s, asked)"
+                "INSERT INTO trials"
+                " (study, number, text, config, origin, status, info, log, proposal_s, asked)"
                 " VALUES (?, ?, ?, ?, ?, 'asked', '{}', '', ?, ?)",
                 (
                     study,
@@ -314,7 +280,7 @@ class StudyFile:
             StoreError: If another process, or another `StudyFile` of this one, writes to it.
         """
         me, token = Holder.me(), uuid.uuid4().hex
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             row = db.execute("SELECT host, pid, started FROM leases WHERE name = ?", (name,)).fetchone()
             if row is not None:
                 holder = Holder(*row)
@@ -329,7 +295,7 @@ class StudyFile:
     def release(self, name: str, *, force: bool = False) -> None:
         """Give the lease back; with `force` also that of a process which is known to be gone for good."""
         token = self._tokens.pop(name, None)
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             if force:
                 db.execute("DELETE FROM leases WHERE name = ?", (name,))
             else:
@@ -354,134 +320,20 @@ class StudyFile:
             hint=hint,
         )
 
-    # Below: SQLite
-
     @contextlib.contextmanager
     def _write(self, name: str) -> Iterator[sqlite3.Connection]:
         """A transaction of the lease's holder."""
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             row = db.execute("SELECT token, host, pid FROM leases WHERE name = ?", (name,)).fetchone()
             if row is None or row[0] != self._tokens.get(name):
-                now = "no process" if row is None else f"process {row[2]} on {row[1]!r}"
+                now = "nobody does" if row is None else f"process {row[2]} on {row[1]!r} does"
                 raise StoreError(
-                    f"this process does not hold study {name!r} any more: {now} does",
+                    f"this process does not hold study {name!r} (any more): {now}",
                     value=name,
+                    allowed="writing by the study's one writer",
                     hint="open the study again",
                 )
             yield db
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._errors("write"):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):  # SQLite rolls back by itself when the disk is full
-                    self._db.execute("ROLLBACK")
-                raise
-
-    def _create(self) -> None:
-        with self._transaction() as db:
-            if db.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
-                return  # another process was faster
-            for statement in _SCHEMA.split(";\n"):
-                db.execute(statement)
-            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-    def _connect(self, mode: str) -> sqlite3.Connection:
-        uri = f"file:{quote(os.fsencode(str(self.path)))}?mode={mode}"
-        if mode == "ro" and self._is_at_rest():
-            uri += "&immutable=1"
-        try:
-            db = sqlite3.connect(
-                uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-            )
-        except sqlite3.Error as error:
-            raise self._cannot("open", error) from error
-        return db
-
-    def _is_at_rest(self) -> bool:
-        """Whether it lies, closed, in a folder where SQLite cannot make the files by which readers see a writer."""
-        path = self.path or Path()
-        writing = path.with_name(path.name + "-wal").exists()
-        return not writing and not os.access(path.parent, os.W_OK)
-
-    def _check_path(self, path: Path, readonly: bool) -> None:
-        try:
-            is_file, is_there = path.is_file(), path.exists()
-        except OSError as error:
-            raise self._error(f"cannot open study file {str(path)!r}: {error.strerror}") from error
-        if is_there and not is_file:
-            raise self._error(f"study file {str(path)!r} is not a file")
-        if readonly and not is_there:
-            raise self._error(
-                f"there is no study file {str(path)!r}",
-                hint="check the path, or run `airtune tune ... --study FILE`",
-            )
-        if not is_there and not path.parent.is_dir():
-            raise self._error(
-                f"cannot make study file {str(path)!r}: there is no folder {str(path.parent)!r}",
-                hint="make the folder, or choose another file (--study)",
-            )
-
-    def _check_contents(self, db: sqlite3.Connection) -> bool:
-        """Whether the database is still empty.
-
-        Raises:
-            StoreError: If it is neither empty nor one that this version can read.
-        """
-        try:
-            application = db.execute("PRAGMA application_id").fetchone()[0]
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            tables = db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
-        except sqlite3.DatabaseError as error:
-            db.close()
-            if "not a database" in str(error):
-                raise self._error(
-                    f"{str(self.path)!r} is not an SQLite file, and so no study file"
-                ) from error
-            raise self._cannot("read", error) from error
-        if (application, version, tables) == (0, 0, 0):
-            return True
-        if application != APPLICATION_ID and (application or tables):
-            db.close()
-            raise self._error(f"{str(self.path)!r} is an SQLite file of another program, not a study file")
-        if version > SCHEMA_VERSION or application != APPLICATION_ID:
-            db.close()
-            raise StoreError(
-                f"study file {str(self.path)!r} has schema version {version}",
-                value=version,
-                allowed=f"schema version up to {SCHEMA_VERSION}",
-                hint="it was written by a newer Airtune: update this one, or choose another file (--study)",
-            )
-        return False
-
-    @contextlib.contextmanager
-    def _errors(self, what: str) -> Iterator[None]:
-        """SQLite's errors as ours."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise self._cannot(what, error) from error
-
-    def _cannot(self, what: str, error: sqlite3.Error) -> StoreError:
-        text = str(error)
-        hint = "check the file and the disk, or choose another file (--study)"
-        if "full" in text or "disk I/O" in text:
-            hint = "free some space on the disk and run the same command again: nothing that was told is lost"
-        elif "readonly" in text or "unable to open" in text:
-            hint = "make the file and its folder writable, or choose another file (--study)"
-        elif "locked" in text:
-            hint = "another program keeps the file locked: close it, or choose another file (--study)"
-        return self._error(f"cannot {what} study file {str(self.path)!r}: {text}", hint=hint)
-
-    def _error(self, message: str, hint: str = "choose another file (--study)") -> StoreError:
-        return StoreError(
-            message, value=str(self.path), allowed="a study file, or a path where one can be made", hint=hint
-        )
 
 
 def _study_id(db: sqlite3.Connection, name: str) -> int:

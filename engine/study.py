@@ -1,69 +1,26 @@
-"""Study: ask for a configuration, evaluate it, tell the result, again. Every step is in the study file first."""
+"""Study: ask for a configuration, evaluate it, tell the result, again; all of it in the study file first."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
+from airtune.engine.events import Asked, Event, Finished, Proposing, Result, SpaceExhausted, Stopped
 from airtune.engine.manifest import check_same_study, language_model, study_manifest
 from airtune.engine.outcome import Outcome, TrialFailed, evaluate, one_line, read_result
 from airtune.engine.seeds import derive_seed
 from airtune.engine.store import StudyFile
 from airtune.engine.types import Proposal, Proposer, Task, TaskError, Trial
 from airtune.engine.workers import Worker
-from airtune.grammars import AirtuneError, DecodeError, canonical_lattice, lattice_grammar
+from airtune.grammars import AirtuneError, DecodeError, canonical_lattice, lattice_grammar, violation
 from airtune.models import LanguageModel
 
-
-class SpaceExhausted(AirtuneError):
-    """Every configuration of the space has been tried: the end of a study, not a failure."""
-
-
-@dataclass(frozen=True, slots=True)
-class Proposing:
-    """The proposer is being asked for trial `number`."""
-
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A trial is stored and its evaluation begins; `resumed` if an earlier process had asked it already."""
-
-    trial: Trial
-    resumed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A trial was told or has failed, and is stored: its `proposal_s` and `evaluation_s` say how long it took."""
-
-    trial: Trial
-
-
-Event = Proposing | Asked | Finished
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A study after a run.
-
-    Attributes:
-        best: The trial with the least loss, the first of equals; None if none has one.
-        trials: All trials of the study, those of earlier runs included, in the order of their numbers.
-        stopped: Why the run ended.
-        path: The study file, or None if it was in memory.
-    """
-
-    best: Trial | None
-    trials: tuple[Trial, ...]
-    stopped: Literal["budget", "space exhausted", "interrupted"]
-    path: Path | None
+__all__ = ["Asked", "Event", "Finished", "Proposing", "Result", "SpaceExhausted", "Study"]
 
 
 class Study:
@@ -106,11 +63,18 @@ class Study:
         self._timeout_s = timeout_s
         self._isolate = timeout_s is not None if isolate is None else isolate
         self._worker: Worker | None = None
-        self._lattice = canonical_lattice(task.space)
-        self.proposer = _load(proposer, model)
+        self._grammar = lattice_grammar(canonical_lattice(task.space))
+        # A file that is there is looked at before a model is loaded; a new one is only made after that.
+        opened = StudyFile(path) if path is not None and Path(path).exists() else None
+        try:
+            self.proposer = _load(proposer, model)
+        except BaseException:
+            if opened is not None:
+                opened.close()
+            raise
         self.name = name or _default_name(task, self.proposer, seed)
         self.manifest: Mapping[str, Any] = study_manifest(task, self.proposer, seed)
-        self._file = StudyFile(path)
+        self._file = opened or StudyFile(path)
         self.path = self._file.path
         try:
             self._file.acquire(self.name)
@@ -169,7 +133,7 @@ class Study:
         proposals = self.proposer.propose(self.task, history, pending, derive_seed(self.seed, number), 1)
         if not proposals:
             raise SpaceExhausted(
-                f"all configurations of the space of task {self.task.name!r} have been tried ({number} trials)",
+                f"task {self.task.name!r}: all configurations of its space have been tried ({number} trials)",
                 value=number,
                 hint="nothing is left to do; widen the space to search on",
             )
@@ -241,9 +205,9 @@ class Study:
             on_event: Called in this thread at every step.
 
         Returns:
-            The study so far. Ctrl-C ends the run early, with `stopped` "interrupted": the evaluation it fell into
-            is run again, under its number, by the next `run` of this study. A second Ctrl-C, while the first is being
-            dealt with, is raised as KeyboardInterrupt, and loses no more.
+            The study so far. Ctrl-C ends the run early, with `stopped` "interrupted": the evaluation it fell
+            into is run again, under its number, by the next `run` of this study. A second Ctrl-C, while the
+            first is being dealt with, is raised as KeyboardInterrupt, and loses no more.
 
         Raises:
             AirtuneError: If the budget is below 1, or see `ask` and `evaluate`.
@@ -271,12 +235,15 @@ class Study:
             # It may have come between the file and our copy of it: the file is right.
             self._reload()
             return self._result("interrupted")
+        except BaseException:
+            self._reload()  # the trial that was being evaluated is to be given out again
+            raise
         return self._result("budget")
 
     def _next_number(self) -> int:
         return self._left[0] if self._left else len(self._trials)
 
-    def _result(self, stopped: Literal["budget", "space exhausted", "interrupted"]) -> Result:
+    def _result(self, stopped: Stopped) -> Result:
         return Result(self.best, self.trials, stopped, self.path)
 
     def _reload(self) -> None:
@@ -291,24 +258,23 @@ class Study:
         Raises:
             AirtuneError: If it is not, after storing it as a violation.
         """
-        from airtune.engine.proposers.base import is_valid
-
-        grammar = lattice_grammar(self._lattice)
         problem, text, config = "", "", dict(proposal.config)
         try:
-            text = grammar.encode(config)
-            config = grammar.decode(text)
+            text = self._grammar.encode(config)
+            config = self._grammar.decode(text)
         except DecodeError as error:
-            problem = f"is not a configuration of the space: {error.message}"
+            problem = f"is not a configuration of the space ({error.message})"
         else:
-            if not is_valid(self.task.space, config):
-                problem = "is refused by ConfigSpace"
+            refusal = violation(self.task.space, config)
+            if refusal is not None:
+                problem = f"ConfigSpace refuses: {refusal}"
             elif text in self._texts:
                 problem = "has been tried already"
         if problem:
             self._file.violation(self.name, number, proposal, problem)
             raise AirtuneError(
-                f"proposer {self.proposer.name!r} proposed {dict(proposal.config)!r} for trial {number}, which {problem}",
+                f"proposer {self.proposer.name!r} proposed for trial {number} what {problem}: "
+                f"{dict(proposal.config)!r}",
                 value=dict(proposal.config),
                 allowed="a valid configuration that has not been tried",
                 hint="this is a fault of the proposer, not of your task; the study is as it was before",

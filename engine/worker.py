@@ -1,4 +1,4 @@
-"""The process that evaluates: `python -m airtune.engine.worker REQUEST_FD ANSWER_FD`. Light, apart from the objective.
+"""The process that evaluates: `python -m airtune.engine.worker REQUEST_FD ANSWER_FD`. Light.
 
 Messages are frames: eight bytes of length, big-endian, then the content. In come the interpreter's settings
 (JSON), the objective (cloudpickle), and then configurations (JSON); each is answered by one JSON object. Both
@@ -51,7 +51,7 @@ def _read(fd: int, size: int) -> bytes | None:
 
 
 def main(request_fd: int, answer_fd: int) -> None:
-    """Answer requests until the other side goes; then end at once, with everything the objective has started."""
+    """Answer requests until the other side goes; then end at once, with what the objective started."""
     # A handler, not SIG_IGN: the programs that an objective starts would inherit the latter.
     signal.signal(signal.SIGINT, lambda *_: None)
     # Objectives that start processes of their own must not keep these pipes open.

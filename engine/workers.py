@@ -1,4 +1,4 @@
-"""Evaluates an objective in a process of its own, with a time limit; a crash is a failed trial and no more."""
+"""Evaluates an objective in another process, with a time limit; a crash is a failed trial and no more."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Worker:
     """One process that evaluates one objective again and again; a context manager.
 
     The process is started when it is first needed, in a process group of its own (a terminal's Ctrl-C does
-    not reach it), and again after it has crashed or was stopped at its time limit. It ends when this process does.
+    not reach it), and again after it has crashed or was stopped at its time limit. It ends with this one.
 
     Args:
         objective: Sent by value (cloudpickle): lambdas, closures and functions of the main script will do.
@@ -45,7 +45,7 @@ class Worker:
                 f"the objective cannot be sent to a worker process: {type(error).__name__}: {error}",
                 value=objective,
                 allowed="a callable that cloudpickle can pickle: no open files, locks or connections",
-                hint="open such things inside the objective, or evaluate in this process: isolate=False, no timeout_s",
+                hint="open such things inside the objective, or evaluate in this process (isolate=False)",
             ) from error
         self._timeout_s = timeout_s
         self._process: subprocess.Popen[bytes] | None = None
@@ -138,7 +138,7 @@ class Worker:
                 f"the objective cannot be loaded in a worker process: {ready.get('reason', ended)}",
                 value=ready["log"] or self._printed(),
                 allowed="an objective whose modules can be imported from the folder you are in",
-                hint="put the module on PYTHONPATH, or evaluate in this process: isolate=False, no timeout_s",
+                hint="put the module on PYTHONPATH, or evaluate in this process (isolate=False)",
             )
 
     def _ask(self, request: bytes) -> dict[str, Any] | None:
@@ -163,7 +163,7 @@ class Worker:
         process = self._process
         if process is None:
             return ""
-        # Without an answer and with its pipe closed the process is ending: its own status says more than our kill.
+        # With its pipe closed the process is ending: its own status says more than that of our kill.
         if _readable(self._answers, 0):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=5)

@@ -1,0 +1,187 @@
+"""One SQLite file of ours: opened only if it is one, written in transactions, with errors in our words."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from airtune.engine.types import StoreError
+
+APPLICATION_ID = 0x41697254  # "AirT", in the database header: what `file` and we recognise a study file by
+# How long a write waits for another process's; theirs take milliseconds, a slow disk's a second.
+BUSY_TIMEOUT_S = 60.0
+
+
+class Database:
+    """A study file as a database: WAL, so that readers and a writer never wait; synced when written.
+
+    Args:
+        path: The file; made if it is not there, unless `readonly`. None for one in memory.
+        schema: Statements that make its tables.
+        version: Of the schema.
+        readonly: Open it for reading: while others write, and without changing it.
+
+    Raises:
+        StoreError: If it cannot be opened, is not ours, or has a newer schema.
+    """
+
+    def __init__(
+        self, path: Path | None, schema: Sequence[str], version: int, *, readonly: bool = False
+    ) -> None:
+        self.path = path
+        self._schema = schema
+        self._version = version
+        self._lock = threading.RLock()
+        if path is None:
+            self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            self._create()
+            return
+        _check_path(path, readonly)
+        # Whatever lies at the path is looked at before anything is written to it.
+        empty = not path.exists() or path.stat().st_size == 0 or self._look(path)
+        if readonly and empty:
+            hint = "run `airtune tune ... --study FILE` first"
+            raise _error(path, f"study file {str(path)!r} is empty", hint)
+        self._db = _connect(path, "ro" if readonly else "rwc")
+        try:
+            if not readonly:
+                with self._errors("open"):
+                    self._db.execute("PRAGMA journal_mode=WAL")
+                    self._db.execute("PRAGMA synchronous=FULL")
+                if empty:
+                    self._create()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a query.
+
+        Raises:
+            StoreError: If the file cannot be read.
+        """
+        with self._lock, self._errors("read"):
+            return self._db.execute(query, values).fetchall()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All that is written in it is on the disk when it ends, or, after an error, nothing of it.
+
+        Raises:
+            StoreError: If the file cannot be written.
+        """
+        with self._lock, self._errors("write"):
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):  # there is none, or SQLite has rolled it back
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def _create(self) -> None:
+        with self.transaction() as db:
+            if db.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
+                return  # another process was faster
+            for statement in self._schema:
+                db.execute(statement)
+            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            db.execute(f"PRAGMA user_version = {self._version}")
+
+    def _look(self, path: Path) -> bool:
+        """Whether the database at the path is still empty.
+
+        Raises:
+            StoreError: If it is neither empty nor one that this version can read.
+        """
+        with contextlib.closing(_connect(path, "ro")) as db:
+            try:
+                application = db.execute("PRAGMA application_id").fetchone()[0]
+                version = db.execute("PRAGMA user_version").fetchone()[0]
+                tables = db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
+            except sqlite3.DatabaseError as error:
+                if "not a database" in str(error):
+                    message = f"{str(path)!r} is not an SQLite file, and so no study file"
+                    raise _error(path, message) from error
+                raise _cannot("read", path, error) from error
+        if (application, version, tables) == (0, 0, 0):
+            return True
+        if application != APPLICATION_ID and (application or tables):
+            raise _error(path, f"{str(path)!r} is an SQLite file of another program, not a study file")
+        if application != APPLICATION_ID or not 1 <= version <= self._version:
+            raise StoreError(
+                f"study file {str(path)!r} has schema version {version}",
+                value=version,
+                allowed=f"schema version 1 to {self._version}",
+                hint="a newer Airtune wrote it: update this one, or choose another file (--study)",
+            )
+        return False
+
+    @contextlib.contextmanager
+    def _errors(self, what: str) -> Iterator[None]:
+        """SQLite's errors as ours."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise _cannot(what, self.path, error) from error
+
+
+def _check_path(path: Path, readonly: bool) -> None:
+    try:
+        is_file, is_there = path.is_file(), path.exists()
+    except OSError as error:
+        raise _error(path, f"cannot open study file {str(path)!r}: {error.strerror}") from error
+    if is_there and not is_file:
+        raise _error(path, f"study file {str(path)!r} is not a file")
+    if readonly and not is_there:
+        hint = "check the path, or run `airtune tune ... --study FILE` first"
+        raise _error(path, f"there is no study file {str(path)!r}", hint)
+    if not is_there and not path.parent.is_dir():
+        message = f"cannot make study file {str(path)!r}: there is no folder {str(path.parent)!r}"
+        raise _error(path, message, "make the folder, or choose another file (--study)")
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    uri = f"file:{quote(os.fsencode(path))}?mode={mode}"
+    if mode == "ro" and _is_at_rest(path):
+        uri += "&immutable=1"
+    try:
+        return sqlite3.connect(
+            uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
+    except sqlite3.Error as error:
+        raise _cannot("open", path, error) from error
+
+
+def _is_at_rest(path: Path) -> bool:
+    """Whether nobody writes it and SQLite cannot make the files beside it by which readers see a writer."""
+    return not path.with_name(path.name + "-wal").exists() and not os.access(path.parent, os.W_OK)
+
+
+def _cannot(what: str, path: Path | None, error: sqlite3.Error) -> StoreError:
+    text = str(error)
+    hint = "check the file and the disk, or choose another file (--study)"
+    if "full" in text or "disk I/O" in text:
+        hint = "free some space on the disk and run the same command again: nothing that was told is lost"
+    elif "readonly" in text or "unable to open" in text:
+        hint = "make the file and its folder writable, or choose another file (--study)"
+    elif "locked" in text:
+        hint = "another program keeps the file locked: close it, or choose another file (--study)"
+    return _error(path, f"cannot {what} study file {str(path)!r}: {text}", hint)
+
+
+def _error(path: Path | None, message: str, hint: str = "choose another file (--study)") -> StoreError:
+    allowed = "a study file, or a path where one can be made"
+    return StoreError(message, value=str(path), allowed=allowed, hint=hint)
