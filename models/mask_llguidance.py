@@ -47,8 +47,8 @@ class _LLGuidance:
     def copy(self) -> _LLGuidance:
         return _LLGuidance(self._matcher.deep_copy())
 
-    def fill(self, row: Bits) -> None:
-        self._matcher.unsafe_compute_mask_ptr(row.ctypes.data, row.nbytes)
+    def fill(self, row: Bits, address: int) -> None:
+        self._matcher.unsafe_compute_mask_ptr(address, row.nbytes)
         self.check()
 
     def consume(self, token: int) -> bool:

@@ -22,7 +22,7 @@ class _Outlines:
         self._end, self._eos = end, eos
         self._row = np.zeros(words, dtype=np.int32)
 
-    def fill(self, row: Bits) -> None:
+    def fill(self, row: Bits, address: int) -> None:
         wide = self._row
         self._guide.write_mask_into(wide.ctypes.data, wide.size, wide.itemsize)
         bits = wide.view(np.uint8)

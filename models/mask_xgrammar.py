@@ -14,7 +14,7 @@ class _XGrammar:
     def __init__(self, matcher: xgrammar.GrammarMatcher) -> None:
         self._matcher = matcher
 
-    def fill(self, row: Bits) -> None:
+    def fill(self, row: Bits, address: int) -> None:
         # False would mean "all tokens allowed": the mask is filled in either case.
         self._matcher.fill_next_token_bitmask(row.reshape(1, -1))
 

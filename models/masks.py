@@ -24,8 +24,8 @@ Bits = NDArray[np.int32]
 class Backend(Protocol):
     """What an engine must do for one answer; `Matcher` adds what is common to all."""
 
-    def fill(self, row: Bits) -> None:
-        """Write the mask of the next token into `row`, little-endian bits, 1 for allowed."""
+    def fill(self, row: Bits, address: int) -> None:
+        """Write the mask of the next token into `row`, which is at `address`: little-endian bits, 1 for allowed."""
 
     def consume(self, token: int) -> bool:
         """Take one token; False if it is not allowed."""
@@ -67,33 +67,32 @@ class Matcher:
     def __init__(self, backend: Backend, vocabulary: Vocabulary) -> None:
         self._backend = backend
         self._vocabulary = vocabulary
-        self._words = (len(vocabulary.tokens) + 31) // 32
-        self._row = np.zeros(self._words, dtype=np.int32)
+        self._row = np.zeros((len(vocabulary.tokens) + 31) // 32, dtype=np.int32)
+        self._bytes, self._address = self._row.view(np.uint8), self._row.ctypes.data  # made once: it is the inner loop
         self._allowed: NDArray[np.intp] | None = None
         self._written: list[int] = []
-        self._ended = False
+        self._accepting = False
+        self._finished = False
 
     def allowed(self) -> NDArray[np.intp]:
-        """Ids of the tokens that may come next, ascending; none once finished.
+        """Ids of the tokens that may come next, ascending; once finished, those that end the answer.
 
         Raises:
             ModelError: If no token may come although the answer is not complete: the tokenizer cannot spell it.
         """
-        if self._ended:
-            return np.empty(0, dtype=np.intp)
         if self._allowed is None:
             self._row[:] = 0
-            self._backend.fill(self._row)
-            bits = np.unpackbits(
-                self._row.view(np.uint8), count=len(self._vocabulary.tokens), bitorder="little"
-            )
-            self._allowed = np.flatnonzero(bits)
-            if not len(self._allowed):
+            self._backend.fill(self._row, self._address)
+            bits = np.unpackbits(self._bytes, count=len(self._vocabulary.tokens), bitorder="little")
+            self._allowed = allowed = bits.nonzero()[0]
+            if not len(allowed):
                 raise ModelError(
                     f"after {self._vocabulary.text(self._written)!r} the grammar goes on, but no token of this "
                     "tokenizer can spell how",
-                    hint="use a model whose tokenizer covers single characters, or a dialect it was trained on",
+                    hint="use a model whose tokenizer covers single characters, or its own dialect",
                 )
+            ends = sum(1 for eos in self._vocabulary.eos_ids if bits[eos])
+            self._accepting, self._finished = ends > 0, ends == len(allowed)
         return self._allowed
 
     def mask(self, out: NDArray[np.bool_]) -> None:
@@ -104,12 +103,14 @@ class Matcher:
     @property
     def accepting(self) -> bool:
         """Whether what is written so far is a complete answer."""
-        return self._ended or any(token in self._vocabulary.eos_ids for token in self.allowed())
+        self.allowed()
+        return self._accepting
 
     @property
     def finished(self) -> bool:
         """Whether the answer is complete and nothing can follow."""
-        return self._ended or all(token in self._vocabulary.eos_ids for token in self.allowed()[:9])
+        self.allowed()
+        return self._finished
 
     def advance(self, token: int) -> None:
         """Take one token.
@@ -117,17 +118,20 @@ class Matcher:
         Raises:
             ModelError: If the mask does not allow it.
         """
-        if token in self._vocabulary.eos_ids and self.accepting:
-            self._ended = True
+        if token in self._vocabulary.eos_ids:
+            if self.accepting:
+                self._finished = True
+                self._allowed = np.array([token])
+                return
+        elif not self._finished and self._backend.consume(token):
+            self._written.append(token)
+            self._allowed = None
             return
-        if self._ended or not self._backend.consume(token):
-            raise ModelError(
-                f"token {token} is not allowed after {self._vocabulary.text(self._written)!r}",
-                value=token,
-                hint="this is a fault of the mask engine or of Airtune: please report it with the grammar",
-            )
-        self._written.append(token)
-        self._allowed = None
+        raise ModelError(
+            f"token {token} is not allowed after {self._vocabulary.text(self._written)!r}",
+            value=token,
+            hint="this is a fault of the mask engine or of Airtune: please report it with the grammar",
+        )
 
     def forced(self, *, canonical: bool = True) -> list[int]:
         """Tokens that must come next, not yet taken: call `advance` with each.

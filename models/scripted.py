@@ -90,7 +90,7 @@ class ScriptedModel:
         ids: list[int] = []
         logprobs: list[float] = []
         steps = 0
-        limit = request.max_tokens or 4 * request.grammar.max_length + 1
+        limit = request.max_tokens or request.grammar.max_length + 1  # no token is shorter than one byte
         stream = hashlib.shake_256(str(request.seed).encode()).digest(8 * limit)
         uniforms = (np.frombuffer(stream, dtype="<u8") >> np.uint64(11)) * 2.0**-53
         while not matcher.finished and len(ids) < limit:

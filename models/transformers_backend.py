@@ -242,8 +242,7 @@ class TransformersModel:
         if not prompt_tokens:
             raise ModelError("the prompt is empty", value=request.prompt, hint="a dialect renders prompts")
         matcher = self.engine.compile(request.grammar)
-        limit = request.max_tokens or 4 * request.grammar.max_length + 1  # UTF-8: at most 4 bytes a character
-        # No token is shorter than one byte; the usual answer is far shorter than this bound.
+        limit = request.max_tokens or request.grammar.max_length + 1  # no token is shorter than one byte
         needed = prompt_tokens + min(limit, request.grammar.max_length)
         if needed > self.context:
             raise ModelError(

@@ -1,0 +1,286 @@
+"""The contract of every model backend: a subclass supplies a model and inherits every requirement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer
+
+from airtune.grammars import Grammar, space_grammar
+from airtune.models import Completion, LanguageModel, ModelError, Request, load_model
+from airtune.models.chat import ChatDialect
+from airtune.models.masks import make_engine
+from airtune.models.replay import RecordingModel, ReplayModel
+from airtune.models.tiny import bpe_tokenizer, byte_tokenizer, save_random_llama
+from airtune.models.transformers_backend import TransformersModel
+
+
+def flat() -> ConfigurationSpace:
+    return ConfigurationSpace(
+        {"C": Float("C", (1e-3, 1e3), log=True), "n": (1, 30), "kernel": ["rbf", "linear", "poly"]}
+    )
+
+
+def small() -> ConfigurationSpace:
+    return ConfigurationSpace({"a": (1, 3), "k": ["x", "yy"]})
+
+
+def conditional() -> ConfigurationSpace:
+    space = ConfigurationSpace()
+    kernel = Categorical("kernel", ["rbf", "linear"])
+    gamma = Float("gamma", (1e-4, 1.0), log=True)
+    space.add(kernel, gamma, Integer("n", (1, 5)), EqualsCondition(gamma, kernel, "rbf"))
+    return space
+
+
+def unicode_names() -> ConfigurationSpace:
+    return ConfigurationSpace({"λ rate": (1, 9), 'quo"te': ["naïve", "日本", "a\\b"], "größe.x": (0.0, 1.0)})
+
+
+SPACES = {"flat": flat, "small": small, "conditional": conditional, "unicode": unicode_names}
+GRAMMARS = {name: space_grammar(make()) for name, make in SPACES.items()}
+PROMPTS = ("Tune:", "Tune this, with a much longer prompt than the other one has: 0.25 -> 0.125\n")
+
+
+def one(space: str, seed: int = 0, temperature: float = 1.0, prompt: str = PROMPTS[0]) -> Request:
+    return Request(prompt, GRAMMARS[space], seed, temperature)
+
+
+MIXED = [
+    one(space, seed, temperature, prompt)
+    for seed, (space, temperature, prompt) in enumerate(
+        (s, t, p) for s in ("flat", "conditional", "unicode") for t in (0.0, 0.7, 1.0) for p in PROMPTS
+    )
+]
+SEEDS = [one("flat", seed) for seed in range(12)]
+GREEDY = [one("flat", seed, 0.0) for seed in range(5)]
+
+
+def exhausting(space: ConfigurationSpace, answer: Completion | None = None) -> Iterator[Grammar]:
+    """Grammars of a space that shrinks by every answer it is sent."""
+    tried: list[dict[str, object]] = []
+    while True:
+        grammar = space_grammar(space, tried)
+        answer = yield grammar
+        tried.append(grammar.decode(answer.text))
+
+
+def shrinking(model: LanguageModel) -> list[Completion]:
+    """Ask until the small space is exhausted."""
+    walk = exhausting(small())
+    answers: list[Completion] = []
+    grammar = next(walk)
+    while grammar.count():
+        answers += model.generate([Request(PROMPTS[0], grammar, seed=7)])
+        grammar = walk.send(answers[-1])
+    return answers
+
+
+class ModelContract:
+    """What every backend must do."""
+
+    limited_context = True
+
+    @pytest.fixture(scope="class")
+    def model(self, tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
+        raise NotImplementedError
+
+    def test_is_a_language_model(self, model: LanguageModel) -> None:
+        assert isinstance(model, LanguageModel)
+        assert model.dialect.name == "chat"
+        assert {"model", "backend", "dialect", "files", "versions", "settings"} <= model.manifest().keys()
+
+    def test_same_requests_same_answers(self, model: LanguageModel) -> None:
+        assert model.generate(MIXED) == model.generate(MIXED)
+
+    def test_answers_are_in_the_grammar(self, model: LanguageModel) -> None:
+        for request, answer in zip(MIXED, model.generate(MIXED), strict=True):
+            config = request.grammar.decode(answer.text)
+            request.grammar.space.check_configuration_vector_representation(
+                np.asarray(_configuration(request.grammar.space, config).get_array())
+            )
+            assert answer.finish_reason == "stop"
+            assert len(answer.token_ids) == len(answer.logprobs) > 0
+            assert all(logprob <= 0 for logprob in answer.logprobs)
+            assert answer.prompt_tokens > 0
+            assert 0 <= answer.decode_steps <= len(answer.token_ids)
+
+    def test_alone_as_in_a_batch(self, model: LanguageModel) -> None:
+        together = model.generate(MIXED)
+        for request, answer in zip(MIXED, together, strict=True):
+            (alone,) = model.generate([request])
+            assert (alone.text, alone.token_ids) == (answer.text, answer.token_ids)
+            assert alone.logprobs == pytest.approx(answer.logprobs, abs=1e-4)
+
+    def test_order_of_requests_does_not_matter(self, model: LanguageModel) -> None:
+        forward, backward = model.generate(MIXED), model.generate(MIXED[::-1])[::-1]
+        assert [a.token_ids for a in forward] == [a.token_ids for a in backward]
+
+    def test_seeds_vary_the_answer(self, model: LanguageModel) -> None:
+        assert len({answer.text for answer in model.generate(SEEDS)}) > 1
+
+    def test_temperature_zero_ignores_the_seed(self, model: LanguageModel) -> None:
+        assert len({answer.text for answer in model.generate(GREEDY)}) == 1
+
+    def test_what_was_tried_is_never_said_again(self, model: LanguageModel) -> None:
+        texts = [answer.text for answer in shrinking(model)]
+        assert len(texts) == len(set(texts)) == GRAMMARS["small"].count()
+
+    def test_conditions_hold(self, model: LanguageModel) -> None:
+        requests = [request for request in MIXED if request.grammar is GRAMMARS["conditional"]]
+        for request, answer in zip(requests, model.generate(requests), strict=True):
+            config = request.grammar.decode(answer.text)
+            assert ("gamma" in config) == (config["kernel"] == "rbf")
+
+    def test_no_requests(self, model: LanguageModel) -> None:
+        assert model.generate([]) == []
+
+    def test_empty_grammar(self, model: LanguageModel) -> None:
+        space = ConfigurationSpace({"a": (1, 2)})
+        empty = space_grammar(space, [{"a": 1}, {"a": 2}])
+        with pytest.raises(ModelError, match="empty"):
+            model.generate([Request("Tune:", empty, seed=0)])
+
+
+class LiveModelContract(ModelContract):
+    """What every backend must do that makes its answers itself."""
+
+    def test_prompt_too_long(self, model: LanguageModel) -> None:
+        with pytest.raises(ModelError, match=r"the prompt has \d+ .* context of \d+"):
+            model.generate([one("flat", prompt="x" * 3000)])
+
+    def test_cut_by_max_tokens(self, model: LanguageModel) -> None:
+        whole, cut = model.generate([one("flat"), Request(PROMPTS[0], GRAMMARS["flat"], 0, max_tokens=4)])
+        assert cut.finish_reason == "length"
+        assert cut.token_ids == whole.token_ids[:4]
+        assert whole.text.startswith(cut.text)
+
+    @pytest.mark.parametrize("temperature", [-0.5, float("nan")])
+    def test_bad_temperature(self, model: LanguageModel, temperature: float) -> None:
+        with pytest.raises(ModelError, match="temperature"):
+            model.generate([one("flat", temperature=temperature)])
+
+    def test_bad_max_tokens(self, model: LanguageModel) -> None:
+        with pytest.raises(ModelError, match="max_tokens"):
+            model.generate([Request(PROMPTS[0], GRAMMARS["flat"], 0, max_tokens=0)])
+
+
+class TransformersContract(LiveModelContract):
+    """What the transformers backend must do besides."""
+
+    def test_log_probabilities(self, model: TransformersModel) -> None:
+        """Against one plain forward pass over prompt and answer: no cache, no batch, no fast-forward."""
+        import torch
+
+        for request, answer in zip(MIXED, model.generate(MIXED), strict=True):
+            prompt = model._encode(request.prompt)
+            with torch.inference_mode():
+                logits = model.model(torch.tensor([[*prompt, *answer.token_ids]])).logits[0].double()
+            matcher = make_engine("llguidance", model.vocabulary).compile(request.grammar)
+            forced = 0
+            for at, (token, told) in enumerate(zip(answer.token_ids, answer.logprobs, strict=True)):
+                forced = forced or len(matcher.forced())
+                allowed = matcher.allowed()
+                assert token in allowed
+                if forced or request.temperature == 0:
+                    assert told == 0.0
+                else:
+                    line = logits[len(prompt) + at - 1][torch.from_numpy(allowed)] / request.temperature
+                    mine = torch.log_softmax(line, dim=0)[int(np.searchsorted(allowed, token))]
+                    assert told == pytest.approx(float(mine), abs=1e-4)
+                if request.temperature == 0 and not forced:
+                    line = logits[len(prompt) + at - 1][torch.from_numpy(allowed)]
+                    assert int(allowed[int(line.argmax())]) == token
+                forced = max(0, forced - 1)
+                matcher.advance(token)
+            assert matcher.finished
+
+    def test_forced_tokens_cost_no_step(self, model: TransformersModel) -> None:
+        for answer in model.generate(SEEDS):
+            drawn = sum(logprob != 0.0 for logprob in answer.logprobs)
+            assert answer.decode_steps < drawn + 1
+
+    def test_the_callers_random_state_is_left_alone(self, model: TransformersModel) -> None:
+        import torch
+
+        torch.manual_seed(5)
+        before, threads = torch.get_rng_state(), torch.get_num_threads()
+        first = model.generate(SEEDS[:2])
+        assert torch.equal(before, torch.get_rng_state())
+        assert torch.get_num_threads() == threads
+        torch.manual_seed(6)
+        assert model.generate(SEEDS[:2]) == first
+
+
+class TestTransformersBytes(TransformersContract):
+    @pytest.fixture(scope="class")
+    def model(self, tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
+        return load_model(save_random_llama(tmp_path_factory.mktemp("bytes"), byte_tokenizer()))
+
+
+class TestTransformersBPE(TransformersContract):
+    @pytest.fixture(scope="class")
+    def checkpoint(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        return save_random_llama(tmp_path_factory.mktemp("bpe"), bpe_tokenizer())
+
+    @pytest.fixture(scope="class")
+    def model(self, checkpoint: Path) -> LanguageModel:
+        return load_model(checkpoint)
+
+    def test_prefill_in_pieces(self, model: LanguageModel, checkpoint: Path) -> None:
+        pieces = load_model(checkpoint, max_batch_tokens=64).generate(MIXED)
+        assert [a.token_ids for a in pieces] == [a.token_ids for a in model.generate(MIXED)]
+
+    def test_engines_give_the_same_answers(self, checkpoint: Path) -> None:
+        """Without tokens forced as bytes (engines may see fewer of those) sampling depends on the masks alone."""
+        answers = [
+            load_model(checkpoint, mask_engine=engine, fast_forward=False).generate(MIXED)
+            for engine in ("llguidance", "xgrammar", "outlines_core")
+        ]
+        assert answers[0] == answers[1] == answers[2]
+
+
+class TestScripted(LiveModelContract):
+    @pytest.fixture(scope="class")
+    def model(self) -> LanguageModel:
+        return load_model("scripted", context=2000)
+
+
+class TestReplay(ModelContract):
+    @pytest.fixture(scope="class")
+    def model(self, tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
+        recording = RecordingModel(load_model("scripted"))
+        recording.generate([*MIXED, *SEEDS, *GREEDY])
+        shrinking(recording)
+        file = tmp_path_factory.mktemp("replay") / "answers.jsonl"
+        recording.save(file)
+        return load_model(file, backend="replay")
+
+    def test_repeats_the_recording(self, model: LanguageModel) -> None:
+        assert model.generate(MIXED) == load_model("scripted").generate(MIXED)
+
+    @pytest.mark.parametrize(
+        "request_", [one("flat", 99), one("flat", 0, 0.5), one("flat", 0, prompt="?"), one("small", 0)]
+    )
+    def test_what_was_not_recorded(self, model: LanguageModel, request_: Request) -> None:
+        with pytest.raises(ModelError, match="not recorded"):
+            model.generate([request_])
+
+    def test_bad_records(self, tmp_path: Path) -> None:
+        with pytest.raises(ModelError, match="record 0"):
+            ReplayModel([{"prompt": "x"}], dialect=ChatDialect())
+        entry = {"prompt": "x", "grammar_hash": "g", "seed": 1, "temperature": 1.0, "text": "a"}
+        with pytest.raises(ModelError, match="contradicts"):
+            ReplayModel([entry, {**entry, "text": "b"}], dialect=ChatDialect())
+        (tmp_path / "bad").write_text("{")
+        with pytest.raises(ModelError, match="cannot read"):
+            load_model(tmp_path / "bad", backend="replay")
+
+
+def _configuration(space: ConfigurationSpace, config: dict[str, object]):  # type: ignore[no-untyped-def]
+    from ConfigSpace import Configuration
+
+    return Configuration(space, values=config)

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from airtune.models.masks import MASK_ENGINES
+from airtune.models.tiny import bpe_tokenizer, byte_tokenizer, save_random_llama
+from airtune.models.vocabulary import Vocabulary, vocabulary_of
+
+
+@pytest.fixture(scope="session")
+def byte_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_random_llama(tmp_path_factory.mktemp("bytes"), byte_tokenizer())
+
+
+@pytest.fixture(scope="session")
+def bpe_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_random_llama(tmp_path_factory.mktemp("bpe"), bpe_tokenizer())
+
+
+@pytest.fixture(scope="session", params=["bytes", "bpe"])
+def vocabulary(request: pytest.FixtureRequest) -> Vocabulary:
+    tokenizer = byte_tokenizer() if request.param == "bytes" else bpe_tokenizer()
+    return vocabulary_of(tokenizer, width=len(tokenizer) + 7)
+
+
+@pytest.fixture(params=MASK_ENGINES)
+def engine_name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
