@@ -169,7 +169,9 @@ class Report:
 
     def _label(self, method: str) -> str:
         """A method's name in tables: the language model's own instead of `lm`."""
-        return f"{method.removesuffix('lm')}{self.plan.model}" if method.endswith("lm") else method
+        if not method.endswith("lm"):
+            return method
+        return f"{method.removesuffix('lm')}{self.plan.model.rstrip('/').rpartition('/')[2]}"
 
 
 def make_report(plan: Plan, runs: Sequence[Run], prefix: str = "") -> Report:

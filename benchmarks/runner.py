@@ -274,7 +274,7 @@ def _step(
     grammars: dict[str, Grammar],
 ) -> list[tuple[Task, Run]]:
     """Advance all studies by trial `number`; those whose space is not exhausted."""
-    seeds = [derive_seed(study_seed(run.task, run.method, run.seed), number, 0) for _, run in studies]
+    seeds = [derive_seed(study_seed(run.task, run.method, run.seed), number) for _, run in studies]
     jobs = [Job(task, tuple(run.trials), (), seed) for (task, run), seed in zip(studies, seeds, strict=True)]
     started = time.perf_counter()
     propose_all(proposer, jobs)
