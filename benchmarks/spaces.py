@@ -45,8 +45,10 @@ from airtune.grammars import space_grammar
 
 # What names and choices look like in the wild, and what breaks escaping.
 NAMES = (
-    "lr", "C", "gamma", "max_depth", "model:svm:C", "a.b", "a b", "two  spaces", 'say "hi"', "it's", "back\\slash",
-    "größe", "λ", "学习率", "tab\there", "new\nline", "50%", "$x", "{curly}", "[0]", "(p|q)*", "a/b", "^top$", "-1",
+    "lr", "C", "gamma", "max_depth", "model:svm:C", "a.b", "a b", "two  spaces", 'say "hi"', "it's",
+    "back\\slash",
+    "größe", "λ", "学习率",
+    "tab\there", "new\nline", "50%", "$x", "{curly}", "[0]", "(p|q)*", "a/b", "^top$", "-1",
     "1e-3", "", "null", "#", "&~", "emoji🙂", "a,b", "a:b",
 )  # fmt: skip
 CHOICES: tuple[tuple[Any, ...], ...] = (
@@ -111,7 +113,7 @@ def random_space(
         rng: The only source of randomness.
         min_size: Least number of hyperparameters.
         max_size: Greatest number of hyperparameters.
-        large: Allow axes of up to 1e12 values; otherwise integers have at most 6 values and floats few decimals.
+        large: Allow axes of up to 1e12 values; otherwise integers have at most 6 values.
         floats: Allow float hyperparameters.
         logic: Allow conditions and forbidden clauses.
         min_count: Least number of configurations that its canonical grammar must have.
@@ -225,7 +227,9 @@ def _value(rng: np.random.Generator, hp: Any) -> Any:
     return rounded if hp.lower <= rounded <= hp.upper and rng.random() < 0.7 else draw
 
 
-def _condition(rng: np.random.Generator, child: str, before: Sequence[str], space: ConfigurationSpace) -> Piece:
+def _condition(
+    rng: np.random.Generator, child: str, before: Sequence[str], space: ConfigurationSpace
+) -> Piece:
     # Often the nearest one, so that chains get long.
     parents = [before[-1], *(before[int(i)] for i in rng.permutation(len(before))[:2])]
     parents = list(dict.fromkeys(parents))

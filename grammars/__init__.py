@@ -1,7 +1,8 @@
 """Search space -> exact grammar; configuration <-> canonical text."""
 
-from .axes import Axis, ChoiceAxis, EnumeratedAxis, IntegerAxis, LinearFloatAxis, LogFloatAxis
+from .axes import Axis, ChoiceAxis, EnumeratedAxis, IntegerAxis
 from .errors import AirtuneError, DecodeError, GrammarError, SpaceError, unknown_name
+from .float_axes import LinearFloatAxis, LogFloatAxis
 from .grammar import Grammar, lattice_grammar, space_grammar
 from .lattice import Lattice, Notation, canonical_axis, canonical_lattice, reading_order
 from .space_check import check_space, violation

@@ -1,8 +1,9 @@
 """The layered automaton over hyperparameters: what may follow once some values are known.
 
-A node stands for the next hyperparameter to read together with what later conditions and forbidden clauses still
-need to know. Edges carry sets of indices. Inactive hyperparameters are skipped, dead ends are cut, and equal nodes
-are one object, so that every path from the root is a valid configuration and every prefix can be completed.
+A node stands for the next hyperparameter to read together with what later conditions and forbidden clauses
+still need to know. Edges carry sets of indices. Inactive hyperparameters are skipped, dead ends are cut, and
+equal nodes are one object, so that every path from the root is a valid configuration and every prefix can be
+completed.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from . import intervals
 from .errors import GrammarError
 from .intervals import Intervals
-from .logic import Formula, Reader, Rules, given, mentions, starts
+from .logic import Formula, Reader, given, mentions, starts
+from .rules import Rules
 
-# States at most while building, a second or two of work. Beyond it, forbidden clauses are left to the checker.
+# States at most while building, a second or two of work; beyond it, forbidden clauses are left out.
 STATE_BUDGET = 8_000
 
 Path = tuple[int, ...]
@@ -62,7 +65,7 @@ class NodeFactory:
         self.dead = Node(len(token_bytes), (), 0, 0)
 
     def fork(self) -> NodeFactory:
-        """A factory with a memory of its own and the same end: its nodes live no longer than their grammar."""
+        """A factory with the same end and a memory of its own, which lives no longer than one grammar."""
         other = NodeFactory(self._token_bytes, 0)
         other.end, other.dead = self.end, self.dead
         return other
@@ -93,7 +96,7 @@ def build(rules: Rules, readers: Sequence[Reader], factory: NodeFactory) -> Node
     Raises:
         StateBudgetExceeded: If it needs more than STATE_BUDGET states.
     """
-    # A state: the activity formulas not yet used (one per distinct formula), and the forbidden ones, both residual.
+    # A state: the activity formulas still of use (one each), and the forbidden ones, all residual.
     State = tuple[tuple[Formula, ...], tuple[Formula, ...]]
     distinct = list(dict.fromkeys(f for f in rules.activity if f is not True))
     group = [distinct.index(f) if f is not True else None for f in rules.activity]
@@ -153,7 +156,7 @@ def _moves(
     involved = [f for f in (*activity, *forbidden) if mentions(f, at)]
     edges = sorted({0, size} | {e for f in involved for e in starts(f, at) if 0 < e < size})
     moves: dict[tuple[tuple[Formula, ...], tuple[Formula, ...]], list[tuple[int, int]]] = {}
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         state_after = after(low)
         if state_after is not None:
             moves.setdefault(state_after, []).append((low, high - 1))

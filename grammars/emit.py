@@ -19,8 +19,8 @@ REGEX_BUDGET = 500_000
 def regex(lattice: Lattice, root: Node) -> str:
     """One expression for the whole language.
 
-    Where all paths out of a state meet again, the expression goes on after the alternatives instead of inside each,
-    so that independent optional parts add up and do not multiply.
+    Where all paths out of a state meet again, the expression goes on after the alternatives instead of inside
+    each, so that independent optional parts add up and do not multiply.
     """
     writer = _RegexWriter(lattice)
     meets = _meeting_points(root)
@@ -114,12 +114,12 @@ def topological(root: Node) -> list[Node]:
             if id(child) not in seen:
                 seen[id(child)] = child
                 queue.append(child)
-    # Levels ascend along edges, and the sort is stable: a topological order that does not depend on addresses.
+    # Levels ascend along edges, and the sort is stable: topological, and the same in every process.
     return sorted(queue, key=lambda node: node.level)
 
 
 def lark(lattice: Lattice, base: Node, tried: Node | None, left: Node) -> str:
-    """llguidance's Lark dialect: one terminal, `& ~` what was tried; one rule per state if that is too large.
+    """Llguidance's Lark dialect: one terminal, `& ~` what was tried; one rule per state if that is too large.
 
     Args:
         lattice: The lattice.
@@ -133,7 +133,9 @@ def lark(lattice: Lattice, base: Node, tried: Node | None, left: Node) -> str:
             expression += f" & ~/{regex(lattice, tried)}/"
     except GrammarError:
         rules = _rules(lattice, left, "start", lambda text: f"/{p.escape(text)}/")
-        lines = [f"{name}: {' | '.join(' '.join(parts) for parts in branches)}" for name, branches in rules.states]
+        lines = [
+            f"{name}: {' | '.join(' '.join(parts) for parts in branches)}" for name, branches in rules.states
+        ]
         lines += [f"{name.upper()}: /{p.to_regex(pattern)}/" for name, pattern in rules.values]
         return "\n".join(lines) + "\n"
     return f"start: CONFIG\nCONFIG: {expression}\n"
@@ -142,7 +144,9 @@ def lark(lattice: Lattice, base: Node, tried: Node | None, left: Node) -> str:
 def gbnf(lattice: Lattice, root: Node) -> str:
     """One rule per state and one per set of values, in a fixed order."""
     rules = _rules(lattice, root, "root", p.gbnf_literal)
-    lines = [f"{name} ::= {' | '.join(' '.join(parts) for parts in branches)}" for name, branches in rules.states]
+    lines = [
+        f"{name} ::= {' | '.join(' '.join(parts) for parts in branches)}" for name, branches in rules.states
+    ]
     lines += [f"{name} ::= {p.to_gbnf(pattern)}" for name, pattern in rules.values]
     return "\n".join(lines) + "\n"
 
@@ -154,24 +158,26 @@ class _Rules:
 
 
 def _rules(lattice: Lattice, root: Node, start: str, literal: Callable[[str], str]) -> _Rules:
-    """The automaton as a right-linear grammar: names of states and of value sets, numbered in a fixed order."""
+    """The automaton as a right-linear grammar: states and sets of values, numbered in a fixed order."""
     upper = start == "start"  # Lark tells terminals from rules by case
     order = topological(root)
-    name = {id(node): start if node is root else f"s{i}" for i, node in enumerate(order)}
+    state = {id(node): start if node is root else f"s{i}" for i, node in enumerate(order)}
     values: dict[tuple[int, Intervals], str] = {}
     states: list[tuple[str, list[list[str]]]] = []
     for node in order:
         if not node.edges:
             closing = [literal(lattice.closing)] if lattice.closing or not upper else []
-            states.append((name[id(node)], [closing]))
+            states.append((state[id(node)], [closing]))
             continue
         branches = []
         for inside, child in node.edges:
-            parts = [name[id(child)]]
+            parts = [state[id(child)]]
             if not lattice.is_silent(node.level):
                 value = values.setdefault((node.level, inside), f"v{len(values)}")
                 lead = lattice.lead(node.level)
                 parts = [*([literal(lead)] if lead else []), value.upper() if upper else value, *parts]
             branches.append(parts)
-        states.append((name[id(node)], branches))
-    return _Rules(states, [(v, _axis_pattern(lattice, level, inside)) for (level, inside), v in values.items()])
+        states.append((state[id(node)], branches))
+    return _Rules(
+        states, [(v, _axis_pattern(lattice, level, inside)) for (level, inside), v in values.items()]
+    )

@@ -18,7 +18,7 @@ from .lattice import Lattice, canonical_lattice
 
 
 class Grammar:
-    """An immutable finite language of configuration texts; build it with `space_grammar` or `lattice_grammar`.
+    """An immutable finite language of configuration texts, from `space_grammar` or `lattice_grammar`.
 
     Sound and complete: its texts are exactly those of the lattice configurations that ConfigSpace's own check
     accepts (a superset if `approximate`), less the excluded ones. Every configuration has exactly one text.
@@ -42,7 +42,7 @@ class Grammar:
 
     @property
     def approximate(self) -> bool:
-        """Whether some texts break a forbidden clause that needed too many states: check, and redraw those."""
+        """Whether some texts break a clause that needed too many states: check, and redraw those."""
         return self.lattice.approximate
 
     @property
@@ -109,7 +109,7 @@ class Grammar:
         return self._read(text)[0] is not None
 
     def snap(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """The nearest lattice configuration with the same active hyperparameters and choices; exclusion aside.
+        """The nearest lattice configuration with the same active set and choices; exclusion aside.
 
         Raises:
             DecodeError: If there is none.
@@ -152,7 +152,7 @@ class Grammar:
         return emit.regex(self.lattice, self.root)
 
     def lark(self) -> str:
-        """A grammar for llguidance: the base expression `& ~` what is excluded; rules where that is too large.
+        """A grammar for llguidance: the base expression `& ~` what is excluded, or rules if that is large.
 
         Raises:
             GrammarError: If nothing is left.
@@ -264,9 +264,9 @@ def lattice_grammar(lattice: Lattice, exclude: Iterable[Mapping[str, Any]] = ())
 
     Args:
         lattice: Keep it: the automaton in it is reused.
-        exclude: Configurations (active hyperparameters only). One that is off the lattice excludes the lattice
-            configuration nearest to it, so that a coarse lattice never repeats what would look the same on it; one
-            whose set of active hyperparameters and choices the lattice cannot express excludes nothing.
+        exclude: Configurations (active hyperparameters only). One off the lattice excludes the nearest one
+            on it, so that a coarse lattice never repeats what would look the same on it; one whose set of
+            active hyperparameters and choices the lattice cannot express excludes nothing.
 
     Raises:
         DecodeError: If an excluded configuration names an unknown hyperparameter or choice.

@@ -1,4 +1,4 @@
-"""Sets of integers as sorted, disjoint, inclusive intervals: how edges of the automaton hold huge value sets."""
+"""Sets of integers as sorted, disjoint, inclusive intervals: how the automaton holds huge sets."""
 
 from __future__ import annotations
 

@@ -22,10 +22,12 @@ from ConfigSpace.hyperparameters import (
 )
 
 from .automaton import Node, NodeFactory, StateBudgetExceeded, build
-from .axes import Axis, ChoiceAxis, IntegerAxis, LinearFloatAxis, LogFloatAxis
+from .axes import Axis, ChoiceAxis, IntegerAxis
 from .errors import DecodeError, GrammarError, SpaceError, unknown_name
+from .float_axes import LinearFloatAxis, LogFloatAxis
 from .intervals import closest, contains
-from .logic import Reader, Rules, compile_rules
+from .logic import Reader
+from .rules import Rules, compile_rules
 from .space_check import check_space
 
 
@@ -318,7 +320,7 @@ def canonical_axis(hp: Hyperparameter[Any, Any], digits: int = 3, extras: Sequen
 def canonical_lattice(space: ConfigurationSpace, digits: int = 3) -> Lattice:
     """The lattice on which all proposers propose: one-line JSON, floats with `digits` significant digits.
 
-    Floats also have their bounds, and the constants that conditions and clauses compare them with for equality, as
+    Floats also have their bounds, and the constants that conditions and clauses compare for equality, as
     exact points: otherwise what depends on them could never be said.
     """
     check_space(space)

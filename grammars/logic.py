@@ -1,7 +1,7 @@
-"""ConfigSpace's conditions and forbidden clauses as formulas over axis indices, evaluated one value at a time.
+"""ConfigSpace's conditions and forbidden clauses as formulas over indices, evaluated value by value.
 
 The judge is ConfigSpace's own check (`Configuration(space, values=...)`), and it is followed to the letter:
-- it compares *vector* values, after rounding floats to 13 decimals; thresholds are found with the same arithmetic;
+- it compares *vector* values, after rounding floats to 13 decimals; thresholds come from the same arithmetic;
 - an inactive parent is NaN there, so that only `NotEquals` holds of it;
 - children whose conditions it takes for equivalent share the first one's condition;
 - relations compare values that went through the vector representation and back.
@@ -17,36 +17,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from ConfigSpace import ConfigurationSpace
-from ConfigSpace.conditions import (
-    AndConjunction,
-    Condition,
-    ConditionLike,
-    Conjunction,
-    EqualsCondition,
-    GreaterThanCondition,
-    InCondition,
-    LessThanCondition,
-    NotEqualsCondition,
-)
-from ConfigSpace.forbidden import (
-    ForbiddenAndConjunction,
-    ForbiddenClause,
-    ForbiddenConjunction,
-    ForbiddenEqualsClause,
-    ForbiddenEqualsRelation,
-    ForbiddenGreaterThanClause,
-    ForbiddenGreaterThanEqualsClause,
-    ForbiddenGreaterThanEqualsRelation,
-    ForbiddenGreaterThanRelation,
-    ForbiddenInClause,
-    ForbiddenLessThanClause,
-    ForbiddenLessThanEqualsClause,
-    ForbiddenLessThanEqualsRelation,
-    ForbiddenLessThanRelation,
-    ForbiddenLike,
-    ForbiddenRelation,
-)
 from ConfigSpace.hyperparameters import FloatHyperparameter, Hyperparameter
 
 from . import intervals
@@ -62,26 +32,6 @@ _ROUND_PLACES = 13  # ConfigSpace's own, in hyperparameters/hp_components.py
 
 Compare = Callable[[Any, Any], Any]
 
-_CONDITIONS: dict[type, Compare] = {
-    EqualsCondition: operator.eq,
-    NotEqualsCondition: operator.ne,
-    LessThanCondition: operator.lt,
-    GreaterThanCondition: operator.gt,
-}
-_CLAUSES: dict[type, Compare] = {
-    ForbiddenEqualsClause: operator.eq,
-    ForbiddenLessThanClause: operator.lt,
-    ForbiddenLessThanEqualsClause: operator.le,
-    ForbiddenGreaterThanClause: operator.gt,
-    ForbiddenGreaterThanEqualsClause: operator.ge,
-}
-_RELATIONS: dict[type, Compare] = {
-    ForbiddenEqualsRelation: operator.eq,
-    ForbiddenLessThanRelation: operator.lt,
-    ForbiddenLessThanEqualsRelation: operator.le,
-    ForbiddenGreaterThanRelation: operator.gt,
-    ForbiddenGreaterThanEqualsRelation: operator.ge,
-}
 _MIRRORED: dict[Compare, Compare] = {
     operator.eq: operator.eq,
     operator.lt: operator.gt,
@@ -103,7 +53,7 @@ class Reader:
         if isinstance(self.hp, FloatHyperparameter):
             value = float(np.round(value, _ROUND_PLACES))
         if isinstance(value, list | tuple):
-            # ConfigSpace reads a bare list as several values; the position among the choices is its vector value.
+            # ConfigSpace reads a bare list as several values; a choice's vector value is its place.
             return float(index)
         return float(self.hp.to_vector(value))
 
@@ -220,7 +170,7 @@ class Relation:
             inside = other.where_key(op, mine.keys[index])
         except TypeError as e:
             raise SpaceError(
-                f"a forbidden relation compares {mine.hp.name!r} with {other.hp.name!r}, whose values have no order",
+                f"a relation compares {mine.hp.name!r} with {other.hp.name!r}, but they have no order",
                 value=f"{mine.keys[index]!r} with {other.keys[0]!r}",
                 allowed="relations between numbers, or between texts",
                 hint="forbid the combinations one by one with ForbiddenAndConjunction",
@@ -313,98 +263,3 @@ def mentions(formula: Formula, at: int) -> bool:
             return any(mentions(part, at) for part in parts)
         case _:
             return False
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """A space's logic over positions in reading order.
-
-    Attributes:
-        activity: Per position, when the hyperparameter is active (True for the unconditional ones).
-        forbidden: Formulas that must not hold.
-        approximate: A relation was left out because both its sides are too large.
-    """
-
-    activity: tuple[Formula, ...]
-    forbidden: tuple[Formula, ...]
-    approximate: bool
-
-
-def effective_conditions(space: ConfigurationSpace) -> dict[str, ConditionLike]:
-    """The condition that ConfigSpace's check uses for each conditional hyperparameter."""
-    used: list[ConditionLike] = []
-    found: dict[str, ConditionLike] = {}
-    for name in space:
-        for condition in space.parent_conditions_of[name]:
-            same = next((c for c in used if c.equivalent_condition_on_parent(condition)), None)
-            if same is None:
-                used.append(condition)
-            found[name] = condition if same is None else same
-    return found
-
-
-def compile_rules(space: ConfigurationSpace, readers: Sequence[Reader], *, relations: bool = True) -> Rules:
-    """Translate a space's conditions and forbidden clauses.
-
-    Args:
-        space: The space.
-        readers: One per hyperparameter, in reading order.
-        relations: False leaves relations between hyperparameters out, which forbids less.
-    """
-    position = {reader.hp.name: at for at, reader in enumerate(readers)}
-    dropped = False
-
-    def atom(name: str, inside: Intervals, inactive: bool) -> Formula:
-        at = position[name]
-        return simplify_atom(Atom(at, inside, inactive), readers[at].axis.size)
-
-    def condition(one: ConditionLike) -> Formula:
-        if isinstance(one, Conjunction):
-            parts = [condition(part) for part in one.components]
-            return all_of(parts) if isinstance(one, AndConjunction) else any_of(parts)
-        reader = readers[position[one.parent.name]]
-        if isinstance(one, InCondition):
-            sets = [reader.where(operator.eq, float(v)) for v in one.vector_values]
-            return atom(one.parent.name, intervals.union(sets), False)
-        op = _CONDITIONS.get(type(one))
-        if op is None or not isinstance(one, Condition):
-            raise _unsupported("condition", one)
-        constant = float(one.vector_value)  # type: ignore[attr-defined]
-        return atom(one.parent.name, reader.where(op, constant), op is operator.ne)
-
-    def clause(one: ForbiddenLike) -> Formula:
-        nonlocal dropped
-        if isinstance(one, ForbiddenConjunction):
-            parts = [clause(part) for part in one.components]
-            return all_of(parts) if isinstance(one, ForbiddenAndConjunction) else any_of(parts)
-        if isinstance(one, ForbiddenRelation):
-            op = _RELATIONS.get(type(one))
-            if op is None:
-                raise _unsupported("forbidden relation", one)
-            left, right = position[one.left.name], position[one.right.name]
-            if not relations or min(readers[left].axis.size, readers[right].axis.size) > RELATION_SIZE:
-                dropped = True
-                return False
-            return Relation(op, left, right, readers[left], readers[right])
-        reader = readers[position[one.hyperparameter.name]]
-        if isinstance(one, ForbiddenInClause):
-            sets = [reader.where(operator.eq, float(v)) for v in one.vector_values]
-            return atom(reader.hp.name, intervals.union(sets), False)
-        op = _CLAUSES.get(type(one))
-        if op is None or not isinstance(one, ForbiddenClause):
-            raise _unsupported("forbidden clause", one)
-        return atom(reader.hp.name, reader.where(op, float(one.vector_value)), False)  # type: ignore[attr-defined]
-
-    conditions = effective_conditions(space)
-    activity = tuple(condition(conditions[r.hp.name]) if r.hp.name in conditions else True for r in readers)
-    forbidden = tuple(dict.fromkeys(clause(one) for one in space.forbidden_clauses))
-    return Rules(activity, tuple(f for f in forbidden if f is not False), dropped)
-
-
-def _unsupported(kind: str, what: object) -> SpaceError:
-    return SpaceError(
-        f"{kind} {type(what).__name__} is not known",
-        value=str(what),
-        allowed="the conditions and forbidden clauses of ConfigSpace 1.2",
-        hint="express it with those",
-    )

@@ -74,7 +74,8 @@ def seq(*parts: Pattern) -> Pattern:
 
 def alt(parts: Iterable[Pattern]) -> Pattern:
     """Choose between patterns; an empty one makes the rest optional. At least one is needed."""
-    distinct = list(dict.fromkeys(parts))
+    flat = (piece for part in parts for piece in (part.parts if isinstance(part, Alt) else (part,)))
+    distinct = list(dict.fromkeys(flat))
     some = [part for part in distinct if part != EMPTY]
     if not some:
         return EMPTY
@@ -288,8 +289,8 @@ def to_gbnf(pattern: Pattern) -> str:
 def gbnf_literal(text: str) -> str:
     r"""Quote a literal for GBNF.
 
-    Characters beyond ASCII become classes: xgrammar 0.2.8 writes them as `\xNN` between its passes and then reads
-    a hexadecimal digit that follows as part of the escape.
+    Characters beyond ASCII become classes: xgrammar 0.2.8 writes them as `\xNN` between its passes and then
+    reads a hexadecimal digit that follows as part of the escape.
 
     >>> print(gbnf_literal('größe "x"'))
     "gr" [ö] [ß] "e \"x\""

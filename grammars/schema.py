@@ -24,11 +24,11 @@ from ConfigSpace.hyperparameters import (
 
 from .axes import plain
 from .lattice import Lattice
-from .logic import effective_conditions
+from .rules import effective_conditions
 
 _NOTE = (
-    "For display. It does not enforce the language: mask engines ignore or mistreat number bounds, if/then and not, "
-    "and the lattice, the relations below and what was tried are not expressed. Use the regex, Lark or GBNF form."
+    "For display. It does not enforce the language: mask engines ignore or mistreat number bounds, if/then "
+    "and not, and the lattice, the clauses below and what was tried are not in it. Use regex, Lark or GBNF."
 )
 
 

@@ -17,7 +17,7 @@ def check_space(space: ConfigurationSpace) -> None:
     """Refuse spaces that cannot be searched.
 
     Raises:
-        SpaceError: If it is not a ConfigurationSpace, has no hyperparameters, or bounds are not finite or reversed.
+        SpaceError: If it is no ConfigurationSpace, is empty, or has bounds that are not finite or reversed.
     """
     if not isinstance(space, ConfigurationSpace):
         raise SpaceError(
@@ -82,7 +82,7 @@ def check_range(name: str, lower: Any, upper: Any, *, log: bool) -> None:
 def violation(space: ConfigurationSpace, config: Mapping[str, Any]) -> str | None:
     """What ConfigSpace's own check says against a configuration, or None if it is valid.
 
-    ConfigSpace 1.2.2 prints to stdout where it checks a `ForbiddenGreaterThanEqualsClause`; that is kept quiet.
+    ConfigSpace 1.2.2 prints to stdout while it checks a `ForbiddenGreaterThanEqualsClause`: kept quiet here.
 
     Args:
         space: The search space.

@@ -60,12 +60,12 @@ def read_space(path: str | Path) -> ConfigurationSpace:
 def space_from_json(text: str) -> ConfigurationSpace:
     """Build a search space from JSON text.
 
-    Either ConfigSpace's own format (what `ConfigurationSpace.to_json` writes), or the short form: an object of
-    hyperparameters, each with "type" float, int, categorical, ordinal or constant, and its fields.
+    Either ConfigSpace's own format (what `ConfigurationSpace.to_json` writes), or the short form: an object
+    of hyperparameters, each with "type" float, int, categorical, ordinal or constant, and its fields.
 
-    >>> space = space_from_json('{"lr": {"type": "float", "lower": 1e-5, "upper": 0.1, "log": true, "default": 1e-3}}')
-    >>> space["lr"].log, space["lr"].default_value
-    (True, 0.001)
+    >>> space = space_from_json('{"lr": {"type": "float", "lower": 1e-5, "upper": 0.1, "log": true}}')
+    >>> space["lr"].log, space["lr"].upper
+    (True, 0.1)
 
     Raises:
         SpaceError: If it is not a usable space; the message names the value, what is allowed, and the fix.

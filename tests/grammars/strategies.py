@@ -20,7 +20,7 @@ TEXT = st.text(alphabet=st.sampled_from('ab01."\\/ é☃{}[]()|*+?^$-,:\n'), max
 
 @st.composite
 def small_spaces(draw: st.DrawFn) -> CS.ConfigurationSpace:
-    """Up to four hyperparameters of up to four values, with conditions and forbidden clauses; shrinks to one."""
+    """Up to four hyperparameters of up to four values, with conditions and clauses; shrinks to one."""
     size = draw(st.integers(1, 4))
     names = draw(st.lists(TEXT, min_size=size, max_size=size, unique=True))
     hyperparameters: list[Any] = []
@@ -28,7 +28,9 @@ def small_spaces(draw: st.DrawFn) -> CS.ConfigurationSpace:
         if draw(st.booleans()):
             low = draw(st.integers(-3, 3))
             log = low > 0 and draw(st.booleans())
-            hyperparameters.append(CS.UniformIntegerHyperparameter(name, low, low + draw(st.integers(1, 3)), log=log))
+            hyperparameters.append(
+                CS.UniformIntegerHyperparameter(name, low, low + draw(st.integers(1, 3)), log=log)
+            )
         else:
             choices = draw(st.lists(TEXT, min_size=1, max_size=3, unique=True))
             kind = draw(st.sampled_from([CS.CategoricalHyperparameter, CS.OrdinalHyperparameter]))
@@ -85,7 +87,11 @@ def _forbidden(draw: st.DrawFn, space: CS.ConfigurationSpace) -> Any:
 
     numbers = [hp for hp in space.values() if hasattr(hp, "lower")]
     if len(numbers) > 1 and draw(st.booleans()):
-        relations = [CS.ForbiddenLessThanRelation, CS.ForbiddenEqualsRelation, CS.ForbiddenGreaterThanRelation]
+        relations = [
+            CS.ForbiddenLessThanRelation,
+            CS.ForbiddenEqualsRelation,
+            CS.ForbiddenGreaterThanRelation,
+        ]
         return draw(st.sampled_from(relations))(numbers[0], numbers[1])
     return CS.ForbiddenAndConjunction(clause(), clause()) if draw(st.booleans()) else clause()
 

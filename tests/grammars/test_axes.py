@@ -1,4 +1,4 @@
-"""Axes: index, text and value are one-to-one, ascending, and their patterns match exactly the chosen indices."""
+"""Axes: index, text and value are one-to-one, ascending; patterns match exactly the chosen indices."""
 
 from __future__ import annotations
 
@@ -97,7 +97,21 @@ def test_floats_ascend_and_texts_differ(axis: Axis) -> None:
     assert [float(text) for text in texts] == values
     whole = re.compile(to_regex(axis.pattern(((0, axis.size - 1),))))
     assert all(whole.fullmatch(text) for text in texts)
-    for near in ("00.1", ".5", "1.", "1e+3", "1E3", "-0", "-0.000", "1.0e0", "1.230e-1", "1e-03", "nan", "inf", ""):
+    for near in (
+        "00.1",
+        ".5",
+        "1.",
+        "1e+3",
+        "1E3",
+        "-0",
+        "-0.000",
+        "1.0e0",
+        "1.230e-1",
+        "1e-03",
+        "nan",
+        "inf",
+        "",
+    ):
         assert bool(whole.fullmatch(near)) == (near in texts)
         parsed = axis.parse(near + ",", 0)
         assert (parsed is not None and parsed[1] == len(near)) == (near in texts)
@@ -114,7 +128,7 @@ def test_nearest_is_on_the_axis_own_scale() -> None:
 
 
 def test_choices_are_unambiguous_and_come_back_as_they_were() -> None:
-    choices = ["1", 1, "true", None, "null", 2.5, "a\"b\\c\n", "ü☃", (1, "x")]
+    choices = ["1", 1, "true", None, "null", 2.5, 'a"b\\c\n', "ü☃", (1, "x")]
     axis = ChoiceAxis(choices)
     for i, choice in enumerate(choices):
         assert axis.value(i) is choice
@@ -139,7 +153,10 @@ def test_enumerated_axis_of_a_thousand_tokens() -> None:
 
 
 @FIXED
-@given(st.lists(st.text(alphabet="ab\\.]^-é", max_size=5), min_size=1, unique=True), st.text("ab\\.]^-é", max_size=6))
+@given(
+    st.lists(st.text(alphabet="ab\\.]^-é", max_size=5), min_size=1, unique=True),
+    st.text("ab\\.]^-é", max_size=6),
+)
 def test_literals_match_exactly(texts: list[str], other: str) -> None:
     expression = re.compile(to_regex(literals(texts)))
     assert all(expression.fullmatch(text) for text in texts)

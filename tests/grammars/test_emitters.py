@@ -1,4 +1,4 @@
-"""What is emitted means the same to Python `re`, llguidance, xgrammar and outlines_core, exclusions included."""
+"""What is emitted means the same to Python `re`, llguidance, xgrammar and outlines_core."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def _agree(grammar: Grammar, walk: Walk, check: Check, rng: np.random.Generator,
         assert check(text.encode()) == grammar.accepts(text), text
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_engines_agree_with_the_automaton(
     seed: int, ll_tokenizer: LLTokenizer, xg_compiler: xgr.GrammarCompiler
 ) -> None:
@@ -198,7 +198,11 @@ def test_ambiguous_notations_are_refused() -> None:
     with pytest.raises(SpaceError, match="ambiguous"):
         Lattice(space, dict(zip(("n",), canonical_lattice(space).axes, strict=True)), Notation.bare())
     with pytest.raises(SpaceError, match="cannot be silent"):
-        Lattice(space, dict(zip(("n",), canonical_lattice(space).axes, strict=True)), Notation(silent=frozenset("n")))
+        Lattice(
+            space,
+            dict(zip(("n",), canonical_lattice(space).axes, strict=True)),
+            Notation(silent=frozenset("n")),
+        )
 
 
 GOLDEN_SPACE = """{
@@ -215,14 +219,18 @@ GOLDEN_SPACE = """{
   ],
   "forbiddens": [
     {"type": "AND", "clauses": [
-      {"type": "EQUALS", "name": "degree", "value": 7}, {"type": "CLAUSE_LT", "name": "gamma x", "value": 0.25}]}
+      {"type": "EQUALS", "name": "degree", "value": 7},
+      {"type": "CLAUSE_LT", "name": "gamma x", "value": 0.25}]}
   ]
 }"""
 
 
 def _golden_texts() -> dict[str, str]:
     space = space_from_json(GOLDEN_SPACE)
-    tried = [{"kernel": "linear", "C": 1.0, "tol": 0.001}, {"kernel": "rbf", "C": 0.5, "gamma x": 0.1, "tol": 0.001}]
+    tried = [
+        {"kernel": "linear", "C": 1.0, "tol": 0.001},
+        {"kernel": "rbf", "C": 0.5, "gamma x": 0.1, "tol": 0.001},
+    ]
     grammar = lattice_grammar(canonical_lattice(space), tried)
     return {
         "svm.regex": grammar.regex() + "\n",
@@ -244,8 +252,8 @@ def test_texts_do_not_depend_on_the_hash_seed(hash_seed: str) -> None:
     code = (
         "import numpy as np, hashlib; from airtune.benchmarks.spaces import random_space\n"
         "from airtune.grammars import space_grammar\n"
-        "for seed in range(8):\n"
-        "    rng = np.random.default_rng(seed); space = random_space(rng, min_count=9)\n"
+        "for seed in range(4):\n"
+        "    rng = np.random.default_rng(seed); space = random_space(rng, max_size=5, min_count=9)\n"
         "    grammar = space_grammar(space, [space_grammar(space).sample(rng) for _ in range(3)])\n"
         "    all = grammar.hash + grammar.regex() + grammar.lark() + grammar.gbnf()\n"
         "    print(hashlib.sha256(all.encode()).hexdigest())\n"

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from airtune.grammars import (
     DecodeError,
+    EnumeratedAxis,
     GrammarError,
+    Lattice,
     canonical_lattice,
     lattice_grammar,
     space_grammar,
@@ -20,7 +22,7 @@ from airtune.grammars import (
 )
 from tests.grammars.strategies import mutations, raw_product, raw_size, seeded_space, small_spaces
 
-FIXED = settings(derandomize=True, deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
+FIXED = settings(derandomize=True, deadline=None, max_examples=100, suppress_health_check=list(HealthCheck))
 
 
 @FIXED
@@ -29,7 +31,7 @@ def test_language_is_exactly_what_the_judge_accepts(space: CS.ConfigurationSpace
     _brute_force(space)
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(40))
 def test_random_spaces_against_brute_force(seed: int) -> None:
     space = seeded_space(seed, max_size=4, large=False, floats=False)
     if raw_size(canonical_lattice(space)) <= 3000:
@@ -38,7 +40,7 @@ def test_random_spaces_against_brute_force(seed: int) -> None:
         _spot_checks(space, seed)
 
 
-@pytest.mark.parametrize("seed", range(1000, 1060))
+@pytest.mark.parametrize("seed", range(1000, 1030))
 def test_large_random_spaces_are_sound_and_bijective(seed: int) -> None:
     _spot_checks(seeded_space(seed, max_size=10, min_count=30), seed)
 
@@ -85,7 +87,7 @@ def _spot_checks(space: CS.ConfigurationSpace, seed: int) -> None:
                 assert grammar.encode(grammar.decode(near)) == near
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(20))
 def test_what_configspace_samples_snaps_onto_the_lattice(seed: int) -> None:
     """ConfigSpace's sampler is wrong on `<=` clauses (it negates them), so its draws are judged first."""
     space = seeded_space(seed + 500, max_size=6)
@@ -119,9 +121,8 @@ def test_exclusion_is_exact(space: CS.ConfigurationSpace, random) -> None:  # ty
     grammar = lattice_grammar(lattice, tried)
     left = [config for config in everything if config not in tried]
     assert grammar.count() == len(left)
-    assert [grammar.nth(i) for i in range(len(left))] == sorted(left, key=everything.index) or {
-        base.encode(grammar.nth(i)) for i in range(len(left))
-    } == {base.encode(config) for config in left}
+    uttered = {base.encode(grammar.nth(i)) for i in range(len(left))}
+    assert uttered == {base.encode(config) for config in left}
     expression = re.compile(grammar.regex()) if left else None
     for config in everything:
         text = base.encode(config)
@@ -162,20 +163,26 @@ def test_exhausted_space_is_an_empty_grammar() -> None:
         grammar.sample(np.random.default_rng(0))
 
 
-def test_space_without_a_valid_configuration_counts_zero() -> None:
+def test_lattice_without_a_valid_configuration_counts_zero() -> None:
     space = CS.ConfigurationSpace({"a": (0, 3)})
-    # The default is checked by ConfigSpace, so everything is forbidden through the lattice's points only.
     space.add(CS.ForbiddenLessThanClause(space["a"], 2), CS.ForbiddenGreaterThanClause(space["a"], 2))
     assert space_grammar(space).count() == 1
-    assert space_grammar(space, [{"a": 2}]).count() == 0
+    coarse = Lattice(space, {"a": EnumeratedAxis([("0", 0), ("3", 3)], ordered=True)})
+    grammar = lattice_grammar(coarse, [{"a": 2}])
+    assert grammar.count() == 0
+    assert not grammar.accepts('{"a":0}')
+    with pytest.raises(GrammarError, match="empty"):
+        grammar.lark()
 
 
 def test_sample_is_uniform() -> None:
-    """Chi-square over all 90 configurations, 9000 draws; false alarm probability 1e-6 (seed fixed)."""
+    """Chi-square over all 80 configurations, 8000 draws; false alarm probability 1e-6 (seed fixed)."""
     from scipy.stats import chi2
 
     space = CS.ConfigurationSpace({"k": ["a", "b"], "n": (1, 60), "m": (1, 30)})
-    space.add(CS.EqualsCondition(space["n"], space["k"], "a"), CS.EqualsCondition(space["m"], space["k"], "b"))
+    space.add(
+        CS.EqualsCondition(space["n"], space["k"], "a"), CS.EqualsCondition(space["m"], space["k"], "b")
+    )
     lattice = canonical_lattice(space)
     tried = [{"k": "a", "n": n} for n in range(1, 11)]
     grammar = lattice_grammar(lattice, tried)
@@ -186,7 +193,9 @@ def test_sample_is_uniform() -> None:
         seen[text] = seen.get(text, 0) + 1
     assert grammar.count() == 80
     expected = 8000 / 80
-    statistic = sum((seen.get(grammar.encode(grammar.nth(i)), 0) - expected) ** 2 / expected for i in range(80))
+    statistic = sum(
+        (seen.get(grammar.encode(grammar.nth(i)), 0) - expected) ** 2 / expected for i in range(80)
+    )
     assert statistic < chi2.isf(1e-6, 79)
 
 
@@ -228,7 +237,9 @@ def test_independent_conditional_branches_do_not_multiply() -> None:
 def test_child_of_an_inactive_parent_follows_the_judge() -> None:
     """ConfigSpace holds `NotEquals` of an inactive parent (NaN != x), and no other condition."""
     space = CS.ConfigurationSpace({"a": ["off", "on"], "b": ["p", "q"], "c": (1, 2), "d": (1, 2)})
-    space.add(CS.EqualsCondition(space["b"], space["a"], "on"), CS.EqualsCondition(space["c"], space["b"], "p"))
+    space.add(
+        CS.EqualsCondition(space["b"], space["a"], "on"), CS.EqualsCondition(space["c"], space["b"], "p")
+    )
     grammar = space_grammar(space)
     assert grammar.accepts('{"a":"off","d":1}')
     assert not grammar.accepts('{"a":"off","c":1,"d":1}')
@@ -263,7 +274,9 @@ def test_encode_refuses_with_a_reason(config: dict[str, object], message: str) -
         grammar.encode(config)
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"k":"a"}', '{"k": "a","n":1}', '{"n":1,"k":"a"}', '{"k":"a","n":01}'])
+@pytest.mark.parametrize(
+    "text", ["", "{}", '{"k":"a"}', '{"k": "a","n":1}', '{"n":1,"k":"a"}', '{"k":"a","n":01}']
+)
 def test_decode_refuses_what_is_not_canonical(text: str) -> None:
     grammar = space_grammar(CS.ConfigurationSpace({"k": ["a", "b"], "n": (1, 5)}))
     with pytest.raises(DecodeError, match="not in the grammar's language"):

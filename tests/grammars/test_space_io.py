@@ -17,7 +17,14 @@ FLOAT = {"type": "float", "lower": 0.0, "upper": 1.0}
 
 
 def _full(**changes: Any) -> str:
-    item = {"type": "uniform_float", "name": "x", "lower": 0.0, "upper": 1.0, "default_value": 0.5, "log": False}
+    item = {
+        "type": "uniform_float",
+        "name": "x",
+        "lower": 0.0,
+        "upper": 1.0,
+        "default_value": 0.5,
+        "log": False,
+    }
     return json.dumps({"hyperparameters": [{**item, **changes}], "conditions": [], "forbiddens": []})
 
 
@@ -49,14 +56,20 @@ BAD = [
     ('{"x": {"type": "categorical", "choices": "ab"}}', "choices is 'ab'"),
     ('{"x": {"type": "categorical", "choices": ["a", "a"]}}', "ConfigSpace refuses"),
     ('{"x": {"type": "categorical", "choices": ["a"], "default": "b"}}', "ConfigSpace refuses"),
-    ('{"x": {"type": "int", "lower": 0, "upper": 1}, "x": {"type": "int", "lower": 0, "upper": 1}}', "'x' is given twice"),
+    (
+        '{"x": {"type": "int", "lower": 0, "upper": 1}, "x": {"type": "int", "lower": 0, "upper": 1}}',
+        "'x' is given twice",
+    ),
     ('{"hyperparameters": [{"type": "constant", "value": 1}]}', "no name"),
     (
         '{"hyperparameters": [{"name": "a", "type": "constant", "value": 1},'
         ' {"name": "a", "type": "constant", "value": 2}]}',
         "'a' is given twice",
     ),
-    ('{"hyperparameters": [{"name": "a", "type": "constant", "value": 1}], "condition": []}', "unknown field 'condition'"),
+    (
+        '{"hyperparameters": [{"name": "a", "type": "constant", "value": 1}], "condition": []}',
+        "unknown field 'condition'",
+    ),
     ('{"hyperparameters": [{"name": "a", "type": "constant", "value": 1}], "conditions": 3}', "not a list"),
     (
         '{"hyperparameters": [{"name": "alpha", "type": "constant", "value": 1}],'
@@ -88,7 +101,8 @@ def test_unknown_type_suggests_the_nearest() -> None:
 def test_short_form() -> None:
     space = space_from_json(
         '{"lr": {"type":"float","lower":1e-5,"upper":1e-1,"log":true,"default":1e-3},'
-        ' "depth": {"type":"int","lower":1,"upper":8}, "act": {"type":"categorical","choices":["relu","tanh"]},'
+        ' "depth": {"type":"int","lower":1,"upper":8},'
+        ' "act": {"type":"categorical","choices":["relu","tanh"]},'
         ' "size": {"type":"ordinal","sequence":["s","m"]}, "seed": {"type":"constant","value":7}}'
     )
     assert dict(space.get_default_configuration())["lr"] == 1e-3

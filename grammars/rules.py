@@ -1,0 +1,159 @@
+"""A space's conditions and forbidden clauses, translated into the formulas of `logic`."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ConfigSpace import ConfigurationSpace
+from ConfigSpace.conditions import (
+    AndConjunction,
+    Condition,
+    ConditionLike,
+    Conjunction,
+    EqualsCondition,
+    GreaterThanCondition,
+    InCondition,
+    LessThanCondition,
+    NotEqualsCondition,
+)
+from ConfigSpace.forbidden import (
+    ForbiddenAndConjunction,
+    ForbiddenClause,
+    ForbiddenConjunction,
+    ForbiddenEqualsClause,
+    ForbiddenEqualsRelation,
+    ForbiddenGreaterThanClause,
+    ForbiddenGreaterThanEqualsClause,
+    ForbiddenGreaterThanEqualsRelation,
+    ForbiddenGreaterThanRelation,
+    ForbiddenInClause,
+    ForbiddenLessThanClause,
+    ForbiddenLessThanEqualsClause,
+    ForbiddenLessThanEqualsRelation,
+    ForbiddenLessThanRelation,
+    ForbiddenLike,
+    ForbiddenRelation,
+)
+
+from . import intervals
+from .errors import SpaceError
+from .intervals import Intervals
+from .logic import RELATION_SIZE, Atom, Compare, Formula, Reader, Relation, all_of, any_of, simplify_atom
+
+_CONDITIONS: dict[type, Compare] = {
+    EqualsCondition: operator.eq,
+    NotEqualsCondition: operator.ne,
+    LessThanCondition: operator.lt,
+    GreaterThanCondition: operator.gt,
+}
+_CLAUSES: dict[type, Compare] = {
+    ForbiddenEqualsClause: operator.eq,
+    ForbiddenLessThanClause: operator.lt,
+    ForbiddenLessThanEqualsClause: operator.le,
+    ForbiddenGreaterThanClause: operator.gt,
+    ForbiddenGreaterThanEqualsClause: operator.ge,
+}
+_RELATIONS: dict[type, Compare] = {
+    ForbiddenEqualsRelation: operator.eq,
+    ForbiddenLessThanRelation: operator.lt,
+    ForbiddenLessThanEqualsRelation: operator.le,
+    ForbiddenGreaterThanRelation: operator.gt,
+    ForbiddenGreaterThanEqualsRelation: operator.ge,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """A space's logic over positions in reading order.
+
+    Attributes:
+        activity: Per position, when the hyperparameter is active (True for the unconditional ones).
+        forbidden: Formulas that must not hold.
+        approximate: A relation was left out because both its sides are too large.
+    """
+
+    activity: tuple[Formula, ...]
+    forbidden: tuple[Formula, ...]
+    approximate: bool
+
+
+def effective_conditions(space: ConfigurationSpace) -> dict[str, ConditionLike]:
+    """The condition that ConfigSpace's check uses for each conditional hyperparameter."""
+    used: list[ConditionLike] = []
+    found: dict[str, ConditionLike] = {}
+    for name in space:
+        for condition in space.parent_conditions_of[name]:
+            same = next((c for c in used if c.equivalent_condition_on_parent(condition)), None)
+            if same is None:
+                used.append(condition)
+            found[name] = condition if same is None else same
+    return found
+
+
+def compile_rules(space: ConfigurationSpace, readers: Sequence[Reader], *, relations: bool = True) -> Rules:
+    """Translate a space's conditions and forbidden clauses.
+
+    Args:
+        space: The space.
+        readers: One per hyperparameter, in reading order.
+        relations: False leaves relations between hyperparameters out, which forbids less.
+    """
+    position = {reader.hp.name: at for at, reader in enumerate(readers)}
+    dropped = False
+
+    def atom(name: str, inside: Intervals, inactive: bool) -> Formula:
+        at = position[name]
+        return simplify_atom(Atom(at, inside, inactive), readers[at].axis.size)
+
+    def condition(one: ConditionLike) -> Formula:
+        if isinstance(one, Conjunction):
+            parts = [condition(part) for part in one.components]
+            return all_of(parts) if isinstance(one, AndConjunction) else any_of(parts)
+        reader = readers[position[one.parent.name]]
+        if isinstance(one, InCondition):
+            sets = [reader.where(operator.eq, float(v)) for v in one.vector_values]
+            return atom(one.parent.name, intervals.union(sets), False)
+        op = _CONDITIONS.get(type(one))
+        if op is None or not isinstance(one, Condition):
+            raise _unsupported("condition", one)
+        constant = float(one.vector_value)  # type: ignore[attr-defined]
+        return atom(one.parent.name, reader.where(op, constant), op is operator.ne)
+
+    def clause(one: ForbiddenLike) -> Formula:
+        nonlocal dropped
+        if isinstance(one, ForbiddenConjunction):
+            parts = [clause(part) for part in one.components]
+            return all_of(parts) if isinstance(one, ForbiddenAndConjunction) else any_of(parts)
+        if isinstance(one, ForbiddenRelation):
+            op = _RELATIONS.get(type(one))
+            if op is None:
+                raise _unsupported("forbidden relation", one)
+            left, right = position[one.left.name], position[one.right.name]
+            if not relations or min(readers[left].axis.size, readers[right].axis.size) > RELATION_SIZE:
+                dropped = True
+                return False
+            return Relation(op, left, right, readers[left], readers[right])
+        reader = readers[position[one.hyperparameter.name]]
+        if isinstance(one, ForbiddenInClause):
+            sets = [reader.where(operator.eq, float(v)) for v in one.vector_values]
+            return atom(reader.hp.name, intervals.union(sets), False)
+        op = _CLAUSES.get(type(one))
+        if op is None or not isinstance(one, ForbiddenClause):
+            raise _unsupported("forbidden clause", one)
+        return atom(reader.hp.name, reader.where(op, float(one.vector_value)), False)  # type: ignore[attr-defined]
+
+    conditions = effective_conditions(space)
+    activity = tuple(condition(conditions[r.hp.name]) if r.hp.name in conditions else True for r in readers)
+    forbidden = tuple(dict.fromkeys(clause(one) for one in space.forbidden_clauses))
+    return Rules(activity, tuple(f for f in forbidden if f is not False), dropped)
+
+
+def _unsupported(kind: str, what: object) -> SpaceError:
+    return SpaceError(
+        f"{kind} {type(what).__name__} is not known",
+        value=str(what),
+        allowed="the conditions and forbidden clauses of ConfigSpace 1.2",
+        hint="express it with those",
+    )
