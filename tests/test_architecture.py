@@ -1,4 +1,4 @@
-"""The shape of the project: which room may import which, what importing costs, and that the tools see the code."""
+"""The shape of the project: which room may import which, what importing costs, what the tools see."""
 
 from __future__ import annotations
 
@@ -33,13 +33,17 @@ def imported(node: ast.AST) -> set[str]:
     return set()
 
 
-def rooms_named(tree: ast.AST) -> set[str]:
-    names = {name for node in ast.walk(tree) for name in imported(node)}
+def anywhere(tree: ast.AST) -> set[str]:
+    """The dotted names that a module imports, be it in a function."""
+    return {name for node in ast.walk(tree) for name in imported(node)}
+
+
+def rooms(names: set[str]) -> set[str]:
     return {m.group(1) for name in names if (m := re.match(r"airtune\.(\w+)", name)) and m.group(1) in ROOMS}
 
 
 def at_import_time(tree: ast.Module) -> set[str]:
-    """The top-level packages that a module loads when it is imported: not those inside functions or TYPE_CHECKING."""
+    """The dotted names that importing a module loads: not those in functions or under TYPE_CHECKING."""
     found: set[str] = set()
 
     def visit(node: ast.AST) -> None:
@@ -49,7 +53,7 @@ def at_import_time(tree: ast.Module) -> set[str]:
             for other in node.orelse:
                 visit(other)
             return
-        found.update(name.split(".")[0] for name in imported(node))
+        found.update(imported(node))
         for child in ast.iter_child_nodes(node):
             visit(child)
 
@@ -70,11 +74,10 @@ def test_imports_never_point_upward(room: str) -> None:
     for path in files:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         if room == "engine" and path.name.startswith("cli"):
-            # The place where everything is put together: it may import the upper room, but only inside functions.
-            tops = [node for node in tree.body if not isinstance(node, ast.FunctionDef | ast.ClassDef)]
-            named = set().union(*(rooms_named(node) for node in tops))
+            # Where everything is put together: it may import the upper room, but only inside functions.
+            named = rooms(at_import_time(tree))
         else:
-            named = rooms_named(tree)
+            named = rooms(anywhere(tree))
         assert named <= allowed, f"{path.relative_to(REPO)} imports {sorted(named - allowed)}"
 
 
@@ -83,7 +86,10 @@ def test_no_room_but_models_names_torch(room: str) -> None:
     for path in sources(room):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         names = {name.split(".")[0] for node in ast.walk(tree) for name in imported(node)}
-        if path.name in {"doctor.py", "speed.py"}:  # they measure torch and transformers themselves, inside functions
+        if path.name in {
+            "doctor.py",
+            "speed.py",
+        }:  # they measure torch and transformers themselves, inside functions
             names = at_import_time(tree)
         assert not names & TORCH, f"{path.relative_to(REPO)} imports {sorted(names & TORCH)}"
 
@@ -124,7 +130,7 @@ def test_every_module_says_what_it_is_first() -> None:
 
 
 def test_every_package_is_installed() -> None:
-    """A folder with an `__init__.py` that pyproject.toml does not list is missing from the wheel without a word."""
+    """A package that pyproject.toml does not list is missing from the wheel without a word."""
     import tomllib
 
     listed = tomllib.loads((REPO / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
@@ -151,7 +157,8 @@ def test_mypy_is_pointed_at_every_package(tmp_path: Path) -> None:
     for room in ROOMS:
         assert f"-p airtune.{room}" in script
     code = (
-        "import sys; from mypy.modulefinder import FindModuleCache, SearchPaths; from mypy.fscache import FileSystemCache\n"
+        "import sys; from mypy.modulefinder import FindModuleCache, SearchPaths\n"
+        "from mypy.fscache import FileSystemCache\n"
         "from mypy.options import Options\n"
         "options = Options(); options.namespace_packages = True; options.explicit_package_bases = True\n"
         "paths = SearchPaths((), (sys.argv[1],), (), ())\n"
@@ -159,7 +166,9 @@ def test_mypy_is_pointed_at_every_package(tmp_path: Path) -> None:
         "print(sum(source.path is not None and source.path.endswith('.py') for source in found))"
     )
     (tmp_path / "airtune").symlink_to(REPO)
-    shown = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    shown = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    )
     assert int(shown.stdout) >= sum(len(sources(room)) for room in ROOMS)
 
 
@@ -169,7 +178,9 @@ def test_the_readme_and_ci_run_the_same_commands() -> None:
     test_command = re.search(r"^TEST_COMMAND='(.+)'$", ci, re.MULTILINE)
     assert test_command is not None
     lines = [line.strip() for line in readme.splitlines()]
-    assert any(line.endswith(f"&& {test_command.group(1)}") or line == test_command.group(1) for line in lines)
+    assert any(
+        line.endswith(f"&& {test_command.group(1)}") or line == test_command.group(1) for line in lines
+    )
     assert any("pip install -c constraints.txt -e '.[dev]'" in line for line in lines)
     assert "install -q -c constraints.txt -e '.[dev]'" in ci
     assert any("airtune tune sklearn/svm/digits --budget 10" in line for line in lines)
@@ -180,7 +191,10 @@ def test_constraints_pin_every_dependency() -> None:
     import tomllib
 
     project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]
+    wanted = [
+        *project["dependencies"],
+        *(r for extra in project["optional-dependencies"].values() for r in extra),
+    ]
     text = (REPO / "constraints.txt").read_text()
     pinned = {normal(line.split("==")[0]) for line in text.splitlines() if line and not line.startswith("#")}
     names = {normal(re.split(r"[\[<>=!~ ]", requirement)[0]) for requirement in wanted} - {"airtune"}

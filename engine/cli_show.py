@@ -1,0 +1,206 @@
+"""`airtune show` and `airtune export`: what is in a study file. Neither changes anything."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from airtune.engine.cli_output import (
+    best_text,
+    config_text,
+    out,
+    print_json,
+    print_lines,
+    print_trials,
+    seconds_text,
+    trial_json,
+    value_text,
+)
+
+if TYPE_CHECKING:
+    from airtune.engine import StudyFile
+    from airtune.engine.store import StudyRecord, TrialRecord
+
+FILE = typer.Argument(..., metavar="STUDY_FILE", help="A file written by airtune tune.")
+NAME = typer.Option(None, "--study-name", metavar="NAME", help="One of the studies in it.")
+
+
+def show(
+    file: Path = FILE,
+    study_name: str | None = NAME,
+    trial: int | None = typer.Option(
+        None,
+        "--trial",
+        metavar="N",
+        help="One trial: configuration, prompt, answer, log-probabilities, times.",
+    ),
+    json: bool = typer.Option(False, "--json", help="Print one JSON document."),
+) -> None:
+    """Show the studies in a file, one study's trials, or one trial."""
+    from airtune.engine import StudyFile
+
+    with StudyFile(file, readonly=True) as opened:
+        studies = opened.studies()
+        if trial is not None:
+            _show_trial(opened, opened.get(study_name), trial, json)
+        elif study_name is not None or (len(studies) == 1 and not json):
+            _show_study(opened, opened.get(study_name), json)
+        elif json:
+            print_json({"path": str(file), "studies": [_study_fields(opened, record) for record in studies]})
+        else:
+            _show_studies(opened, studies)
+
+
+def _study_fields(file: StudyFile, record: StudyRecord) -> dict[str, Any]:
+    best = _best(file.records(record.name))
+    return {
+        "name": record.name,
+        "task": record.manifest["task"],
+        "metric": record.manifest["metric"],
+        "proposer": record.manifest["proposer"],
+        "seed": record.manifest["seed"],
+        "created": record.created,
+        "told": record.told,
+        "failed": record.failed,
+        "asked": record.asked,
+        "violations": record.violations,
+        "best": None if best is None else trial_json(best.trial),
+    }
+
+
+def _best(records: list[TrialRecord]) -> TrialRecord | None:
+    told = [record for record in records if record.trial.loss is not None]
+    return min(told, key=lambda record: (record.trial.loss, record.trial.number), default=None)
+
+
+def _show_studies(file: StudyFile, studies: list[StudyRecord]) -> None:
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table.add_column("study", overflow="fold")
+    for heading in ("told", "failed", "asked", "best loss"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for record in studies:
+        best = _best(file.records(record.name))
+        loss = "-" if best is None else value_text(best.trial.loss)
+        counts = (str(record.told), str(record.failed), str(record.asked), loss)
+        table.add_row(escape(record.name), *counts)
+    out().print(table)
+    print_lines([f"one of them: airtune show {file.path} --study-name NAME"])
+
+
+def _show_study(file: StudyFile, record: StudyRecord, as_json: bool) -> None:
+    records = file.records(record.name)
+    fields = _study_fields(file, record)
+    if as_json:
+        trials = [trial_json(one.trial) | {"origin": one.origin} for one in records]
+        print_json({**fields, "manifest": record.manifest, "trials": trials})
+        return
+    best = _best(records)
+    model = record.manifest.get("model")
+    said = f", model {model.get('model')}" if model else ""
+    print_lines([f"study {record.name!r}", f"  task {fields['task']}, proposer {fields['proposer']}{said}"])
+    print_trials([one.trial for one in records], str(fields["metric"]), None if best is None else best.trial)
+    if best is not None:
+        print_lines([best_text(best.trial, str(fields["metric"])), f"  {config_text(best.trial.config)}"])
+    counts = f"{record.told} told, {record.failed} failed, {record.asked} without a result"
+    print_lines([f"{counts}, {record.violations} violations of the grammar"])
+
+
+def _show_trial(file: StudyFile, record: StudyRecord, number: int, as_json: bool) -> None:
+    from airtune.engine import StoreError
+
+    records = {one.trial.number: one for one in file.records(record.name)}
+    if number not in records:
+        known = f"0 to {max(records)}" if records else "none: no trial was asked yet"
+        raise StoreError(
+            f"study {record.name!r} has no trial {number}",
+            value=number,
+            allowed=known,
+            hint=f"airtune show {file.path} lists them",
+        )
+    found, transcript = records[number], file.transcripts(record.name).get(number)
+    fields = trial_json(found.trial)
+    fields |= {"origin": found.origin, "text": found.text, "log": found.log, "transcript": transcript}
+    if as_json:
+        print_json({"study": record.name, **fields})
+        return
+    trial = found.trial
+    lines = [
+        f"trial {number} of study {record.name!r}: {trial.status}",
+        f"  configuration  {config_text(trial.config)}",
+        f"  proposed by    {found.origin} in {seconds_text(trial.proposal_s)} s",
+        f"  evaluated in   {seconds_text(trial.evaluation_s)} s",
+    ]
+    if trial.loss is not None:
+        lines.append(f"  {record.manifest['metric']:<14} {trial.loss!r}")
+    lines += [f"  {name:<14} {value_text(value)}" for name, value in trial.info.items()]
+    if trial.reason is not None:
+        lines.append(f"  reason         {trial.reason}")
+    print_lines(lines + (_transcript_lines(transcript) if transcript is not None else []))
+    if found.log:
+        print_lines(["log", *(f"  {line}" for line in found.log.rstrip().splitlines())])
+
+
+def _transcript_lines(transcript: dict[str, Any]) -> list[str]:
+    """How a language model came to propose it: prompt, answer, log-probability, what was rejected before."""
+    lines = ["prompt", *(f"  {line}" for line in str(transcript["prompt"]).splitlines())]
+    lines += ["answer", f"  {transcript['text']}"]
+    logprobs = [float(value) for value in transcript["logprobs"]]
+    drawn = [value for value in logprobs if value != 0.0]
+    lines += [
+        f"model            {transcript['model']} (dialect {transcript['dialect']})",
+        f"tokens           {transcript['prompt_tokens']} of prompt, {len(logprobs)} of answer, "
+        f"{transcript['decode_steps']} decode steps",
+        f"log-probability  {sum(logprobs):.4f} nats, of the {len(drawn)} drawn tokens: "
+        + " ".join(f"{value:.3f}" for value in drawn),
+        f"seed, attempt    {transcript['seed']}, {transcript['attempt']}",
+        f"grammar          {transcript['grammar']}",
+    ]
+    for rejected in transcript["rejected"]:
+        lines.append(f"rejected         {rejected['text']}: {rejected['reason']}")
+    return lines
+
+
+def export(
+    file: Path = FILE,
+    study_name: str | None = NAME,
+    jsonl: bool = typer.Option(False, "--jsonl", help="JSON Lines: the default."),
+    csv: bool = typer.Option(False, "--csv", help="Comma-separated values, a row per trial."),
+    no_times: bool = typer.Option(
+        False, "--no-times", help="Leave out times: identical studies then export identical bytes."
+    ),
+    no_transcripts: bool = typer.Option(
+        False, "--no-transcripts", help="Leave out prompts and answers (CSV never has them)."
+    ),
+    output: Path | None = typer.Option(None, "-o", "--output", metavar="OUT", help="A file to write to."),
+) -> None:
+    """Write a study file as text: stable, so that identical studies give identical bytes with --no-times."""
+    from airtune.engine import StudyFile, export_csv, export_jsonl
+    from airtune.grammars import AirtuneError
+
+    if jsonl and csv:
+        raise AirtuneError("--jsonl and --csv were both given", allowed="one of them", hint="leave one out")
+    with StudyFile(file, readonly=True) as opened:
+        if csv:
+            text = export_csv(opened, study_name, times=not no_times)
+        else:
+            lines = export_jsonl(opened, study_name, times=not no_times, transcripts=not no_transcripts)
+            text = "".join(lines)
+    if output is None:
+        sys.stdout.buffer.write(text.encode())
+        return
+    try:
+        output.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise AirtuneError(
+            f"{str(output)!r} cannot be written: {error.strerror}",
+            value=str(output),
+            allowed="a file in a folder that exists and can be written to",
+            hint="choose another -o",
+        ) from error

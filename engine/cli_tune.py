@@ -1,0 +1,271 @@
+"""`airtune tune`: run a study or go on with one, show its progress, and close with a table."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from airtune.engine.cli_output import (
+    best_text,
+    config_text,
+    print_json,
+    print_lines,
+    print_trials,
+    trial_json,
+)
+from airtune.engine.cli_progress import Progress
+
+if TYPE_CHECKING:
+    from airtune.engine import Proposer, Result, Study, Task
+
+TASK_OPTIONS = "What to tune"
+MODEL_OPTIONS = "Who proposes"
+RUN_OPTIONS = "The run"
+
+
+def tune(
+    task: str | None = typer.Argument(
+        None,
+        metavar="[TASK]",
+        help="A bundled task such as sklearn/svm/digits, or module:attribute with --space.",
+    ),
+    space: Path | None = typer.Option(
+        None, "--space", help="A ConfigSpace search space as JSON.", rich_help_panel=TASK_OPTIONS
+    ),
+    command: str | None = typer.Option(
+        None,
+        "--command",
+        help="A command line to evaluate, with {name} for each hyperparameter; its last line on standard "
+        'output is JSON with "loss".',
+        rich_help_panel=TASK_OPTIONS,
+    ),
+    objective: str | None = typer.Option(
+        None,
+        "--objective",
+        metavar="MODULE:ATTRIBUTE",
+        help="A Python callable: configuration -> loss.",
+        rich_help_panel=TASK_OPTIONS,
+    ),
+    name: str | None = typer.Option(
+        None, "--name", help="The study's name in the study file.", rich_help_panel=TASK_OPTIONS
+    ),
+    proposer: str = typer.Option(
+        "lm",
+        "--proposer",
+        help="lm, random, tpe, gp, cmaes, or default+ one of them.",
+        rich_help_panel=MODEL_OPTIONS,
+    ),
+    model: str | None = typer.Option(
+        None, "--model", help="A model's name or directory.  [default: pocket]", rich_help_panel=MODEL_OPTIONS
+    ),
+    backend: str | None = typer.Option(
+        None,
+        "--backend",
+        help="What runs the model.  [default: transformers]",
+        rich_help_panel=MODEL_OPTIONS,
+    ),
+    temperature: float | None = typer.Option(
+        None,
+        "--temperature",
+        help="Of the model's sampling; 0 is greedy.  [default: 1]",
+        rich_help_panel=MODEL_OPTIONS,
+    ),
+    budget: int = typer.Option(
+        10, "--budget", help="Trials in all, those of an earlier run included.", rich_help_panel=RUN_OPTIONS
+    ),
+    seed: int = typer.Option(
+        0, "--seed", help="The same seed gives the same study.", rich_help_panel=RUN_OPTIONS
+    ),
+    jobs: int = typer.Option(1, "--jobs", help="Trials at a time.", rich_help_panel=RUN_OPTIONS),
+    study: Path = typer.Option(
+        Path("airtune.sqlite"), "--study", help="The study file.", rich_help_panel=RUN_OPTIONS
+    ),
+    timeout: float | None = typer.Option(
+        None, "--timeout", metavar="SECONDS", help="Longest time for one trial.", rich_help_panel=RUN_OPTIONS
+    ),
+    no_progress: bool = typer.Option(
+        False, "--no-progress", help="Print the result only.", rich_help_panel=RUN_OPTIONS
+    ),
+    json: bool = typer.Option(
+        False, "--json", help="Print one JSON document instead of tables.", rich_help_panel=RUN_OPTIONS
+    ),
+) -> None:
+    """Run a study, or go on with it: the same command again resumes, a larger budget extends.
+
+    airtune tune sklearn/svm/digits --budget 10
+
+    airtune tune --space space.json --command 'python train.py --lr {lr}'
+    """
+    from airtune.engine import Study
+
+    _check_run(budget, jobs, timeout)
+    what = _task(task, space, command, objective)
+    with (
+        Progress(budget, enabled=not (json or no_progress)) as progress,
+        Study(
+            what,
+            _proposer(proposer, model, backend, temperature),
+            seed=seed,
+            path=study,
+            name=name,
+            timeout_s=timeout,
+            isolate=True,  # an objective that crashes or never ends must not take the study with it
+        ) as running,
+    ):
+        before = len([trial for trial in running.trials if trial.status != "asked"])
+        progress.best = running.best
+        result = running.run(budget, progress)
+    failed = result.best is None and result.stopped != "interrupted"
+    if json:
+        print_json(_document(running, result, budget))
+    else:
+        _close(running, result, before, budget)
+    raise typer.Exit(1 if failed or result.stopped == "interrupted" else 0)
+
+
+def _check_run(budget: int, jobs: int, timeout: float | None) -> None:
+    """Refuse what can be seen to be wrong before anything is loaded or written."""
+    from airtune.grammars import AirtuneError
+
+    if budget < 1:
+        raise AirtuneError(
+            f"budget {budget} is not a number of trials",
+            value=budget,
+            allowed="1 or more",
+            hint="--budget counts the trials of the study in all",
+        )
+    if jobs != 1:
+        raise AirtuneError(
+            f"{jobs} jobs were asked for, but parallel workers are not in this version",
+            value=jobs,
+            allowed="1",
+            hint="leave --jobs out; studies with other names or files can run at the same time",
+        )
+    if timeout is not None and not (0 < timeout < math.inf):
+        raise AirtuneError(
+            f"a time limit of {timeout} seconds is no limit",
+            value=timeout,
+            allowed="seconds greater than 0",
+            hint="leave --timeout out for no limit",
+        )
+
+
+def _task(task: str | None, space: Path | None, command: str | None, objective: str | None) -> Task:
+    """The one task that the options describe.
+
+    Raises:
+        AirtuneError: If they describe none, or more than one.
+    """
+    from airtune.engine import Task, command_objective, load_objective
+    from airtune.grammars import AirtuneError, read_space
+
+    given = {"TASK": task, "--command": command, "--objective": objective}
+    named = [option for option, value in given.items() if value is not None]
+    example = "airtune tune sklearn/svm/digits"
+    own = "airtune tune --space space.json --command 'python train.py --lr {lr}'"
+    if len(named) != 1:
+        said = f"{' and '.join(named)} were both given" if named else "no task was given"
+        if space is not None and not named:
+            said = f"the space {str(space)!r} was given, but nothing to evaluate in it"
+        raise AirtuneError(
+            f"{said}: there must be one task", value=named,
+            allowed="one of TASK, --command, --objective",
+            hint=f"for example {own if space is not None else example}",
+        )  # fmt: skip
+    if space is None:
+        if task is None:
+            raise AirtuneError(
+                f"{named[0]} was given without a search space", value=named[0],
+                allowed="--space FILE.json", hint=f"for example {own}",
+            )  # fmt: skip
+        from airtune.benchmarks import get_task
+
+        return get_task(task)
+    if task is not None and ":" not in task:
+        raise AirtuneError(
+            f"task {task!r} brings its own search space, and --space was given too", value=task,
+            allowed="a bundled task without --space, or module:attribute with --space",
+            hint="leave --space out",
+        )  # fmt: skip
+    searched = read_space(space)
+    if command is not None:
+        return Task(command, searched, command_objective(command, searched))
+    called = objective or task or ""
+    return Task(called, searched, load_objective(called))
+
+
+def _proposer(name: str, model: str | None, backend: str | None, temperature: float | None) -> Proposer:
+    """The proposer, with its model loaded if it needs one.
+
+    Raises:
+        AirtuneError: If it, its model or its backend is unknown, or an option has no effect on it.
+    """
+    from airtune.engine import PROPOSERS, make_proposer
+    from airtune.grammars import AirtuneError
+
+    if name.removeprefix("default+") != "lm" or "lm" not in PROPOSERS:
+        made = make_proposer(name)
+        options = {"--model": model, "--backend": backend, "--temperature": temperature}
+        for option, value in options.items():
+            if value is not None:
+                raise AirtuneError(
+                    f"{option} {value} has no effect on the proposer {name!r}",
+                    value=value,
+                    allowed="--proposer lm or default+lm with it",
+                    hint=f"leave {option} out, or choose --proposer lm",
+                )
+        return made
+    warmth = 1.0 if temperature is None else temperature
+    if not 0 <= warmth < math.inf:
+        raise AirtuneError(
+            f"a temperature of {warmth} is none",
+            value=warmth,
+            allowed="0 (greedy) or more",
+            hint="--temperature 1 samples from the model as it was trained",
+        )
+    from airtune.models import load_model
+
+    return make_proposer(name, model=load_model(model or "pocket", backend), temperature=warmth)
+
+
+def _document(study: Study, result: Result, budget: int) -> dict[str, object]:
+    """The result as the JSON document."""
+    return {
+        "study": study.name,
+        "path": str(result.path),
+        "task": study.task.name,
+        "metric": study.task.metric,
+        "proposer": study.proposer.name,
+        "seed": study.seed,
+        "budget": budget,
+        "stopped": result.stopped,
+        "best": None if result.best is None else trial_json(result.best),
+        "trials": [trial_json(trial) for trial in result.trials],
+    }
+
+
+def _close(study: Study, result: Result, before: int, budget: int) -> None:
+    """The closing table, the best configuration, and where to go from here."""
+    trials, path = result.trials, str(result.path)
+    print_trials(trials, study.task.metric, result.best)
+    lines = []
+    if result.best is not None:
+        lines += [best_text(result.best, study.task.metric), f"  {config_text(result.best.config)}"]
+    elif result.stopped != "interrupted":
+        lines.append("no trial has a loss: every evaluation failed; airtune show FILE --trial 0 shows why")
+    finished = len([trial for trial in trials if trial.status != "asked"])
+    lines.append(f"study {study.name!r} in {path}: {finished} of {budget} trials")
+    if result.stopped == "interrupted":
+        lines.append("interrupted: nothing that was finished is lost; the same command again will resume")
+    elif result.stopped == "space exhausted":
+        lines.append("the space is exhausted: every configuration has been tried")
+    elif before >= len(trials):
+        lines.append("it was complete already: nothing was evaluated; a larger --budget goes on")
+    else:
+        lines.append("the same command with a larger --budget goes on")
+    if finished:
+        lines.append(f"export: airtune export {path}")
+    print_lines(lines)
