@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from airtune.models.masks import MASK_ENGINES
 from airtune.models.tiny import bpe_tokenizer, byte_tokenizer, save_random_llama
@@ -28,3 +30,12 @@ def vocabulary(request: pytest.FixtureRequest) -> Vocabulary:
 @pytest.fixture(params=MASK_ENGINES)
 def engine_name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> Iterator[None]:
+    """These models are tiny: a second thread only waits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
