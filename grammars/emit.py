@@ -75,7 +75,10 @@ class _RegexWriter:
 def _axis_pattern(lattice: Lattice, level: int, inside: Intervals) -> Pattern:
     if lattice.is_silent(level):
         return p.EMPTY
-    return lattice.axes[level].pattern(inside)
+    axis = lattice.axes[level]
+    if len(inside) == 1 and inside[0][0] == inside[0][1]:  # most of what was tried
+        return p.Literal(axis.text(inside[0][0]))
+    return axis.pattern(inside)
 
 
 def _meeting_points(root: Node) -> dict[int, Node | None]:
