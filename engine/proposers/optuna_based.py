@@ -10,8 +10,9 @@ trial is a running one, which both samplers heed (TPE by a constant liar, the GP
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     import optuna
 
 STARTUP_TRIALS = 4
+# The GP sees integers of this many values as real numbers, rounded afterwards: its line search over every
+# single one takes most of its time, and at this many the neighbours of a value are as good as the value.
+SMOOTH_FROM = 16
 LARGEST = 1e100  # a loss beyond it is told as this: its square would overflow in the GP's standardisation
 
 
@@ -51,7 +55,7 @@ class TPEProposer:
             sampler = optuna.samplers.TPESampler(
                 n_startup_trials=STARTUP_TRIALS, multivariate=True, group=True, seed=_seed(self.name, seed)
             )
-            study = _study(sampler, task.space, history, pending, impute=False)
+            study = _study(sampler, task.space, _distributions(task.space), history, pending, impute=False)
 
             def draw() -> dict[str, Any]:
                 trial, config = study.ask(), dict.fromkeys(task.space, NotSet)
@@ -82,8 +86,8 @@ class GPProposer:
             sampler = optuna.samplers.GPSampler(
                 n_startup_trials=STARTUP_TRIALS, seed=_seed(self.name, seed), warn_independent_sampling=False
             )
-            study = _study(sampler, task.space, history, pending, impute=True)
-            distributions = _distributions(task.space)
+            distributions = _distributions(task.space, smooth_from=SMOOTH_FROM)
+            study = _study(sampler, task.space, distributions, history, pending, impute=True)
 
             def draw() -> dict[str, Any]:
                 params = study.ask(distributions).params
@@ -127,6 +131,7 @@ def _quiet_optuna() -> Iterator[Any]:
 def _study(
     sampler: optuna.samplers.BaseSampler,
     space: ConfigurationSpace,
+    distributions: Mapping[str, Any],
     history: Sequence[Trial],
     pending: Sequence[Trial],
     impute: bool,
@@ -135,7 +140,6 @@ def _study(
     import optuna
 
     study = optuna.create_study(sampler=sampler)
-    distributions = _distributions(space)
     told = list(history) if any(trial.loss is not None for trial in history) else []
     known = [min(max(loss, -LARGEST), LARGEST) for loss in losses(told)] if told else []
     loss_of = dict(zip((trial.number for trial in told), known, strict=True))
@@ -158,14 +162,19 @@ def _study(
     return study
 
 
-def _distributions(space: ConfigurationSpace) -> dict[str, Any]:
-    """Optuna's distribution of every hyperparameter but constants; choices and ordinals by their index."""
+def _distributions(space: ConfigurationSpace, smooth_from: float = math.inf) -> dict[str, Any]:
+    """Optuna's distribution of every hyperparameter but constants; choices and ordinals by their index.
+
+    Integers of `smooth_from` values or more are given as floats.
+    """
     from optuna import distributions as d
 
     made: dict[str, Any] = {}
     for name, hp in space.items():
         if isinstance(hp, FloatHyperparameter):
             made[name] = d.FloatDistribution(hp.lower, hp.upper, log=hp.log)
+        elif isinstance(hp, IntegerHyperparameter) and hp.size >= smooth_from:
+            made[name] = d.FloatDistribution(int(hp.lower), int(hp.upper), log=hp.log)
         elif isinstance(hp, IntegerHyperparameter):
             made[name] = d.IntDistribution(int(hp.lower), int(hp.upper), log=hp.log)
         elif isinstance(hp, CategoricalHyperparameter):
@@ -205,4 +214,6 @@ def _from_optuna(hp: Hyperparameter[Any, Any], value: Any) -> Any:
         return hp.choices[value]
     if isinstance(hp, OrdinalHyperparameter):
         return hp.sequence[value]
+    if isinstance(hp, IntegerHyperparameter):
+        return round(value)
     return hp.default_value if value is None else value
