@@ -139,6 +139,8 @@ class Database:
 
 
 def _check_path(path: Path, readonly: bool) -> None:
+    if "\0" in str(path):
+        raise _error(path, f"study file {str(path)!r} has a NUL character in its name")
     try:
         is_file, is_there = path.is_file(), path.exists()
     except OSError as error:

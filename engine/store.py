@@ -13,6 +13,7 @@ import json
 import sqlite3
 import time
 import uuid
+import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,10 @@ class TrialRecord:
     finished: float | None
 
 
+# Of this process: a lease of ours whose token none of them has is left over from one that is closed or gone.
+_open_files: weakref.WeakSet[StudyFile] = weakref.WeakSet()
+
+
 class StudyFile:
     """A study file, open; a context manager.
 
@@ -109,6 +114,7 @@ class StudyFile:
         self.path = None if path is None else Path(path)
         self._tokens: dict[str, str] = {}
         self._database = Database(self.path, _SCHEMA, SCHEMA_VERSION, readonly=readonly)
+        _open_files.add(self)
 
     def __enter__(self) -> Self:
         return self
@@ -120,11 +126,11 @@ class StudyFile:
 
     def close(self) -> None:
         """Give back all leases and close the file. Closing it again does nothing."""
-        try:
-            for name in list(self._tokens):
+        for name in list(self._tokens):
+            # Where it cannot be given back, on a full disk, it lapses: its token is no open file's any more.
+            with contextlib.suppress(StoreError):
                 self.release(name)
-        finally:
-            self._database.close()
+        self._database.close()
 
     # Studies
 
@@ -281,10 +287,13 @@ class StudyFile:
         """
         me, token = Holder.me(), uuid.uuid4().hex
         with self._database.transaction() as db:
-            row = db.execute("SELECT host, pid, started FROM leases WHERE name = ?", (name,)).fetchone()
+            row = db.execute(
+                "SELECT host, pid, started, token FROM leases WHERE name = ?", (name,)
+            ).fetchone()
             if row is not None:
-                holder = Holder(*row)
-                if not holder.is_gone():
+                holder = Holder(*row[:3])
+                lapsed = holder == me and not any(row[3] in file._tokens.values() for file in _open_files)
+                if not (lapsed or holder.is_gone()):
                     raise self._held(name, holder, me)
             db.execute(
                 "INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?, ?)",
