@@ -45,10 +45,15 @@ def print_json(document: Mapping[str, Any] | Sequence[Any]) -> None:
 
 
 def value_text(value: object) -> str:
-    """One hyperparameter value or number as a table shows it: six significant digits at most."""
+    """One hyperparameter value as a table shows it: six significant digits at most."""
     if isinstance(value, float):
         return f"{value:.6g}"
     return str(value)
+
+
+def loss_text(value: object) -> str:
+    """A loss, or another number that an objective returned: five significant digits."""
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
 def config_text(config: Mapping[str, Any]) -> str:
@@ -84,16 +89,17 @@ def trial_table(trials: Sequence[Trial], metric: str, best: int | None, width: i
         trials: In the order of their numbers.
         metric: What the loss is: its column's heading.
         best: Number of the best trial, or None.
-        width: Columns to fit into. One column per hyperparameter where that fits, else all in one cell.
+        width: Columns to fit into. One per hyperparameter where that fits, if need be under headings of
+            several lines, else all in one cell.
 
     Returns:
         A rich table.
     """
-    for spread in (True, False):
-        table = _trial_table(trials, metric, best, spread)
-        if not spread or _columns(table) <= width:
-            break
-    return table
+    for spread, stacked in ((True, False), (True, True)):
+        table = _trial_table(trials, metric, best, spread, stacked)
+        if _columns(table) <= width:
+            return table
+    return _trial_table(trials, metric, best, spread=False, stacked=True)
 
 
 def _columns(table: Table) -> int:
@@ -104,7 +110,9 @@ def _columns(table: Table) -> int:
     return Measurement.get(wide, wide.options, table).maximum
 
 
-def _trial_table(trials: Sequence[Trial], metric: str, best: int | None, spread: bool) -> Table:
+def _trial_table(
+    trials: Sequence[Trial], metric: str, best: int | None, spread: bool, stacked: bool
+) -> Table:
     from rich import box
     from rich.markup import escape
     from rich.table import Table
@@ -118,11 +126,9 @@ def _trial_table(trials: Sequence[Trial], metric: str, best: int | None, spread:
         table.add_column(escape(name), justify="right", no_wrap=True)
     if not spread:
         table.add_column("configuration", overflow="fold")
-    table.add_column(escape(metric), justify="right", no_wrap=spread)
-    for name in infos:
-        table.add_column(escape(name.replace("_", " ")), justify="right", no_wrap=spread)
-    table.add_column("propose s", justify="right", no_wrap=spread)
-    table.add_column("evaluate s", justify="right", no_wrap=spread)
+    for heading in (metric, *(name.replace("_", " ") for name in infos), "propose s", "evaluate s"):
+        shown = heading.replace(" ", "\n") if stacked else heading
+        table.add_column(escape(shown), justify="right", no_wrap=True)
     if failed:
         table.add_column("status", overflow="fold")
     for trial in trials:
@@ -132,8 +138,8 @@ def _trial_table(trials: Sequence[Trial], metric: str, best: int | None, spread:
         else:
             cells = [config_text(trial.config)]
         row = [f"{mark}{trial.number}", *cells]
-        row.append("-" if trial.loss is None else value_text(trial.loss))
-        row += [value_text(trial.info[name]) if name in trial.info else "" for name in infos]
+        row.append("-" if trial.loss is None else loss_text(trial.loss))
+        row += [loss_text(trial.info[name]) if name in trial.info else "" for name in infos]
         row += [seconds_text(trial.proposal_s), seconds_text(trial.evaluation_s)]
         if failed:
             row.append(_status_text(trial))
@@ -164,8 +170,8 @@ def print_lines(lines: Sequence[str]) -> None:
 
 def best_text(trial: Trial, metric: str) -> str:
     """The best trial's number, loss and further values on one line."""
-    info = "".join(f", {name.replace('_', ' ')} {value_text(value)}" for name, value in trial.info.items())
-    loss = "none" if trial.loss is None else value_text(trial.loss)
+    info = "".join(f", {name.replace('_', ' ')} {loss_text(value)}" for name, value in trial.info.items())
+    loss = "none" if trial.loss is None else loss_text(trial.loss)
     return f"best: trial {trial.number}, {metric} {loss}{info}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from airtune.engine.cli_output import config_text, err, seconds_text, value_text
+from airtune.engine.cli_output import config_text, err, loss_text, seconds_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from airtune.engine.study import Event
     from airtune.engine.types import Trial
+
+SPINNER_COLUMNS = 3  # what stands before the live line, and one to spare
 
 
 class Progress:
@@ -72,19 +74,19 @@ class Progress:
         if not self._enabled:
             return
         if trial.loss is not None:
-            outcome = f"loss {value_text(trial.loss):<10}"
+            outcome = f"loss {loss_text(trial.loss):<9}"
         else:
             outcome = f"failed ({' '.join((trial.reason or 'no reason given').split())})"
-        best = "-" if self.best is None or self.best.loss is None else value_text(self.best.loss)
+        best = "-" if self.best is None or self.best.loss is None else loss_text(self.best.loss)
         text = (
-            f"{self._counter(trial.number)}  {outcome} best {best:<10} "
-            f"proposed {seconds_text(trial.proposal_s):>5} s  "
-            f"evaluated {seconds_text(trial.evaluation_s):>5} s  {config_text(trial.config)}"
+            f"{self._counter(trial.number)}  {outcome} best {best:<9} "
+            f"{config_text(trial.config)}  propose {seconds_text(trial.proposal_s)} s  "
+            f"evaluate {seconds_text(trial.evaluation_s)} s"
         )
         if self._console.is_terminal:
             self._console.print(self._fit(text))
             if self._live is not None:
-                self._live.update(self._fit("proposing"))
+                self._live.update(self._fit(f"{self._counter(trial.number)}  done"))
         else:
             self.say(text)
 
@@ -97,4 +99,6 @@ class Progress:
         """The text on one line of the terminal, cut at its edge."""
         from rich.text import Text
 
-        return Text(text, no_wrap=True, overflow="ellipsis")
+        line = Text(text)
+        line.truncate(self._console.width - SPINNER_COLUMNS, overflow="ellipsis")
+        return line

@@ -11,13 +11,13 @@ import typer
 from airtune.engine.cli_output import (
     best_text,
     config_text,
+    loss_text,
     out,
     print_json,
     print_lines,
     print_trials,
     seconds_text,
     trial_json,
-    value_text,
 )
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _show_studies(file: StudyFile, studies: list[StudyRecord]) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for record in studies:
         best = _best(file.records(record.name))
-        loss = "-" if best is None else value_text(best.trial.loss)
+        loss = "-" if best is None else loss_text(best.trial.loss)
         counts = (str(record.told), str(record.failed), str(record.asked), loss)
         table.add_row(escape(record.name), *counts)
     out().print(table)
@@ -139,7 +139,7 @@ def _show_trial(file: StudyFile, record: StudyRecord, number: int, as_json: bool
     ]
     if trial.loss is not None:
         lines.append(f"  {record.manifest['metric']:<14} {trial.loss!r}")
-    lines += [f"  {name:<14} {value_text(value)}" for name, value in trial.info.items()]
+    lines += [f"  {name:<14} {loss_text(value)}" for name, value in trial.info.items()]
     if trial.reason is not None:
         lines.append(f"  reason         {trial.reason}")
     print_lines(lines + (_transcript_lines(transcript) if transcript is not None else []))

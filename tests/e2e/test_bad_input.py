@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sqlite3
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -177,7 +178,14 @@ def test_a_study_file_that_cannot_be_written(folder: Folder, place: str) -> None
 def test_a_study_file_that_a_live_process_holds(folder: Folder) -> None:
     """The other run's process number is named, nothing of it is lost, and a reader may look at any time."""
     folder.write("train.py", "import pathlib, signal\npathlib.Path('began').touch()\nsignal.pause()\n")
-    options = ("--space", "space.json", "--command", "python3 train.py {x} {n}", "--proposer", "random")
+    options = (
+        "--space",
+        "space.json",
+        "--command",
+        f"{sys.executable} train.py {{x}} {{n}}",
+        "--proposer",
+        "random",
+    )
     holder = folder.start("tune", *options)
     try:
         while not (folder.path / "began").exists():

@@ -6,6 +6,7 @@ One study per kind of objective: its space is the list of all that can go wrong,
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -54,7 +55,7 @@ def test_everything_that_can_go_wrong(folder: Folder, kind: str, faults: dict[st
         what = ("--objective", "faulty:loss")
     else:
         folder.write("faulty.py", code + "run(sys.argv[1])\n")
-        what = ("--command", "python3 faulty.py {fault}")
+        what = ("--command", f"{sys.executable} faulty.py {{fault}}")
     options = ("--space", "faults.json", *what, "--proposer", "random", "--timeout", "4", "--budget", "20")
     ended = folder.airtune("tune", *options, "--json").json
     assert ended["stopped"] == "space exhausted"

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,15 @@ if len(open("log").readlines()) == 3 and not os.path.exists("go"):
 print("training ...")
 print(json.dumps({"loss": (x - 0.3) ** 2 + n / 100, "test_loss": x}))
 """
-COMMAND = ("tune", "--space", "space.json", "--command", "python3 train.py {x} {n}", "--seed", "3")
+COMMAND = (
+    "tune",
+    "--space",
+    "space.json",
+    "--command",
+    f"{sys.executable} train.py {{x}} {{n}}",
+    "--seed",
+    "3",
+)
 
 
 def export(folder: Folder, file: str = "airtune.sqlite") -> str:
@@ -170,7 +179,15 @@ def test_an_exhausted_space_is_not_an_error(folder: Folder) -> None:
     ]
     folder.write("small.json", json.dumps(space))
     folder.write("train.py", "print('{\"loss\": 1}')\n")
-    command = ("tune", "--space", "small.json", "--command", "python3 train.py {k}", "--proposer", "random")
+    command = (
+        "tune",
+        "--space",
+        "small.json",
+        "--command",
+        f"{sys.executable} train.py {{k}}",
+        "--proposer",
+        "random",
+    )
     ended = folder.airtune(*command, "--budget", "9", "--json").json
     assert ended["stopped"] == "space exhausted"
     assert sorted(trial["config"]["k"] for trial in ended["trials"]) == ["a", "b", "c"]
