@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,11 +90,11 @@ class Folder:
         assert code is None or outcome.code == code, f"exit code {outcome.code}\n{outcome.out}\n{outcome.err}"
         return outcome
 
-    def call(self, *arguments: str, code: int) -> Outcome:
-        """Run the command line within this process: for the many that end before anything is evaluated."""
+    def call(self, *arguments: str, code: int = 0) -> Outcome:
+        """Run the command line within this process: for the many that evaluate nothing."""
         from airtune.engine.cli import main
 
-        out, err = io.StringIO(), io.StringIO()
+        out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="") for _ in range(2))
         with (
             contextlib.chdir(self.path),
             contextlib.redirect_stdout(out),
@@ -102,7 +102,10 @@ class Folder:
             pytest.raises(SystemExit) as exited,
         ):
             main(arguments)
-        outcome = Outcome(int(str(exited.value.code)), out.getvalue(), err.getvalue())
+        out.flush()
+        err.flush()
+        shown = [stream.buffer.getvalue().decode() for stream in (out, err)]
+        outcome = Outcome(int(str(exited.value.code)), *shown)
         assert outcome.code == code, f"exit code {outcome.code}\n{outcome.out}\n{outcome.err}"
         return outcome
 
@@ -118,6 +121,12 @@ class Folder:
             text=True,
             start_new_session=True,
         )
+
+
+@pytest.fixture(scope="session")
+def new_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Folder]:
+    """Makes folders that outlive a test."""
+    return lambda: Folder(tmp_path_factory.mktemp("folder"))
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_everything_that_can_go_wrong(folder: Folder, kind: str, faults: dict[st
         else:
             assert trial["status"] == "told"
             assert ended["best"]["number"] == trial["number"]
-    shown = folder.airtune("show", "airtune.sqlite", "--trial", str(trials["never ends"]["number"])).out
+    shown = folder.call("show", "airtune.sqlite", "--trial", str(trials["never ends"]["number"])).out
     assert "timed out after 4 s" in shown
 
 
