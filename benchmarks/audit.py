@@ -12,6 +12,8 @@ repeat (its grammar did not exclude it): such collisions are counted apart and n
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import sys
 import time
@@ -135,7 +137,8 @@ def _study(number: int, seed: int, quota: int, engine: MaskEngine, result: Audit
             problem = None
             try:
                 config = grammar.decode(text)
-                Configuration(space, values=config)
+                with contextlib.redirect_stdout(io.StringIO()):  # ConfigSpace 1.2.2 prints in one of its clauses
+                    Configuration(space, values=config)
             except DecodeError as error:
                 problem = str(error)
             except Exception as error:  # whatever ConfigSpace's checker raises is its verdict

@@ -23,9 +23,15 @@ _RELATIONS = {
     "InCondition": "is one of",
     "ForbiddenEqualsClause": "is",
     "ForbiddenInClause": "is one of",
-    "ForbiddenLessThanRelation": "is below",
-    "ForbiddenGreaterThanRelation": "is above",
+    "ForbiddenGreaterThanClause": "is above",
+    "ForbiddenGreaterThanEqualsClause": "is at least",
+    "ForbiddenLessThanClause": "is below",
+    "ForbiddenLessThanEqualsClause": "is at most",
     "ForbiddenEqualsRelation": "equals",
+    "ForbiddenGreaterThanRelation": "is above",
+    "ForbiddenGreaterThanEqualsRelation": "is at least",
+    "ForbiddenLessThanRelation": "is below",
+    "ForbiddenLessThanEqualsRelation": "is at most",
 }
 
 
@@ -54,6 +60,7 @@ class ChatDialect:
     max_trials: int | None = None
 
     name = "chat"
+    temperature = 1.0  # the model as it was trained
 
     def bind(
         self,

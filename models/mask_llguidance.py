@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llguidance import LLMatcher, LLTokenizer
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 from airtune.grammars import Grammar
 from airtune.models.base import ModelError
@@ -12,6 +12,12 @@ from airtune.models.vocabulary import Vocabulary
 # llguidance would narrow the mask to one tokenisation of bytes that must come; what is forced is our decision
 # (`Matcher.forced`), and vocabularies without single characters cannot take its way.
 _PLAIN_MASKS = '%llguidance {"no_forcing": true}\n'
+
+# The default fuel of one step (200,000) was not enough for a space of seven hyperparameters less 400 trials. A hundred
+# times that is about a second at worst; what still exceeds it raises.
+_LIMITS = LLParserLimits(
+    initial_lexer_fuel=100_000_000, step_lexer_fuel=20_000_000, max_lexer_states=5_000_000, verbose_errors=False
+)
 
 
 class _Tokens:
@@ -74,7 +80,7 @@ class Engine:
         """See `MaskEngine.compile`."""
         if self._last is None or self._last[0] != grammar.hash:
             require_spellable(grammar, self.vocabulary)
-            backend = _LLGuidance(LLMatcher(self._tokenizer, _PLAIN_MASKS + grammar.lark()))
+            backend = _LLGuidance(LLMatcher(self._tokenizer, _PLAIN_MASKS + grammar.lark(), limits=_LIMITS))
             backend.check()
             self._last = (grammar.hash, backend)
         return Matcher(self._last[1].copy(), self.vocabulary)

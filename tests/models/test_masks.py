@@ -10,7 +10,8 @@ from airtune.benchmarks.spaces import random_space
 from airtune.grammars import EnumeratedAxis, Grammar, Lattice, Notation, lattice_grammar, space_grammar
 from airtune.models import ModelError
 from airtune.models.masks import MASK_ENGINES, Matcher, make_engine
-from airtune.models.vocabulary import Vocabulary, byte_vocabulary
+from airtune.models.tiny import bpe_tokenizer
+from airtune.models.vocabulary import Vocabulary, byte_vocabulary, vocabulary_of
 
 SPACES = [random_space(np.random.default_rng([11, i]), max_size=5, min_count=4) for i in range(12)]
 
@@ -191,3 +192,19 @@ def test_conditional_space(engine_name: str, vocabulary: Vocabulary) -> None:
         '{"k":"a","g":3}',
         '{"k":"b"}',
     }
+
+
+def test_hundreds_of_exclusions() -> None:
+    """llguidance's default fuel ran out in the midst of an answer: this space less 366 trials, BPE tokenizer.
+
+    It failed closed, but a long study would have ended there.
+    """
+    tokenizer = bpe_tokenizer()
+    vocabulary = vocabulary_of(tokenizer, len(tokenizer))
+    space = random_space(np.random.default_rng([1, 85]), min_count=1)
+    whole = space_grammar(space)
+    rng = np.random.default_rng(0)
+    grammar = space_grammar(space, [whole.sample(rng) for _ in range(366)])
+    engine = make_engine("llguidance", vocabulary)
+    for _ in range(5):
+        assert grammar.accepts(walk(engine.compile(grammar), vocabulary, rng, canonical=True))
