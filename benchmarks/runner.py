@@ -48,7 +48,7 @@ class Plan:
         seeds: Studies per method and task.
         budget: Evaluations per study.
         model: The language model of the methods with "lm".
-        temperature: Its sampling temperature.
+        temperature: Its sampling temperature; None for its dialect's own.
     """
 
     suite: str
@@ -56,7 +56,7 @@ class Plan:
     seeds: int = 10
     budget: int = 30
     model: str = "pocket"
-    temperature: float = 1.0
+    temperature: float | None = None
 
     def groups(self) -> list[tuple[str, int]]:
         """All groups: (method, index of its tasks), language models first because they take longest."""

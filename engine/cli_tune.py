@@ -70,7 +70,7 @@ def tune(
     temperature: float | None = typer.Option(
         None,
         "--temperature",
-        help="Of the model's sampling; 0 is greedy.  [default: 1]",
+        help="Of the model's sampling; 0 is greedy.  [default: the model's own]",
         rich_help_panel=MODEL_OPTIONS,
     ),
     budget: int = typer.Option(
@@ -218,17 +218,16 @@ def _proposer(name: str, model: str | None, backend: str | None, temperature: fl
                     hint=f"leave {option} out, or choose --proposer lm",
                 )
         return made
-    warmth = 1.0 if temperature is None else temperature
-    if not 0 <= warmth < math.inf:
+    if temperature is not None and not 0 <= temperature < math.inf:
         raise AirtuneError(
-            f"a temperature of {warmth} is none",
-            value=warmth,
+            f"a temperature of {temperature} is none",
+            value=temperature,
             allowed="0 (greedy) or more",
             hint="--temperature 1 samples from the model as it was trained",
         )
     from airtune.models import load_model
 
-    return make_proposer(name, model=load_model(model or "pocket", backend), temperature=warmth)
+    return make_proposer(name, model=load_model(model or "pocket", backend), temperature=temperature)
 
 
 def _document(study: Study, result: Result, budget: int) -> dict[str, object]:

@@ -105,6 +105,10 @@ class Dialect(Protocol):
     def name(self) -> str:
         """The dialect's registry name."""
 
+    @property
+    def temperature(self) -> float:
+        """The sampling temperature that proposals are best drawn at when the user names none."""
+
     def render(self, problem: Problem) -> str:
         """The prompt for the next proposal."""
 

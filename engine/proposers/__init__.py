@@ -32,13 +32,13 @@ _CLASSICAL: Mapping[str, Callable[[], Proposer]] = {
 }
 
 
-def make_proposer(name: str, *, model: LanguageModel | None = None, temperature: float = 1.0) -> Proposer:
+def make_proposer(name: str, *, model: LanguageModel | None = None, temperature: float | None = None) -> Proposer:
     """The proposer called `name`: one of `PROPOSERS`, or "default+" and one of them.
 
     Args:
         name: For example "tpe" or "default+lm".
         model: The language model, for names with "lm"; the others take no notice of it.
-        temperature: The language model's sampling temperature.
+        temperature: The language model's sampling temperature; None for its dialect's own.
 
     Raises:
         AirtuneError: If there is no such proposer, or it needs a model and has none.

@@ -29,12 +29,13 @@ class LMProposer:
 
     Attributes:
         model: The model; its dialect renders prompts and parses answers.
-        temperature: Sampling temperature, 0 for greedy.
+        temperature: Sampling temperature, 0 for greedy; the dialect's own where none is given.
     """
 
     name = "lm"
 
-    def __init__(self, model: LanguageModel, temperature: float = 1.0) -> None:
+    def __init__(self, model: LanguageModel, temperature: float | None = None) -> None:
+        temperature = model.dialect.temperature if temperature is None else temperature
         if not 0.0 <= temperature < float("inf"):
             raise AirtuneError(
                 f"temperature {temperature!r} is not a number from 0 up",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from airtune.models.pocket.codec import BINS, CHOICE0, CHOICES, HEAD_ID, LETTERS, SCORE0, VALUE0, scores
 from airtune.models.pocket.prior import PROPOSALS, QUERIES, Episodes
 
-Ints = NDArray[np.int64]
+Ints: TypeAlias = NDArray[Any]
 
 
 @dataclass(slots=True)
@@ -45,19 +46,21 @@ def encode(rng: np.random.Generator, e: Episodes) -> Batch:
     spread = np.sort(rng.permuted(np.tile(np.arange(len(LETTERS)), (b, 1)), axis=1)[:, :p], axis=1)
     letters = np.where(rng.uniform(size=(b, 1)) < 0.5, letters, spread)
 
-    def bins(u: NDArray[np.float32]) -> Ints:  # (b, k, p) positions -> bins or choices
-        choice = np.minimum(np.floor(u * np.maximum(e.levels, 1)[:, None]), np.maximum(e.levels, 1)[:, None] - 1)
+    def bins(u: NDArray[Any]) -> Ints:  # (b, k, p) positions -> bins or choices
+        choice = np.minimum(
+            np.floor(u * np.maximum(e.levels, 1)[:, None]), np.maximum(e.levels, 1)[:, None] - 1
+        )
         position = np.rint(u.clip(0, 1) * (BINS - 1))
-        return np.where(e.categorical[:, None], choice, position).astype(np.int64)
+        return np.asarray(np.where(e.categorical[:, None], choice, position), dtype=np.int64)
 
     def ids(code: Ints) -> Ints:
         choice = CHOICE0 + letters[:, None] * len(CHOICES) + code
         return np.asarray(np.where(e.categorical[:, None], choice, VALUE0 + letters[:, None] * BINS + code))
 
     # Trials are told worst first, failures before all: the best one stands next to the answer.
-    present = ~np.isnan(e.losses)
+    present: NDArray[Any] = ~np.isnan(e.losses)
     finite = np.where(np.isfinite(e.losses), e.losses, np.nan).astype(np.float64)
-    any_finite = (~np.isnan(finite)).any(1)
+    any_finite: NDArray[Any] = np.asarray((~np.isnan(finite)).any(1))
     reference = np.where(any_finite[:, None], finite, 0.0)
     with np.errstate(invalid="ignore"):
         score = scores(np.where(np.isfinite(e.losses), e.losses, 0.0).astype(np.float64), reference)
@@ -70,7 +73,9 @@ def encode(rng: np.random.Generator, e: Episodes) -> Batch:
     default_ids = ids(bins(e.default[:, None]))[:, 0]
     header = np.concatenate([e.header, default_ids[:, :, None]], axis=2).reshape(b, p * 5)
     trials = np.concatenate([ids(bins(points)), score_ids[:, :, None]], axis=2).reshape(b, n * (p + 1))
-    trials_keep = np.concatenate([active & present[:, :, None], present[:, :, None]], axis=2).reshape(b, n * (p + 1))
+    trials_keep = np.concatenate([active & present[:, :, None], present[:, :, None]], axis=2).reshape(
+        b, n * (p + 1)
+    )
     columns = [header, np.full((b, 1), HEAD_ID[";"]), trials]
     keeps = [np.ones((b, p * 5 + 1), dtype=bool), trials_keep]
     groups = [np.zeros((b, p * 5 + 1 + n * (p + 1)), dtype=np.int64)]
@@ -102,7 +107,9 @@ def encode(rng: np.random.Generator, e: Episodes) -> Batch:
         groups.append(np.full((b, p + 1), 1 + PROPOSALS + k))
         asked = np.full((b, p + 1, 3), -1, dtype=np.int64)
         last = p - on[:, ::-1].argmax(1)
-        asked[np.arange(b), last] = np.stack([query_score[:, k], np.zeros(b, np.int64), np.full(b, 2)], axis=1)
+        asked[np.arange(b), last] = np.stack(
+            [query_score[:, k], np.zeros(b, np.int64), np.full(b, 2)], axis=1
+        )
         supervision.append(np.where(any_finite[:, None, None], asked, -1))
 
     tokens, keep = np.concatenate(columns, 1), np.concatenate(keeps, 1)

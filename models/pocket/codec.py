@@ -117,7 +117,9 @@ def scores(losses: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArr
     count = np.maximum((~np.isnan(ordered)).sum(-1, keepdims=True), 1)
     best = ordered[..., :1]
     low, high = (np.take_along_axis(ordered, k, -1) for k in ((count - 1) // 2, count // 2))
-    spread = np.nansum(ordered - best, axis=-1, keepdims=True) / count  # when half of the history ties with the best
+    spread = (
+        np.nansum(ordered - best, axis=-1, keepdims=True) / count
+    )  # when half of the history ties with the best
     scale = (low + high) / 2 - best
     scale = np.where(scale > 0, scale, spread)
     scale = np.where(scale > 0, scale, np.maximum(np.abs(best), 1e-12))  # when all of it does

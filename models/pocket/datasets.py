@@ -51,7 +51,7 @@ def _features(rng: np.random.Generator, n: int, d: int) -> Array:
             x[:, j] = np.round(x[:, j] * rng.uniform(0.5, 2.0))
         elif u < 0.32:  # indicator, as one-hot columns are
             x[:, j] = (x[:, j] > rng.normal()).astype(np.float64)
-    return x
+    return np.asarray(x)
 
 
 def _teacher(rng: np.random.Generator, x: Array, classes: int) -> Array:

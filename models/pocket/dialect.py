@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from ConfigSpace import ConfigurationSpace
@@ -22,9 +22,29 @@ from ConfigSpace.hyperparameters import (
     OrdinalHyperparameter,
 )
 
-from airtune.grammars import Axis, EnumeratedAxis, Grammar, Lattice, Notation, SpaceError, canonical_lattice, lattice_grammar
+from airtune.grammars import (
+    Axis,
+    EnumeratedAxis,
+    Grammar,
+    Lattice,
+    Notation,
+    SpaceError,
+    canonical_lattice,
+    lattice_grammar,
+)
 from airtune.models.base import Observation, Problem
-from airtune.models.pocket.codec import BINS, CHOICES, LETTERS, range_token, role_token, scores, to_bin, trial_text
+from airtune.models.pocket.codec import (
+    BINS,
+    CHOICES,
+    LETTERS,
+    range_token,
+    role_token,
+    scores,
+    to_bin,
+    trial_text,
+)
+
+AnyHyperparameter: TypeAlias = Hyperparameter[Any, Any]
 
 # Histories in training have at most 40 trials. A longer one is thinned to its best 20 and 20 of the others, spread
 # evenly over their ranks: what is good matters most, and what is bad only as a map of where not to look.
@@ -32,7 +52,9 @@ MAX_TRIALS = 40
 _BEST = 20
 
 
-def _scale(hp: NumericalHyperparameter) -> tuple[Callable[[float], float], Callable[[float], float]]:
+def _scale(
+    hp: NumericalHyperparameter[Any, Any],
+) -> tuple[Callable[[float], float], Callable[[float], float]]:
     """Value -> position on [0, 1] and back, on the hyperparameter's own scale."""
     lower, upper = float(hp.lower), float(hp.upper)
     if upper <= lower:
@@ -43,7 +65,7 @@ def _scale(hp: NumericalHyperparameter) -> tuple[Callable[[float], float], Calla
     return lambda v: (v - lower) / (upper - lower), lambda u: lower + u * (upper - lower)
 
 
-def _kind(hp: Hyperparameter[Any]) -> str:
+def _kind(hp: AnyHyperparameter) -> str:
     if isinstance(hp, CategoricalHyperparameter):
         return "C"
     if isinstance(hp, OrdinalHyperparameter):
@@ -52,7 +74,7 @@ def _kind(hp: Hyperparameter[Any]) -> str:
     return "FLIJ"[2 * isinstance(hp, IntegerHyperparameter) + log]
 
 
-def _axis(hp: Hyperparameter[Any], letter: str, canonical: Axis) -> EnumeratedAxis:
+def _axis(hp: AnyHyperparameter, letter: str, canonical: Axis) -> EnumeratedAxis:
     """The values of `hp` that have a token, in order: a subset of the canonical axis."""
     if isinstance(hp, CategoricalHyperparameter):
         if canonical.size > len(CHOICES):
@@ -72,6 +94,11 @@ def _axis(hp: Hyperparameter[Any], letter: str, canonical: Axis) -> EnumeratedAx
         return EnumeratedAxis(
             [(f"{letter}{to_bin(i / last):03d}", canonical.value(i)) for i in range(canonical.size)]
         )
+    if not isinstance(hp, NumericalHyperparameter):
+        raise SpaceError(
+            f"pocket cannot speak of {hp.name!r}: it is a {type(hp).__name__}", value=type(hp).__name__,
+            allowed="numbers, categoricals, ordinals and constants", hint="use another proposer (for example tpe)",
+        )  # fmt: skip
     to_unit, to_value = _scale(hp)
     nearest: dict[int, tuple[float, Any]] = {}
     # A value is told by the bin it lies in; where several lie in one bin, the one nearest to its middle is kept.
@@ -86,7 +113,7 @@ def _axis(hp: Hyperparameter[Any], letter: str, canonical: Axis) -> EnumeratedAx
     return EnumeratedAxis(entries, ordered=True, log=bool(getattr(hp, "log", False)))
 
 
-def _range(hp: Hyperparameter[Any], size: int) -> tuple[str, str]:
+def _range(hp: AnyHyperparameter, size: int) -> tuple[str, str]:
     if isinstance(hp, NumericalHyperparameter):
         return range_token(float(hp.lower)), range_token(float(hp.upper))
     return range_token(0.0), range_token(float(size))
@@ -156,6 +183,9 @@ class PocketDialect:
     """See the module's docstring and `airtune.models.pocket.codec`. Descriptions and metric names are not read."""
 
     name = "pocket"
+    # Chosen on development tables (LOG.md, 2026-11-23): at 1 it explores as broadly as the minimiser is unsure,
+    # which is too broad for ten trials.
+    temperature = 0.4
 
     def _prefix(self, problem: Problem) -> str:
         speech = _speech(_Same(problem.space))

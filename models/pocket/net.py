@@ -47,11 +47,12 @@ class Pocket(nn.Module):
             tie_word_embeddings=False, rms_norm_eps=1e-5, attn_implementation="sdpa",
             pad_token_id=HEAD_ID["<pad>"], eos_token_id=HEAD_ID["<eos>"], bos_token_id=None,
         )  # fmt: skip
-        self.llama = LlamaForCausalLM(self.config)
+        self.llama: Any = LlamaForCausalLM(self.config)
         # The rows are computed from the factors below, never trained themselves.
         self.llama.model.embed_tokens.weight.requires_grad_(False)
         self.llama.lm_head.weight.requires_grad_(False)
         features = position_features()
+        self.features: Tensor
         self.register_buffer("features", features, persistent=False)
         f = features.shape[1]
 
@@ -98,10 +99,14 @@ class Pocket(nn.Module):
 
         value, choice, score = self.output_rows()
         letters = len(LETTERS)
-        head = torch.cat([torch.zeros_like(self.head_in), score, choice.repeat(letters, 1), value.repeat(letters, 1)])
+        head = torch.cat(
+            [torch.zeros_like(self.head_in), score, choice.repeat(letters, 1), value.repeat(letters, 1)]
+        )
         plain = LlamaForCausalLM(self.config)
         plain.load_state_dict(self.llama.state_dict())
         plain.model.embed_tokens.weight.copy_(self.input_rows())
         plain.lm_head.weight.copy_(head)
-        assert head.shape[0] == VOCABULARY_SIZE and CHOICE0 == SCORE0 + BINS  # the layout of codec.vocabulary()
+        assert (
+            head.shape[0] == VOCABULARY_SIZE and CHOICE0 == SCORE0 + BINS
+        )  # the layout of codec.vocabulary()
         return plain.to(dtype).eval()

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,10 @@ from numpy.typing import NDArray
 from airtune.models.pocket.codec import CHOICES, HEAD_ID, KINDS, UNKNOWN_ROLE, range_token
 from airtune.models.pocket.tables import Table, to_unit
 
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
+# numpy's stubs lose the element type in most of what is done here; these names say it to the reader.
+Floats: TypeAlias = NDArray[Any]
+Ints: TypeAlias = NDArray[Any]
+Bools: TypeAlias = NDArray[Any]
 
 FEATURES = 96  # random Fourier features per function
 POOL = 320  # uniform candidates per function
@@ -48,19 +51,19 @@ class Episodes:
 
     header: Ints
     levels: Ints
-    categorical: NDArray[np.bool_]
+    categorical: Bools
     default: Floats
     points: Floats
-    active: NDArray[np.bool_]
+    active: Bools
     losses: Floats
     proposals: Floats
-    proposal_active: NDArray[np.bool_]
+    proposal_active: Bools
     queries: Floats
-    query_active: NDArray[np.bool_]
+    query_active: Bools
     query_losses: Floats
 
 
-def _snap(u: Floats, levels: Ints, categorical: NDArray[np.bool_]) -> Floats:
+def _snap(u: Floats, levels: Ints, categorical: Bools) -> Floats:
     """Move positions (B, M, P) onto the values that exist."""
     k = np.maximum(levels, 2)[:, None, :]
     as_choice = (np.minimum(np.floor(u * k), k - 1) + 0.5) / k
@@ -72,13 +75,17 @@ def _snap(u: Floats, levels: Ints, categorical: NDArray[np.bool_]) -> Floats:
 class _Functions:
     """B random functions on the unit cube: smooth part, bowl, valley, cliff, plateau, and an output warp."""
 
-    def __init__(self, rng: np.random.Generator, b: int, p: int, levels: Ints, categorical: NDArray[np.bool_]):
+    def __init__(
+        self, rng: np.random.Generator, b: int, p: int, levels: Ints, categorical: Bools
+    ):
         f32 = np.float32
         relevant = rng.uniform(size=(b, p)) < rng.choice([0.5, 0.8, 1.0], size=(b, 1))
         relevant[np.arange(b), rng.integers(p, size=b)] = True
         self.relevant = relevant
         length = np.exp(rng.normal(np.log(0.35), 0.6, size=(b, p))) * np.sqrt(p) ** 0.5
-        tails = np.sqrt(rng.chisquare(4, size=(b, 1, FEATURES)) / 4)  # Student-t frequencies: Matern-like roughness
+        tails = np.sqrt(
+            rng.chisquare(4, size=(b, 1, FEATURES)) / 4
+        )  # Student-t frequencies: Matern-like roughness
         frequency = rng.normal(size=(b, p, FEATURES)) / length[:, :, None]
         frequency = np.where(rng.uniform(size=(b, 1, 1)) < 0.5, frequency / tails, frequency)
         self.frequency = (frequency * relevant[:, :, None]).astype(f32)
@@ -104,23 +111,29 @@ class _Functions:
         self.hidden = rng.uniform(size=(b, p, len(CHOICES))).astype(f32)
         self.levels, self.categorical = levels, categorical
 
-    def __call__(self, u: Floats, active: NDArray[np.bool_]) -> Floats:
+    def __call__(self, u: Floats, active: Bools) -> Floats:
         """Values (B, M) at positions (B, M, P); an inactive hyperparameter has no effect."""
         if self.categorical.any():
-            choice = np.minimum((u * np.maximum(self.levels, 1)[:, None, :]).astype(np.int64), len(CHOICES) - 1)
+            choice = np.minimum(
+                (u * np.maximum(self.levels, 1)[:, None, :]).astype(np.int64), len(CHOICES) - 1
+            )
             latent = np.take_along_axis(self.hidden.transpose(0, 2, 1), choice.clip(0), axis=1)
             u = np.where(self.categorical[:, None, :], latent, u)
         u = np.where(active, u, np.float32(0.5)).astype(np.float32)
         smooth = (np.cos(u @ self.frequency + self.phase) * self.weight).sum(-1)
         delta = np.abs(u - self.centre)
-        bowl = (self.curvature * (2 * delta) ** self.power).sum(-1) / np.sqrt(self.relevant.sum(-1, keepdims=True))
+        bowl = (self.curvature * (2 * delta) ** self.power).sum(-1) / np.sqrt(
+            self.relevant.sum(-1, keepdims=True)
+        )
         valley = ((u - self.centre) @ self.direction)[..., 0]
         y = self.smooth[:, 0] * smooth + self.bowl[:, 0] * bowl + 2 * self.valley[:, 0] * valley**2
         y = np.minimum(y, y.min(1, keepdims=True) + self.plateau * np.ptp(y, axis=1, keepdims=True))
         edge = np.take_along_axis(u, self.cliff_dim[:, None, None], axis=2)[..., 0] - self.cliff_at[:, 0]
         y = y + self.cliff * np.where(self.cliff_up, edge > 0, -edge > self.cliff_at[:, 0] * 0.7)
-        warped = np.expm1(np.minimum(self.warp * y, 40.0)) / np.maximum(self.warp, 1e-9)  # 40: e^40 fits in 32 bits
-        return np.where(self.warp > 0, warped, y).astype(np.float32)
+        warped = np.expm1(np.minimum(self.warp * y, 40.0)) / np.maximum(
+            self.warp, 1e-9
+        )  # 40: e^40 fits in 32 bits
+        return np.asarray(np.where(self.warp > 0, warped, y), dtype=np.float32)
 
 
 def _pick(rng: np.random.Generator, weight: Floats, k: int) -> Ints:
@@ -148,8 +161,12 @@ def _targets(rng: np.random.Generator, value: Floats, best_seen: Floats) -> Ints
     return np.concatenate([first[:, None], *draws], axis=1)
 
 
-def _gather(x: NDArray[np.generic], index: Ints) -> NDArray[np.generic]:
-    return np.take_along_axis(x, index[:, :, None], axis=1) if x.ndim == 3 else np.take_along_axis(x, index, axis=1)
+def _gather(x: NDArray[Any], index: Ints) -> NDArray[Any]:
+    return (
+        np.take_along_axis(x, index[:, :, None], axis=1)
+        if x.ndim == 3
+        else np.take_along_axis(x, index, axis=1)
+    )
 
 
 def synthetic(rng: np.random.Generator, b: int, p: int, n: int, length: Ints) -> Episodes:
@@ -175,16 +192,18 @@ def synthetic(rng: np.random.Generator, b: int, p: int, n: int, length: Ints) ->
     parent = np.where((levels[:, 0] > 0) & (rng.uniform(size=b) < 0.8), 0, -1)
     child = (rng.uniform(size=(b, p)) < 0.4) & (np.arange(p) > 0) & (parent[:, None] == 0)
 
-    def activity(u: Floats) -> NDArray[np.bool_]:
-        return ~(child[:, None, :] & (u[:, :, :1] < 0.5))
+    def activity(u: Floats) -> Bools:
+        return np.asarray(~(child[:, None, :] & (u[:, :, :1] < 0.5)))
 
-    def around(centre: Floats, m: int, sigma: Floats) -> Floats:
-        moved = centre + rng.normal(size=(b, m, p)).astype(np.float32) * sigma
+    def around(centre: Floats, m: int, sigma: Floats | float) -> Floats:
+        moved = (centre + rng.normal(size=(b, m, p)) * sigma).astype(np.float32)
         moved = np.abs(moved)
         moved = np.where(moved > 1, 2 - moved, moved).clip(0, 1)
         jump = categorical[:, None, :] & (rng.uniform(size=(b, m, p)) < 0.25)
         moved = np.where(categorical[:, None, :], centre, moved)
-        return _snap(np.where(jump, rng.uniform(size=(b, m, p)), moved).astype(np.float32), levels, categorical)
+        return _snap(
+            np.where(jump, rng.uniform(size=(b, m, p)), moved).astype(np.float32), levels, categorical
+        )
 
     pool = _snap(rng.uniform(size=(b, POOL, p)).astype(np.float32), levels, categorical)
     # The history: uniform trials, then a share of trials around the best of the first ones, as searches have.
@@ -199,12 +218,14 @@ def synthetic(rng: np.random.Generator, b: int, p: int, n: int, length: Ints) ->
     guided[:, :cut] = False
     trials = np.where(guided, around(lead, n, sigma), start)
     best = pool[np.arange(b), probe.argmin(1)][:, None, :]
-    fine = around(best, REFINED // 2, np.float32(0.08))
+    fine = around(best, REFINED // 2, 0.08)
     value = function(fine, activity(fine))
-    best = np.where((value.min(1) < probe.min(1))[:, None, None], fine[np.arange(b), value.argmin(1)][:, None, :], best)
-    finer = around(best, REFINED // 2, np.float32(0.02))
+    best = np.where(
+        (value.min(1) < probe.min(1))[:, None, None], fine[np.arange(b), value.argmin(1)][:, None, :], best
+    )
+    finer = around(best, REFINED // 2, 0.02)
     # Half of the spaces whose default means something: it lies somewhere near the minimiser.
-    hint = around(best, 1, np.float32(0.25))
+    hint = around(best, 1, 0.25)
     trials[:, :1] = np.where(rng.uniform(size=(b, 1, 1)) < 0.4, hint, trials[:, :1])
     default = trials[:, 0]
     everything = np.concatenate([trials, pool[:, n:], fine, finer], axis=1)
@@ -217,9 +238,9 @@ def synthetic(rng: np.random.Generator, b: int, p: int, n: int, length: Ints) ->
     broken = (rng.uniform(size=(b, 1)) < 0.1) & (observed > np.quantile(value, 0.8, axis=1, keepdims=True))
     observed = np.where(broken, np.inf, observed)
     # Shuffle, so that a short history has guided trials too; the default stays first in half of the episodes.
-    order = rng.uniform(size=(b, n))
-    order[:, 0] = np.where(rng.uniform(size=b) < 0.5, -1.0, order[:, 0])
-    order = order.argsort(1)
+    key = rng.uniform(size=(b, n))
+    key[:, 0] = np.where(rng.uniform(size=b) < 0.5, -1.0, key[:, 0])
+    order = key.argsort(1)
     trials, history_active, observed = (
         _gather(trials, order), _gather(active[:, :n], order), np.take_along_axis(observed, order, 1)
     )  # fmt: skip
@@ -251,7 +272,9 @@ def _range_ids(rng: np.random.Generator, kind: Ints, levels: Ints) -> Ints:
             a = rng.uniform(-8, 2)
             ends = 10**a, 10 ** (a + rng.uniform(1, 7))
         elif name == "F":
-            ends = (0.0, 1.0) if rng.uniform() < 0.5 else (-(10 ** rng.uniform(-1, 2)), 10 ** rng.uniform(-1, 2))
+            ends = (
+                (0.0, 1.0) if rng.uniform() < 0.5 else (-(10 ** rng.uniform(-1, 2)), 10 ** rng.uniform(-1, 2))
+            )
         elif name == "J":
             ends = 10 ** rng.uniform(0, 1.5), 10 ** rng.uniform(2, 4)
         elif name == "I":
@@ -306,9 +329,17 @@ def from_tables(rng: np.random.Generator, tables: Sequence[Table], b: int, n: in
     fresh = value + 0.0
     used = np.where(np.arange(n) < length[:, None], rows, rows[:, :1])
     keep = (length > 0)[:, None]
-    np.put_along_axis(fresh, used, np.where(keep, np.float32(9), np.take_along_axis(fresh, used, 1)), 1)  # not again
+    np.put_along_axis(
+        fresh, used, np.where(keep, np.float32(9), np.take_along_axis(fresh, used, 1)), 1
+    )  # not again
     chosen = _targets(rng, fresh, seen)
-    asked = np.concatenate([rng.integers(value.shape[1], size=(b, 1)), _pick(rng, np.exp(-4 * rank).astype(np.float32), QUERIES - 1)], axis=1)
+    asked = np.concatenate(
+        [
+            rng.integers(value.shape[1], size=(b, 1)),
+            _pick(rng, np.exp(-4 * rank).astype(np.float32), QUERIES - 1),
+        ],
+        axis=1,
+    )
     on = np.ones((b, 1, p), dtype=bool)
     return Episodes(
         header, levels, np.zeros((b, p), dtype=bool), default, _gather(unit, rows),

@@ -107,7 +107,9 @@ def _logistic(c: Mapping[str, Any], _: int) -> Any:
 
 
 ALGORITHMS: dict[str, Algorithm] = {
-    "svm": Algorithm((Param("C", "L", 2**-10, 2**10, 1.0), Param("gamma", "L", 2**-10, 2**10, 0.1)), _svm, 220),
+    "svm": Algorithm(
+        (Param("C", "L", 2**-10, 2**10, 1.0), Param("gamma", "L", 2**-10, 2**10, 0.1)), _svm, 220
+    ),
     "sgd": Algorithm(
         (Param("alpha", "L", 1e-5, 1.0, 1e-3), Param("learning_rate", "L", 1e-5, 1.0, 1e-2)), _sgd, 220
     ),
@@ -193,14 +195,19 @@ def _jitter(p: Param, rng: np.random.Generator) -> Param:
     if p.spread == 0.0 or rng.uniform() < 0.5:  # half of the tables keep the range in common use
         return p
     if p.kind in "LJ":
-        lower, upper = p.lower * 10 ** rng.uniform(-p.spread, p.spread), p.upper * 10 ** rng.uniform(-p.spread, p.spread)
+        lower, upper = (
+            p.lower * 10 ** rng.uniform(-p.spread, p.spread),
+            p.upper * 10 ** rng.uniform(-p.spread, p.spread),
+        )
     else:
         lower, upper = p.lower, p.upper * 10 ** rng.uniform(-p.spread, p.spread)
     if p.kind in "IJ":
         lower, upper = max(1, round(lower)), round(upper)
         if p.role == "min_samples_split":
             lower = max(2, lower)
-    return Param(p.role, p.kind, lower, max(upper, lower + 2), float(np.clip(p.default, lower, upper)), p.spread)
+    return Param(
+        p.role, p.kind, lower, max(upper, lower + 2), float(np.clip(p.default, lower, upper)), p.spread
+    )
 
 
 def _error(model: Any, data: Dataset) -> float:
@@ -247,7 +254,9 @@ def build(out: Path, jobs: int) -> None:
 
     out.mkdir(parents=True, exist_ok=True)
     work = [
-        (i / a.tables, (name, i, out / f"{name}-{i:04d}.npz")) for name, a in ALGORITHMS.items() for i in range(a.tables)
+        (i / a.tables, (name, i, out / f"{name}-{i:04d}.npz"))
+        for name, a in ALGORITHMS.items()
+        for i in range(a.tables)
     ]
     work.sort(key=lambda w: w[0])
     with ProcessPoolExecutor(jobs) as pool:
@@ -294,7 +303,9 @@ def load(path: Path) -> dict[str, list[Table]]:
 
 def main(argv: list[str] | None = None) -> None:
     """Command line, see the module's docstring."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--pack", type=Path)

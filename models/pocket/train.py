@@ -92,6 +92,8 @@ class Loss(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.masks: Tensor
+        self.bins: Tensor
         self.register_buffer("masks", _level_masks(), persistent=False)
         self.register_buffer("bins", torch.arange(BINS, dtype=torch.float32), persistent=False)
 
@@ -115,7 +117,9 @@ class Loss(nn.Module):
                 continue
             x, target, levels = h[chosen], batch.target[chosen], batch.levels[chosen]
             if kind == 0:
-                each = self._smooth(x @ value_rows.T, target, _SMOOTHING, self.masks[levels.clamp(0, _MAX_LEVELS)])
+                each = self._smooth(
+                    x @ value_rows.T, target, _SMOOTHING, self.masks[levels.clamp(0, _MAX_LEVELS)]
+                )
             elif kind == 1:
                 beyond = torch.arange(len(CHOICES), device=x.device)[None] >= levels[:, None]
                 logits = (x @ choice_rows.T).masked_fill(beyond, -1e9)
@@ -145,7 +149,11 @@ def _rate(seen: float, config: Config) -> float:
 
 
 def train(
-    config: Config, tables: dict[str, list[Table]], out: Path | None, device: str = "cpu", save_every_s: float = 120.0
+    config: Config,
+    tables: dict[str, list[Table]],
+    out: Path | None,
+    device: str = "cpu",
+    save_every_s: float = 120.0,
 ) -> tuple[Pocket, list[dict[str, float]]]:
     """Train until `config.tokens` tokens were seen; resumes from `out` when it holds a checkpoint.
 
@@ -198,13 +206,15 @@ def train(
         with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=config.bf16):
             hidden = model.states(batch.tokens, batch.positions, attention_mask(batch.group))
         loss, parts = loss_of(model, batch, hidden)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1.0)
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         if not math.isfinite(float(loss.detach())):
-            raise AirtuneError(f"the training loss became {float(loss.detach())} at step {step}", hint="lower the rate")
+            raise AirtuneError(
+                f"the training loss became {float(loss.detach())} at step {step}", hint="lower the rate"
+            )
         step += 1
         seen += int((batch.group >= 0).sum())
         for name, value in parts.items():
@@ -234,7 +244,11 @@ SMOKE = Config(width=32, layers=2, heads=2, hidden=64, tokens=1.5e5, batch_token
 
 
 def main(
-    smoke: bool = False, out: Path | None = None, seed: int = 0, tokens: float | None = None, device: str = "cpu"
+    smoke: bool = False,
+    out: Path | None = None,
+    seed: int = 0,
+    tokens: float | None = None,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Train `pocket`; with `smoke` a tiny one, checking that its loss falls.
 
@@ -262,12 +276,16 @@ def main(
     head, tail = curve[: max(1, len(curve) // 5)], curve[-max(1, len(curve) // 5) :]
     first, last = (float(np.mean([r["position"] for r in part])) for part in (head, tail))
     if smoke and not last < first:
-        raise AirtuneError(f"the loss did not fall: {first:.3f} at first, {last:.3f} at the end", hint="a broken change?")
+        raise AirtuneError(
+            f"the loss did not fall: {first:.3f} at first, {last:.3f} at the end", hint="a broken change?"
+        )
     return {"first_loss": first, "last_loss": last, "tokens": curve[-1]["tokens"], "fell": last < first}
 
 
 def _command_line(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path)
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument("--tokens", type=float)

@@ -43,7 +43,8 @@ def test_a_training_row_is_the_prompt_that_the_dialect_renders(monkeypatch: pyte
     losses = np.array([[0.3, np.inf, 0.1]], dtype=np.float32)
     choices = ["p", "q", "r"]
     configs = [
-        {"C": 1e-3 * 1e6 ** float(a), "max_depth": round(1 + 8 * float(b)), "act": choices[int(c * 3)]} for a, b, c in u
+        {"C": 1e-3 * 1e6 ** float(a), "max_depth": round(1 + 8 * float(b)), "act": choices[int(c * 3)]}
+        for a, b, c in u
     ]
     observations = tuple(
         Observation(c, None if np.isinf(y) else float(y), "failed" if np.isinf(y) else "told")
@@ -171,12 +172,22 @@ def test_no_benchmark_data_goes_into_training() -> None:
     """What pocket learns from is generated: its modules read no data set, downloaded or shipped with a library."""
     for module in Path(tables_module.__file__).parent.glob("*.py"):
         source = module.read_text(encoding="utf-8")
-        for banned in ("sklearn.datasets", "load_digits", "fetch_", "read_csv", "openml", "airtune.benchmarks", "urllib"):
+        for banned in (
+            "sklearn.datasets",
+            "load_digits",
+            "fetch_",
+            "read_csv",
+            "openml",
+            "airtune.benchmarks",
+            "urllib",
+        ):
             assert banned not in source, f"{module.name} mentions {banned}"
 
 
 def test_an_interrupted_run_continues_as_if_nothing_had_happened(tmp_path: Path) -> None:
-    config = Config(**{**{k: getattr(SMOKE, k) for k in SMOKE.__dataclass_fields__}, "tokens": 6e3, "batch_tokens": 800})
+    config = Config(
+        **{**{k: getattr(SMOKE, k) for k in SMOKE.__dataclass_fields__}, "tokens": 6e3, "batch_tokens": 800}
+    )
     training, _ = split_tables()
     whole, _ = train(config, training, None)
     # The first half of the same schedule: stop by raising from the draw of step 4, after a checkpoint each step.
