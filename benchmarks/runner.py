@@ -179,6 +179,8 @@ def _claim(plan: Plan, out: Path) -> None:
     methods = plan.methods
     if (out / "plan.json").exists():
         stored = load_plan(out)
+        if not any(method.endswith("lm") for method in stored.methods):  # no model has had a part in it yet
+            stored = replace(stored, model=plan.model, temperature=plan.temperature)
         if replace(stored, methods=plan.methods) != plan:
             raise AirtuneError(
                 f"{str(out)!r} holds another comparison",

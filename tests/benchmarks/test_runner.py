@@ -68,7 +68,9 @@ def test_a_study_of_a_comparison_is_the_engines_own(done: tuple[Path, list[Run]]
 
 
 def test_resuming_does_what_is_missing(done: tuple[Path, list[Run]], tmp_path: Path) -> None:
-    first = replace(PLAN, methods=("random",))
+    first = replace(
+        PLAN, methods=("random",), model="pocket", temperature=0.5
+    )  # which random search never asks
     run_suite(first, tmp_path, jobs=1)
     kept = (tmp_path / "runs" / "random-0.jsonl").stat().st_mtime_ns
     seen: list[Progress] = []
@@ -85,6 +87,8 @@ def test_resuming_does_what_is_missing(done: tuple[Path, list[Run]], tmp_path: P
     [
         ({"budget": 7}, "another comparison"),
         ({"seeds": 3}, "another comparison"),
+        ({"model": "pocket"}, "another comparison"),
+        ({"temperature": 0.5}, "another comparison"),
         ({"suite": "core"}, "another comparison"),
         ({"budget": 0}, "budget is 0"),
         ({"seeds": 0}, "seeds is 0"),
