@@ -42,6 +42,7 @@ def write(model: Pocket, run: dict[str, Any], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     plain = model.export()
     plain.save_pretrained(out)
+    (out / "model.safetensors").chmod(0o644)  # it is written through a private temporary file
     build_tokenizer().save_pretrained(out)
     (out / "airtune.json").write_text(json.dumps({"dialect": "pocket"}) + "\n")
     (out / "training.json").write_text(json.dumps(run, indent=1, sort_keys=True) + "\n")
