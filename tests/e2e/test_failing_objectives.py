@@ -57,7 +57,7 @@ def test_everything_that_can_go_wrong(folder: Folder, kind: str, faults: dict[st
         folder.write("faulty.py", code + "run(sys.argv[1])\n")
         what = ("--command", f"{sys.executable} faulty.py {{fault}}")
     options = ("--space", "faults.json", *what, "--proposer", "random", "--timeout", "4", "--budget", "20")
-    ended = folder.airtune("tune", *options, "--json").json
+    ended = folder.call("tune", *options, "--json").json
     assert ended["stopped"] == "space exhausted"
     trials = {trial["config"]["fault"]: trial for trial in ended["trials"]}
     assert set(trials) == set(faults)
@@ -78,11 +78,11 @@ def test_everything_that_can_go_wrong(folder: Folder, kind: str, faults: dict[st
 def test_a_run_of_which_every_trial_failed_has_failed(folder: Folder) -> None:
     folder.write("faulty.py", "def loss(config):\n    raise RuntimeError('no licence for this solver')\n")
     options = ("--space", "space.json", "--objective", "faulty:loss", "--proposer", "random", "--budget", "3")
-    ended = folder.airtune("tune", *options, code=1)
+    ended = folder.call("tune", *options, code=1)
     assert "no licence for this solver" in ended.out
     assert "no licence for this solver" in ended.err
     assert "every evaluation failed" in ended.out
     assert "Traceback" not in ended.out + ended.err
-    document = folder.airtune("tune", *options, "--json", code=1).json
+    document = folder.call("tune", *options, "--json", code=1).json
     assert document["best"] is None
     assert len(document["trials"]) == 3

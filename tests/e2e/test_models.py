@@ -25,7 +25,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_checkpoint_proposes_and_its_transcript_can_be_shown(folder: Folder, checkpoint: Path) -> None:
     command = ("tune", "toy/branin", "--model", str(checkpoint), "--budget", "3", "--seed", "5")
-    first = folder.airtune(*command, "--json").json
+    first = folder.call(*command, "--json").json
     assert [trial["status"] for trial in first["trials"]] == ["told"] * 3
     shown = folder.call("show", "airtune.sqlite", "--trial", "1").out
     for word in ("prompt", "answer", "log-probability", "grammar", str(checkpoint)):
@@ -44,7 +44,7 @@ def test_a_checkpoint_proposes_and_its_transcript_can_be_shown(folder: Folder, c
 def test_the_scripted_backend_needs_no_weights(folder: Folder, proposer: str) -> None:
     model = ("--model", "scripted", "--backend", "scripted", "--proposer", proposer)
     command = ("tune", "toy/branin", *model, "--budget", "6", "--json")
-    trials = folder.airtune(*command).json["trials"]
+    trials = folder.call(*command).json["trials"]
     assert len({tuple(trial["config"].items()) for trial in trials}) == 6
 
 

@@ -50,7 +50,7 @@ def wait_for(folder: Folder, name: str, process: subprocess.Popen[str]) -> None:
 
 
 def test_a_study_ends_with_a_table_and_says_where_it_is(folder: Folder) -> None:
-    ended = folder.airtune("tune", "toy/branin", "--proposer", "random", "--budget", "4")
+    ended = folder.call("tune", "toy/branin", "--proposer", "random", "--budget", "4")
     for number in range(4):
         assert f"trial {number + 1}/4" in ended.err
     assert "trial" in ended.out
@@ -62,18 +62,16 @@ def test_a_study_ends_with_a_table_and_says_where_it_is(folder: Folder) -> None:
 
 def test_the_same_command_again_shows_the_table_and_says_that_it_is_complete(folder: Folder) -> None:
     command = ("tune", "toy/branin", "--proposer", "random", "--budget", "3")
-    folder.airtune(*command)
+    folder.call(*command)
     before = export(folder)
-    again = folder.airtune(*command)
+    again = folder.call(*command)
     assert "complete" in again.out
     assert "trial 1/3" not in again.err
     assert export(folder) == before
 
 
 def test_json_is_one_document_and_nothing_else(folder: Folder) -> None:
-    document = folder.airtune(
-        "tune", "sklearn/svm/iris", "--proposer", "random", "--budget", "3", "--json"
-    ).json
+    document = folder.call("tune", "sklearn/svm/iris", "--proposer", "random", "--budget", "3", "--json").json
     assert [trial["number"] for trial in document["trials"]] == [0, 1, 2]
     assert document["stopped"] == "budget"
     assert document["seed"] == 0
@@ -84,7 +82,7 @@ def test_json_is_one_document_and_nothing_else(folder: Folder) -> None:
 
 
 def test_no_progress_leaves_standard_error_empty(folder: Folder) -> None:
-    ended = folder.airtune("tune", "toy/branin", "--proposer", "random", "--budget", "2", "--no-progress")
+    ended = folder.call("tune", "toy/branin", "--proposer", "random", "--budget", "2", "--no-progress")
     assert ended.err == ""
 
 
@@ -114,18 +112,16 @@ def test_pocket_exports_the_same_bytes_whatever_the_hash_seed(folder: Folder) ->
 
 def test_another_seed_is_another_study(folder: Folder) -> None:
     for seed in ("0", "1"):
-        folder.airtune(
-            "tune", "toy/branin", "--proposer", "random", "--seed", seed, "--study", f"{seed}.sqlite"
-        )
+        folder.call("tune", "toy/branin", "--proposer", "random", "--seed", seed, "--study", f"{seed}.sqlite")
     assert export(folder, "0.sqlite") != export(folder, "1.sqlite")
 
 
 @pytest.mark.parametrize("proposer", ["random", "tpe"])
 def test_20_and_20_trials_equal_40(folder: Folder, proposer: str) -> None:
     command = ("tune", "toy/branin", "--proposer", proposer)
-    folder.airtune(*command, "--budget", "20", "--study", "twice.sqlite")
-    folder.airtune(*command, "--budget", "40", "--study", "twice.sqlite")
-    folder.airtune(*command, "--budget", "40", "--study", "once.sqlite")
+    folder.call(*command, "--budget", "20", "--study", "twice.sqlite")
+    folder.call(*command, "--budget", "40", "--study", "twice.sqlite")
+    folder.call(*command, "--budget", "40", "--study", "once.sqlite")
     assert export(folder, "twice.sqlite") == export(folder, "once.sqlite")
 
 
@@ -160,8 +156,8 @@ def test_a_study_that_was_stopped_half_way_ends_as_if_it_had_not(
 
 def test_one_file_holds_several_studies(folder: Folder) -> None:
     for seed in ("0", "1"):
-        folder.airtune("tune", "toy/branin", "--proposer", "random", "--budget", "2", "--seed", seed)
-    folder.airtune("tune", "toy/ackley", "--proposer", "random", "--budget", "2", "--name", "mine")
+        folder.call("tune", "toy/branin", "--proposer", "random", "--budget", "2", "--seed", seed)
+    folder.call("tune", "toy/ackley", "--proposer", "random", "--budget", "2", "--name", "mine")
     studies = folder.call("show", "airtune.sqlite", "--json").json
     assert len(studies["studies"]) == 3
     assert "mine" in [study["name"] for study in studies["studies"]]
@@ -189,7 +185,7 @@ def test_an_exhausted_space_is_not_an_error(folder: Folder) -> None:
         "--proposer",
         "random",
     )
-    ended = folder.airtune(*command, "--budget", "9", "--json").json
+    ended = folder.call(*command, "--budget", "9", "--json").json
     assert ended["stopped"] == "space exhausted"
     assert sorted(trial["config"]["k"] for trial in ended["trials"]) == ["a", "b", "c"]
 
@@ -199,7 +195,7 @@ def test_a_python_callable_by_name(folder: Folder) -> None:
         "mine.py", "def loss(config):\n    return {'loss': config['x'] * config['n'], 'epochs': 3}\n"
     )
     by_option = ("tune", "--space", "space.json", "--objective", "mine:loss", "--proposer", "random")
-    first = folder.airtune(*by_option, "--budget", "3", "--json").json
+    first = folder.call(*by_option, "--budget", "3", "--json").json
     assert first["best"]["info"] == {"epochs": 3}
     as_task = (
         "tune",
@@ -211,5 +207,5 @@ def test_a_python_callable_by_name(folder: Folder) -> None:
         "--study",
         "other.sqlite",
     )
-    second = folder.airtune(*as_task, "--budget", "3", "--json").json
+    second = folder.call(*as_task, "--budget", "3", "--json").json
     assert [trial["loss"] for trial in first["trials"]] == [trial["loss"] for trial in second["trials"]]
