@@ -1,12 +1,13 @@
 """The audit behind the figure "violations per million proposals".
 
-Studies over random spaces are played with random logits instead of a model: every token is drawn under the mask of a
-real engine, every finished text is parsed again, judged by ConfigSpace's own checker, and compared with everything
-its grammar excluded. Nothing is corrected: a single violation or repeat is a bug.
+Studies over random spaces are played with random logits instead of a model: every token is drawn under the
+mask of a real engine, every finished text is parsed again, judged by ConfigSpace's own checker, and compared
+with everything its grammar excluded. Nothing is corrected: a single violation or repeat is a bug.
 
-A grammar is built anew after each of the first proposals of a study and then whenever half as many more have been drawn,
-so that growing exclusions are exercised without a build per proposal. A text drawn twice between two builds is no
-repeat (its grammar did not exclude it): such collisions are counted apart and not counted as proposals.
+A grammar is built anew after each of the first proposals of a study and then whenever half as many more have
+been drawn, so that growing exclusions are exercised without a build per proposal. A text drawn twice between
+two builds is no repeat (its grammar did not exclude it): such collisions are counted apart and not counted as
+proposals.
 """
 
 from __future__ import annotations
@@ -137,7 +138,9 @@ def _study(number: int, seed: int, quota: int, engine: MaskEngine, result: Audit
             problem = None
             try:
                 config = grammar.decode(text)
-                with contextlib.redirect_stdout(io.StringIO()):  # ConfigSpace 1.2.2 prints in one of its clauses
+                with contextlib.redirect_stdout(
+                    io.StringIO()
+                ):  # ConfigSpace 1.2.2 prints in one of its clauses
                     Configuration(space, values=config)
             except DecodeError as error:
                 problem = str(error)
@@ -186,7 +189,8 @@ def audit(
 
     Args:
         proposals: How many to judge.
-        spaces: Over how many spaces at least; a study asks for proposals / spaces of them, or all its space has.
+        spaces: Over how many spaces at least; a study asks for proposals / spaces of them, or all its space
+            has.
         seed: Seed of spaces and draws; a study depends on it and its own number alone.
         engine: A mask engine's name.
         tokenizer: "bytes", or "bpe": a byte-level BPE with digits merged as in Llama 3.

@@ -140,7 +140,7 @@ class LanguageModel(Protocol):
         """The dialect this model speaks."""
 
     def manifest(self) -> dict[str, Any]:
-        """What must be equal for a replay: hashes of weights, tokenizer, config; versions; dtype; settings."""
+        """What must be equal for a replay: hashes of weights, tokenizer, config; versions; settings."""
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Complete every request under its own grammar, seed and temperature.

@@ -39,11 +39,11 @@ _RELATIONS = {
 class ChatDialect:
     """Describes the problem and the trials so far, and asks for the next configuration as one line of JSON.
 
-    Whatever a user wrote (names, descriptions, choices, failure reasons) appears as a JSON string on its own line:
-    it cannot end its line, and a special token inside it is escaped.
+    Whatever a user wrote (names, descriptions, choices, failure reasons) appears as a JSON string on its own
+    line: it cannot end its line, and a special token inside it is escaped.
 
-    Too long a history is thinned: failures go first, oldest first, then the told trials with the highest loss, the
-    oldest of equals first; the best trial and the trials that are running stay.
+    Too long a history is thinned: failures go first, oldest first, then the told trials with the highest
+    loss, the oldest of equals first; the best trial and the trials that are running stay.
 
     Attributes:
         template: Turns one user message into the model's chat format; None for base models.
@@ -124,7 +124,10 @@ class ChatDialect:
                 "",
             ]
         )
-        ask = "Answer with the configuration to try next, as one line of JSON in the format of the trials, nothing else."
+        ask = (
+            "Answer with the configuration to try next, as one line of JSON in the format of the trials, "
+            "nothing else."
+        )
         if problem.budget is not None:
             ask = f"Trial {len(problem.observations) + 1} of {problem.budget} comes next. {ask}"
         if self.template is None:
@@ -173,10 +176,12 @@ class ChatDialect:
         if isinstance(parameter, hp.CategoricalHyperparameter):
             return f"one of {', '.join(self._quote(_plain(c)) for c in parameter.choices)}; default {default}"
         if isinstance(parameter, hp.OrdinalHyperparameter):
-            return f"ordered, one of {', '.join(self._quote(_plain(c)) for c in parameter.sequence)}; default {default}"
+            values = ", ".join(self._quote(_plain(c)) for c in parameter.sequence)
+            return f"ordered, one of {values}; default {default}"
         kind = "integer" if isinstance(parameter, hp.IntegerHyperparameter) else "number"
         scale = ", log scale" if parameter.log else ""
-        return f"{kind} from {_plain(parameter.lower)!r} to {_plain(parameter.upper)!r}{scale}; default {default}"
+        lower, upper = _plain(parameter.lower), _plain(parameter.upper)
+        return f"{kind} from {lower!r} to {upper!r}{scale}; default {default}"
 
     def _condition(self, condition: Any) -> str:
         parts = getattr(condition, "components", None)

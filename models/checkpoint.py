@@ -32,10 +32,10 @@ def require_safetensors(path: Path) -> None:
         pickles = [name for name in names if name.endswith(_PICKLES)]
         if pickles:
             raise ModelError(
-                f"{path} has its weights as pickle only ({', '.join(pickles[:3])}), which can run code when loaded",
+                f"{path} has its weights as pickle only ({', '.join(pickles[:3])}), which can run code",
                 value=pickles,
                 allowed="*.safetensors",
-                hint="convert it once where you trust it: model.save_pretrained(path, safe_serialization=True)",
+                hint="convert it once where you trust it: model.save_pretrained writes safetensors",
             )
         raise ModelError(
             f"{path} holds no weights",

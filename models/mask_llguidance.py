@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
 
 from airtune.grammars import Grammar
 from airtune.models.base import ModelError
@@ -13,17 +13,19 @@ from airtune.models.vocabulary import Vocabulary
 # (`Matcher.forced`), and vocabularies without single characters cannot take its way.
 _PLAIN_MASKS = '%llguidance {"no_forcing": true}\n'
 
-# The default fuel of one step (200,000) was not enough for a space of seven hyperparameters less 400 trials. A hundred
-# times that is about a second at worst; what still exceeds it raises.
+# The default fuel of one step (200,000) was not enough for a space of seven hyperparameters less 400 trials.
+# A hundred times that is about a second at worst; what still exceeds it raises.
 _LIMITS = LLParserLimits(
-    initial_lexer_fuel=100_000_000, step_lexer_fuel=20_000_000, max_lexer_states=5_000_000, verbose_errors=False
+    initial_lexer_fuel=100_000_000,
+    step_lexer_fuel=20_000_000,
+    max_lexer_states=5_000_000,
+    verbose_errors=False,
 )
 
 
 class _Tokens:
-    """A vocabulary in the form `LLTokenizer` takes; forced tokens are ours, so it never has to encode text."""
+    """A vocabulary in the form `TokenizerWrapper` takes; forced tokens are ours: it never encodes text."""
 
-    is_tokenizer_wrapper = True
     bos_token_id = None
 
     def __init__(self, vocabulary: Vocabulary) -> None:
@@ -47,7 +49,7 @@ class _LLGuidance:
         if self._matcher.is_error():
             raise ModelError(
                 f"llguidance gave up: {self._matcher.get_error()}",
-                hint="this is a fault of the grammar or of the engine: try mask_engine='xgrammar', and report it",
+                hint="a fault of the grammar or of the engine: try mask_engine='xgrammar', and report it",
             )
 
     def copy(self) -> _LLGuidance:
@@ -73,7 +75,9 @@ class Engine:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
-        self._tokenizer = LLTokenizer(_Tokens(vocabulary), n_vocab=len(vocabulary.tokens), slices=[])
+        self._tokenizer = LLTokenizer(
+            TokenizerWrapper(_Tokens(vocabulary)), n_vocab=len(vocabulary.tokens), slices=[]
+        )
         self._last: tuple[str, _LLGuidance] | None = None
 
     def compile(self, grammar: Grammar) -> Matcher:

@@ -1,4 +1,4 @@
-"""Masks by outlines_core, from the grammar's regular expression: fast steps, slow compiles; small vocabularies only."""
+"""Masks by outlines_core, from the regular expression: fast steps, slow compiles; for small vocabularies."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from airtune.models.base import ModelError
 from airtune.models.masks import Bits, Matcher, require_spellable
 from airtune.models.vocabulary import Vocabulary
 
-# outlines_core gives an alternation's first branch priority and stops there: `1|12` would never yield 12. With an end
-# mark no answer is a prefix of another; the mark stands for the end of sequence, and no other token may hold it.
+# outlines_core gives an alternation's first branch priority and stops there: `1|12` would never yield 12.
+# With an end mark no answer is a prefix of another; the mark stands for the end of sequence, and no other
+# token may hold it.
 _END = b"\x00"
 
 
@@ -42,7 +43,7 @@ class _Outlines:
 
 
 class Engine:
-    """outlines_core for one vocabulary. The index of the last grammar is kept: samples of one batch share it."""
+    """outlines_core for one vocabulary. The last index is kept: samples of one batch share it."""
 
     name = "outlines_core"
 

@@ -25,7 +25,7 @@ class Backend(Protocol):
     """What an engine must do for one answer; `Matcher` adds what is common to all."""
 
     def fill(self, row: Bits, address: int) -> None:
-        """Write the mask of the next token into `row`, which is at `address`: little-endian bits, 1 for allowed."""
+        """Write the next token's mask into `row` (at `address`): bit 1 for allowed, lowest bit first."""
 
     def consume(self, token: int) -> bool:
         """Take one token; False if it is not allowed."""
@@ -68,7 +68,8 @@ class Matcher:
         self._backend = backend
         self._vocabulary = vocabulary
         self._row = np.zeros((len(vocabulary.tokens) + 31) // 32, dtype=np.int32)
-        self._bytes, self._address = self._row.view(np.uint8), self._row.ctypes.data  # made once: it is the inner loop
+        self._bytes = self._row.view(np.uint8)  # made once, as the address is: this is the inner loop
+        self._address = self._row.ctypes.data
         self._allowed: NDArray[np.intp] | None = None
         self._written: list[int] = []
         self._accepting = False
@@ -78,7 +79,7 @@ class Matcher:
         """Ids of the tokens that may come next, ascending; once finished, those that end the answer.
 
         Raises:
-            ModelError: If no token may come although the answer is not complete: the tokenizer cannot spell it.
+            ModelError: If no token may come although the answer is not complete.
         """
         if self._allowed is None:
             self._row[:] = 0
@@ -87,8 +88,8 @@ class Matcher:
             self._allowed = allowed = bits.nonzero()[0]
             if not len(allowed):
                 raise ModelError(
-                    f"after {self._vocabulary.text(self._written)!r} the grammar goes on, but no token of this "
-                    "tokenizer can spell how",
+                    f"after {self._vocabulary.text(self._written)!r} the grammar goes on, but no token of "
+                    "this tokenizer can spell how",
                     hint="use a model whose tokenizer covers single characters, or its own dialect",
                 )
             ends = sum(1 for eos in self._vocabulary.eos_ids if bits[eos])
@@ -96,7 +97,7 @@ class Matcher:
         return self._allowed
 
     def mask(self, out: NDArray[np.bool_]) -> None:
-        """Write the mask of the next token into `out`, shape (width,); padding beyond the tokenizer is False."""
+        """Write the mask of the next token into `out`, shape (width,); False beyond the tokenizer."""
         out[:] = False
         out[self.allowed()] = True
 
@@ -136,8 +137,8 @@ class Matcher:
     def forced(self, *, canonical: bool = True) -> list[int]:
         """Tokens that must come next, not yet taken: call `advance` with each.
 
-        Where one token alone is allowed, it is forced. Where bytes are forced but several ways to write them are
-        allowed, the tokenizer's own way is forced if it is beyond doubt (`Vocabulary.canonical`).
+        Where one token alone is allowed, it is forced. Where bytes are forced but several ways to write them
+        are allowed, the tokenizer's own way is forced if it is beyond doubt (`Vocabulary.canonical`).
 
         Args:
             canonical: False leaves out the second kind, so that sampling has exactly the plain masked law.

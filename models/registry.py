@@ -1,4 +1,4 @@
-"""Names of models: the bundled ones, directories, and hub ids that are in the local cache. No network, ever."""
+"""Names of models: the bundled ones, directories, and hub ids in the local cache. No network, ever."""
 
 from __future__ import annotations
 
@@ -135,7 +135,8 @@ def load_model(
             `replay` backend: a JSONL file of recorded completions. For `scripted`: any name.
         backend: "transformers" (default), "scripted" or "replay".
         dialect: A dialect's name; by default what the checkpoint says, else "chat".
-        settings: Settings of the backend, for example dtype="float32", device="cpu", mask_engine="llguidance".
+        settings: Settings of the backend, for example dtype="float32", device="cpu",
+            mask_engine="llguidance".
 
     Raises:
         ModelError: If the model, backend, dialect or a setting is unknown, or the checkpoint cannot be used.

@@ -74,7 +74,7 @@ class ReplayModel:
 
     Args:
         records: Mappings with prompt, grammar_hash, seed, temperature and text; token_ids, logprobs,
-            finish_reason, prompt_tokens and decode_steps where they were recorded. Other keys are passed over.
+            finish_reason, prompt_tokens and decode_steps where they were recorded. Others are passed over.
         dialect: The dialect that the recorded model spoke.
         name: What the user called it.
 
@@ -164,6 +164,6 @@ class ReplayModel:
                 f"grammar {request.grammar.hash[:12]}, prompt of {len(request.prompt)} characters)",
                 value=key,
                 allowed=f"{len(self._answers)} recorded requests",
-                hint="the prompt, the grammar, the seed and the temperature must all be those of the recording",
+                hint="prompt, grammar, seed and temperature must all be those of the recording",
             )
         return self._answers[key]

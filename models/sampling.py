@@ -12,8 +12,9 @@ def draw(
     """Pick a token among the allowed ones and say how likely that was.
 
     The law is softmax(logits[allowed] / temperature): the model's own, renormalised under the grammar at this
-    step. It is worked out in float64 over the allowed tokens alone, by inversion of the distribution function, so
-    a last bit of the logits changes the choice only if `uniform` falls on that very edge, and padding never does.
+    step. It is worked out in float64 over the allowed tokens alone, by inversion of the distribution
+    function, so a last bit of the logits changes the choice only if `uniform` falls on that very edge, and
+    padding never does.
 
     Args:
         logits: (width,) logits of one row.

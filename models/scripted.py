@@ -1,7 +1,7 @@
 """The `scripted` backend: a model of bytes without weights or torch, for tests and dry runs.
 
-At every step each byte has a score hashed from the prompt and what is written, and the seed gives the uniform numbers
-of the draws: its answers look arbitrary, follow the grammar, and are the same everywhere.
+At every step each byte has a score hashed from the prompt and what is written, and the seed gives the uniform
+numbers of the draws: its answers look arbitrary, follow the grammar, and are the same everywhere.
 """
 
 from __future__ import annotations

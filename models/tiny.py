@@ -1,4 +1,4 @@
-"""Tiny random checkpoints with real tokenizers: what tests, audits and `doctor` run where no trained model is needed."""
+"""Tiny random checkpoints with real tokenizers: for tests and audits, where no trained model is needed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 
 # Llama 3's split: contractions, words, runs of up to three digits, punctuation, white space.
-_SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 _WORDS = (
-    "learning_rate weight_decay max_depth min_samples_leaf n_estimators dropout momentum optimizer adam sgd rmsprop "
-    "kernel rbf linear poly sigmoid gamma degree alpha activation relu tanh hidden_layer_sizes batch_size true false "
-    "null subsample colsample_bytree criterion gini entropy trial validation error best failed timeout lower better"
+    "learning_rate weight_decay max_depth min_samples_leaf n_estimators dropout momentum optimizer adam sgd "
+    "rmsprop kernel rbf linear poly sigmoid gamma degree alpha activation relu tanh hidden_layer_sizes "
+    "batch_size true false null subsample colsample_bytree criterion gini entropy trial validation error "
+    "best failed timeout lower better"
 ).split()
 
 
@@ -30,7 +34,7 @@ def byte_tokenizer() -> Any:
 
 
 def bpe_tokenizer(size: int = 4096) -> Any:
-    """A byte-level BPE tokenizer with up to `size` tokens, trained here on made-up trials; digits merge as in Llama 3."""
+    """A byte-level BPE tokenizer of up to `size` tokens, trained on made-up trials; digits as in Llama 3."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -83,11 +87,14 @@ def save_random_llama(
     """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     directory = Path(path)
     config = LlamaConfig(
-        vocab_size=len(tokenizer) + padding, hidden_size=width, intermediate_size=2 * width, num_hidden_layers=layers,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=context, initializer_range=spread,
+        vocab_size=len(tokenizer) + padding, hidden_size=width, intermediate_size=2 * width,
+        num_hidden_layers=layers, num_attention_heads=4, num_key_value_heads=2,
+        max_position_embeddings=context, initializer_range=spread,
         tie_word_embeddings=False, pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id,
         bos_token_id=None,
     )  # fmt: skip

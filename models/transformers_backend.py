@@ -1,13 +1,14 @@
 """The `transformers` backend: any local checkpoint, with a batched mask loop of our own.
 
-One round of the loop is one forward pass for all rows that are still open. A row brings the token it drew last and
-whatever the grammar forces after it, so forced tokens cost no round of their own; rows with fewer tokens are padded
-on the left, and every position that is padding is masked for good. Prompts that are equal are encoded once.
+One round of the loop is one forward pass for all rows that are still open. A row brings the token it drew
+last and whatever the grammar forces after it, so forced tokens cost no round of their own; rows with fewer
+tokens are padded on the left, and every position that is padding is masked for good. Prompts that are equal
+are encoded once.
 
-What is promised: the same list of requests gives the same bits (same machine, threads, dtype, versions). A row's
-random numbers depend on its own seed alone, one uniform per drawn token. In another batch the matrix products may
-round otherwise, so log-probabilities may differ in the last bits (about 1e-6 in float32) and a token id may differ
-only where a draw falls on such an edge.
+What is promised: the same list of requests gives the same bits (same machine, threads, dtype, versions). A
+row's random numbers depend on its own seed alone, one uniform per drawn token. In another batch the matrix
+products may round otherwise, so log-probabilities may differ in the last bits (about 1e-6 in float32) and a
+token id may differ only where a draw falls on such an edge.
 """
 
 from __future__ import annotations
@@ -110,11 +111,11 @@ class TransformersModel:
         dtype: "float32" (default), "bfloat16" or "float16".
         device: A torch device, for example "cpu" or "cuda:0".
         mask_engine: "llguidance" (default), "xgrammar" or "outlines_core".
-        fast_forward: Append tokens that are forced as bytes in the tokenizer's own spelling. False forces a token
-            only where the mask leaves no other, so that sampling has exactly the plain masked law.
-        threads: Threads of a forward pass on the CPU; they decide the last bits. None: 1 for models of up to 100
-            million weights (more only makes those slower, and one thread gives the same bits on any number of
-            cores), torch's own choice above.
+        fast_forward: Append tokens that are forced as bytes in the tokenizer's own spelling. False forces a
+            token only where the mask leaves no other, so that sampling has exactly the plain masked law.
+        threads: Threads of a forward pass on the CPU; they decide the last bits. None: 1 for models of up to
+            100 million weights (more only makes those slower, and one thread gives the same bits on any
+            number of cores), torch's own choice above.
         max_batch_tokens: Prompt tokens (padding included) in one forward pass of the prefill.
 
     Raises:
@@ -157,7 +158,7 @@ class TransformersModel:
             raise ModelError(
                 f"{self.path} is not a checkpoint that transformers can load: {error}",
                 value=str(self.path),
-                hint="the directory needs config.json, tokenizer.json and the *.safetensors that belong together",
+                hint="config.json, tokenizer.json and *.safetensors must belong together: copy all of them",
             ) from error
         try:
             self.model = self.model.to(device).eval()
@@ -317,7 +318,7 @@ class TransformersModel:
         """Read every row's prompt and forced start, equal ones once.
 
         Returns:
-            Logits (rows, width) after each prefix, the key-value cache, and the attention mask (rows, longest).
+            Logits (rows, width) after each prefix, the key-value cache, the attention mask (rows, longest).
         """
         from transformers import DynamicCache
 

@@ -1,4 +1,4 @@
-"""A tokenizer as mask engines and the forced-token rule see it: bytes per token id, and which ids end an answer."""
+"""A tokenizer as the mask engines see it: what every token id writes, and which ids end an answer."""
 
 from __future__ import annotations
 
@@ -37,13 +37,14 @@ class Vocabulary:
             )
         if self.width < len(self.tokens):
             raise ModelError(
-                f"the model's logits have {self.width} columns but its tokenizer has {len(self.tokens)} tokens",
+                f"the model's logits have {self.width} columns but its tokenizer has "
+                f"{len(self.tokens)} tokens",
                 value=self.width,
                 hint="use the tokenizer that this checkpoint was trained with",
             )
 
     def text(self, token_ids: Iterable[int]) -> str:
-        """What token ids write together; the end of sequence writes nothing, a character cut in two a mark."""
+        """What token ids write together; the end writes nothing, a character cut in two a mark."""
         return b"".join(self.tokens[i] for i in token_ids).decode("utf-8", errors="replace")
 
     @cached_property
@@ -68,8 +69,9 @@ class Vocabulary:
         """Tokens for bytes that must come next, if the tokenizer leaves no doubt how to write them.
 
         Forcing a token that the model would not have used shifts what follows, so tokens are given only where
-        the tokenizer's own encoding of the whole answer starts with what is written already, and only up to the
-        first byte at which some token could reach beyond the end (a later byte could change the split there).
+        the tokenizer's own encoding of the whole answer starts with what is written already, and only up to
+        the first byte at which some token could reach beyond the end (a later byte could change the split
+        there).
 
         Args:
             written: Token ids of the answer so far.
@@ -96,7 +98,7 @@ class Vocabulary:
 
 
 def _byte_alphabet() -> dict[str, int]:
-    """GPT-2's printable stand-ins for the 256 byte values (byte-level BPE vocabularies are written in them)."""
+    """GPT-2's printable stand-ins for the 256 byte values, in which byte-level vocabularies are written."""
     plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
     rest = [b for b in range(256) if b not in set(plain)]
     return {**{chr(b): b for b in plain}, **{chr(256 + i): b for i, b in enumerate(rest)}}
@@ -135,7 +137,7 @@ def vocabulary_of(tokenizer: Any, width: int) -> Vocabulary:
     strange = types - {"ByteLevel", "Sequence", "Replace", "ByteFallback", "Fuse", "Strip", "Metaspace"}
     if strange:
         raise ModelError(
-            f"cannot tell which bytes the tokens of this tokenizer write (decoder {', '.join(sorted(strange))})",
+            f"cannot tell which bytes this tokenizer's tokens write (decoder {', '.join(sorted(strange))})",
             allowed="byte-level BPE, SentencePiece-like, or plain-text tokens",
             hint="use a decoder model's tokenizer",
         )

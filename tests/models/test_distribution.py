@@ -1,12 +1,13 @@
 """Sampling under the mask has exactly the right law.
 
-The law is defined step by step: at every step the model's distribution, tempered, is renormalised over the tokens that
-the grammar allows there (locally normalised; it is not the model's distribution conditioned on the whole language).
-Where tokens are forced, they come with probability one. The exact law of every text is the sum over all token
-sequences that spell it, each worked out by a plain forward pass without cache; the samples come from the batched loop.
+The law is defined step by step: at every step the model's distribution, tempered, is renormalised over the
+tokens that the grammar allows there (locally normalised; it is not the model's distribution conditioned on
+the whole language). Where tokens are forced, they come with probability one. The exact law of every text is
+the sum over all token sequences that spell it, each worked out by a plain forward pass without cache; the
+samples come from the batched loop.
 
-False-alarm probability: a chi-square p-value below 1e-6 has probability 1e-6 per case under the right law, were the
-seeds drawn at random; they are fixed, so each case fails always or never.
+False-alarm probability: a chi-square p-value below 1e-6 has probability 1e-6 per case under the right law,
+were the seeds drawn at random; they are fixed, so each case fails always or never.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ def exact_law(model: TransformersModel, grammar: Grammar, temperature: float) ->
     """Probability of every text, by teacher forcing all token sequences that the masks allow."""
     law: Counter[str] = Counter()
     prompt = model._encode(PROMPT)
-    open_: dict[int, list[tuple[tuple[int, ...], float]]] = {0: [((), 1.0)]}  # prefixes by length: one pass each
+    open_: dict[int, list[tuple[tuple[int, ...], float]]] = {
+        0: [((), 1.0)]
+    }  # prefixes by length: one pass each
     while open_:
         length = min(open_)
         branching = []
@@ -74,7 +77,9 @@ def exact_law(model: TransformersModel, grammar: Grammar, temperature: float) ->
                 branching.append((taken, probability, matcher.allowed()))
         if branching:
             with torch.inference_mode():
-                logits = model.model(torch.tensor([[*prompt, *taken] for taken, _, _ in branching])).logits[:, -1]
+                logits = model.model(torch.tensor([[*prompt, *taken] for taken, _, _ in branching])).logits[
+                    :, -1
+                ]
             for (taken, probability, allowed), line in zip(branching, logits.double(), strict=True):
                 chances = torch.softmax(line[torch.from_numpy(allowed)] / temperature, dim=0).tolist()
                 longer = open_.setdefault(length + 1, [])
@@ -105,7 +110,9 @@ def test_exact_law(
     assert len(law) == grammar.count()
 
     requests = [Request(PROMPT, grammar, seed, temperature) for seed in range(SAMPLES)]
-    seen = Counter(answer.text for i in range(0, SAMPLES, 500) for answer in model.generate(requests[i : i + 500]))
+    seen = Counter(
+        answer.text for i in range(0, SAMPLES, 500) for answer in model.generate(requests[i : i + 500])
+    )
     assert set(seen) <= set(law)
     texts = sorted(law, key=law.__getitem__)
     expected = np.array([law[text] for text in texts]) * SAMPLES
@@ -124,7 +131,10 @@ def test_the_test_can_fail(bpe_checkpoint: Path) -> None:
     grammar = bare()
     right, wrong = (exact_law(model, grammar, t) for t in (1.0, 2.0))
     texts = sorted(right)
-    drawn = [model.generate([Request(PROMPT, grammar, s) for s in range(i, i + 500)]) for i in range(0, SAMPLES, 500)]
+    drawn = [
+        model.generate([Request(PROMPT, grammar, s) for s in range(i, i + 500)])
+        for i in range(0, SAMPLES, 500)
+    ]
     seen = Counter(answer.text for answers in drawn for answer in answers)
     observed = [seen[text] for text in texts]
     assert chisquare(observed, [wrong[text] * SAMPLES for text in texts]).pvalue < ALARM

@@ -40,7 +40,9 @@ def walk(matcher: Matcher, vocabulary: Vocabulary, rng: np.random.Generator, can
 
 
 @pytest.mark.parametrize("canonical", [True, False])
-def test_random_answers_are_in_the_language(engine_name: str, vocabulary: Vocabulary, canonical: bool) -> None:
+def test_random_answers_are_in_the_language(
+    engine_name: str, vocabulary: Vocabulary, canonical: bool
+) -> None:
     engine = make_engine(engine_name, vocabulary)
     # outlines_core indexes a BPE vocabulary slowly: a quarter of the spaces there.
     spaces = SPACES[::4] if engine_name == "outlines_core" else SPACES
@@ -69,8 +71,10 @@ def test_masks_of_the_engines_agree(vocabulary: Vocabulary) -> None:
 
 
 def test_forced_tokens_are_the_tokenizers_own(vocabulary: Vocabulary) -> None:
-    """Taking every forced token, the whole answer is split as the tokenizer splits its text, unless a token was
-    drawn that the tokenizer itself would not have used there: then nothing more is forced as bytes."""
+    """With every forced token taken, the answer is split as the tokenizer splits its text.
+
+    Unless a token was drawn that the tokenizer would not have used: then nothing more is forced as bytes.
+    """
     engine = make_engine("llguidance", vocabulary)
     grammar = space_grammar(ConfigurationSpace({"learning_rate": (1, 999), "optimizer": ["adam", "sgd"]}))
     seen = set()
@@ -83,7 +87,9 @@ def test_forced_tokens_are_the_tokenizers_own(vocabulary: Vocabulary) -> None:
             if not tokens:
                 # Draw what the tokenizer would write: the longest tokens of digits, whole words.
                 longest = max(len(vocabulary.tokens[t]) for t in matcher.allowed())
-                tokens = [int(rng.choice([t for t in matcher.allowed() if len(vocabulary.tokens[t]) == longest]))]
+                tokens = [
+                    int(rng.choice([t for t in matcher.allowed() if len(vocabulary.tokens[t]) == longest]))
+                ]
             for token in tokens:
                 matcher.advance(token)
             taken += tokens
@@ -93,7 +99,7 @@ def test_forced_tokens_are_the_tokenizers_own(vocabulary: Vocabulary) -> None:
 
 
 def test_end_of_sequence_where_the_answer_may_go_on(engine_name: str) -> None:
-    """Without a closing mark `1` and `12` are both answers: the end is a choice then, and the only one at `12`."""
+    """Without a closing mark `1` and `12` are both answers: at `1` the end is a choice."""
     space = ConfigurationSpace({"n": [1, 12, 13]})
     axis = EnumeratedAxis([("1", 1), ("12", 12), ("13", 13)])
     grammar = lattice_grammar(Lattice(space, {"n": axis}, Notation("", ";", "", keys=False)))
@@ -125,13 +131,17 @@ def test_mask_row(engine_name: str, vocabulary: Vocabulary) -> None:
 
 
 def test_a_token_outside_the_mask(engine_name: str) -> None:
-    matcher = make_engine(engine_name, byte_vocabulary()).compile(space_grammar(ConfigurationSpace({"n": (1, 9)})))
+    matcher = make_engine(engine_name, byte_vocabulary()).compile(
+        space_grammar(ConfigurationSpace({"n": (1, 9)}))
+    )
     with pytest.raises(ModelError, match="not allowed"):
         matcher.advance(ord("x"))
 
 
 def test_the_end_too_early(engine_name: str) -> None:
-    matcher = make_engine(engine_name, byte_vocabulary()).compile(space_grammar(ConfigurationSpace({"n": (1, 9)})))
+    matcher = make_engine(engine_name, byte_vocabulary()).compile(
+        space_grammar(ConfigurationSpace({"n": (1, 9)}))
+    )
     with pytest.raises(ModelError, match="not allowed"):
         matcher.advance(256)
 
@@ -145,7 +155,9 @@ def test_matchers_do_not_share_state(engine_name: str) -> None:
 
 
 def test_characters_the_tokenizer_lacks(engine_name: str) -> None:
-    ascii_only = Vocabulary((*(bytes([b]) for b in range(128)), b""), (128,), 129, lambda t: list(t.encode("ascii")))
+    ascii_only = Vocabulary(
+        (*(bytes([b]) for b in range(128)), b""), (128,), 129, lambda t: list(t.encode("ascii"))
+    )
     space = ConfigurationSpace({"größe": (1, 9)})
     with pytest.raises(ModelError, match="no token for 'ß', 'ö'") as caught:
         make_engine(engine_name, ascii_only).compile(space_grammar(space))
@@ -195,7 +207,7 @@ def test_conditional_space(engine_name: str, vocabulary: Vocabulary) -> None:
 
 
 def test_hundreds_of_exclusions() -> None:
-    """llguidance's default fuel ran out in the midst of an answer: this space less a thousand trials, BPE tokenizer.
+    """llguidance's default fuel ran out in the midst of an answer: this space less a thousand trials, BPE.
 
     It failed closed, but a long study would have ended there.
     """

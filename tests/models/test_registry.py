@@ -27,8 +27,10 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_import_is_light() -> None:
-    code = "import sys, airtune.models; print(sorted({'torch', 'transformers', 'llguidance'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+    heavy = "{'torch', 'transformers', 'llguidance'}"
+    code = f"import sys, airtune.models; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_manifest_pins_everything(copy: Path) -> None:
@@ -137,7 +139,7 @@ def test_broken_config_and_weights(copy: Path) -> None:
 
 
 def test_remote_code_is_never_run(copy: Path) -> None:
-    """A config that asks for code of its own directory is refused or loaded without it; the code never runs."""
+    """A config that asks for code of its own directory is refused; the code never runs."""
     config = json.loads((copy / "config.json").read_text())
     config["model_type"] = "unheard-of"
     config["auto_map"] = {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"}

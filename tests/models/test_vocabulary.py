@@ -26,11 +26,15 @@ def test_special_tokens_write_nothing(vocabulary: Vocabulary) -> None:
 
 def test_sentencepiece_like() -> None:
     pieces = ["<unk>", "</s>", *(f"<0x{b:02X}>" for b in range(256)), "\u2581", "a", "\u2581a", "1", "2"]
-    backend = Tokenizer(models.BPE({p: i for i, p in enumerate(pieces)}, [("\u2581", "a")], unk_token="<unk>"))
+    backend = Tokenizer(
+        models.BPE({p: i for i, p in enumerate(pieces)}, [("\u2581", "a")], unk_token="<unk>")
+    )
     backend.decoder = decoders.Sequence(
         [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
-    found = vocabulary_of(PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>", unk_token="<unk>"), 300)
+    found = vocabulary_of(
+        PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>", unk_token="<unk>"), 300
+    )
     assert found.tokens[2 + 0xE9] == b"\xe9"
     assert found.tokens[pieces.index("\u2581a")] == b" a"
     assert found.tokens[0] == b""
@@ -39,7 +43,9 @@ def test_sentencepiece_like() -> None:
 def test_word_level() -> None:
     backend = Tokenizer(models.WordLevel({"<unk>": 0, "<eos>": 1, "a001": 2, "bC": 3}, unk_token="<unk>"))
     backend.pre_tokenizer = pre_tokenizers.Split("x", "isolated")
-    found = vocabulary_of(PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<eos>", unk_token="<unk>"), 8)
+    found = vocabulary_of(
+        PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<eos>", unk_token="<unk>"), 8
+    )
     assert found.tokens == (b"", b"", b"a001", b"bC")
 
 
@@ -92,6 +98,6 @@ def test_canonical_never_differs_from_the_whole_text() -> None:
 
 
 def test_a_character_cut_in_two_is_left_for_later(vocabulary: Vocabulary) -> None:
-    whole = "{\"x\":\"日".encode()
+    whole = '{"x":"日'.encode()
     forced = vocabulary.canonical([], whole[:-1])
     assert b"".join(vocabulary.tokens[i] for i in forced) in (whole[:-3], whole[:-4], whole[:-5], whole[:-6])

@@ -1,0 +1,91 @@
+"""The audit counts what it should, resumes, and would notice."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from airtune.benchmarks import audit as module
+from airtune.benchmarks.audit import AuditResult, audit, main
+from airtune.benchmarks.speed import proposals, side_by_side
+from airtune.grammars import AirtuneError
+from airtune.models import load_model
+
+
+@pytest.fixture(autouse=True)
+def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PIECE", 3)
+
+
+def counts(result: AuditResult) -> dict[str, object]:
+    return asdict(replace(result, seconds=0.0))
+
+
+@pytest.mark.parametrize(
+    ("engine", "tokenizer"), [("llguidance", "bytes"), ("llguidance", "bpe"), ("xgrammar", "bpe")]
+)
+def test_nothing_is_wrong(engine: str, tokenizer: str) -> None:
+    result = audit(60, 6, seed=3, engine=engine, tokenizer=tokenizer)  # type: ignore[arg-type]
+    assert result.proposals >= 60
+    assert result.studies >= 6
+    assert result.grammars > result.studies
+    assert result.tokens > result.proposals
+    assert (result.violations, result.repeats, result.examples) == (0, 0, [])
+
+
+def test_resumes(tmp_path: Path) -> None:
+    file = tmp_path / "audit.jsonl"
+    whole = audit(60, 6, seed=4, path=file)
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(lines[0] + lines[1][:20])  # killed while it wrote the second piece
+    pieces: list[int] = []
+    again = audit(60, 6, seed=4, path=file, on_piece=lambda total: pieces.append(total.studies))
+    assert counts(again) == counts(whole)
+    assert len(pieces) == len(lines) - 1
+    with pytest.raises(AirtuneError, match="another audit"):
+        audit(60, 6, seed=5, path=file)
+
+
+def test_a_violation_and_a_repeat_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sampler that says something outside the language, and one that says the same thing for ever."""
+    monkeypatch.setattr(module, "_sample", lambda *_: ('{"x":1}', 1))
+    result = audit(20, 2)
+    assert result.violations == result.studies > 0
+    real, first = module._sample, {}
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "PIECE", 3)
+    real = module._sample
+
+    def parrot(engine: object, grammar: object, rng: np.random.Generator, canonical: bool) -> tuple[str, int]:
+        space = grammar.space  # type: ignore[attr-defined]
+        if id(space) not in first:
+            first[id(space)] = (real(engine, grammar, rng, canonical), space)  # type: ignore[arg-type]
+        return first[id(space)][0]  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(module, "_sample", parrot)
+    result = module.audit_piece(0, 5, 1, "llguidance", "bytes")
+    assert result.repeats + result.violations > 0
+
+
+def test_bad_arguments() -> None:
+    for bad in ({"proposals": 0}, {"proposals": 5, "spaces": 0}, {"proposals": 5, "jobs": 0}):
+        with pytest.raises(AirtuneError, match="at least one"):
+            audit(**bad)  # type: ignore[arg-type]
+
+
+def test_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--proposals", "12", "--spaces", "3"]) == 0
+    assert "violations  0" in capsys.readouterr().out
+
+
+def test_speed_ratios() -> None:
+    ratio = side_by_side("sum", lambda: sum(range(10)), lambda: sum(range(100_000)), repeats=3)
+    assert ratio.low <= ratio.ratio <= ratio.high
+    (ratio,) = proposals(
+        load_model("scripted"), rivals=["random"], histories=[3], task="toy/branin", repeats=1
+    )
+    assert ratio.ours_s > 0
+    assert "scripted against random" in ratio.what
