@@ -4,7 +4,7 @@
 
 Tables: every seventh one, never trained on. A proposal is scored by the nearest untried row of its table (in unit
 coordinates), so figures are comparable with random search's exact expected best-of-n over the same rows, with the
-default first or not. This is where settings are chosen; the benchmark tasks are for reporting.
+default first or not. Functions: fresh draws from the prior. This is where settings are chosen; the benchmark tasks are for reporting.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import json
 from collections.abc import Sequence
 from math import comb
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from ConfigSpace import ConfigurationSpace
@@ -26,10 +26,12 @@ from ConfigSpace.hyperparameters import (
 from numpy.typing import NDArray
 
 from airtune.models import LanguageModel, Observation, Problem, Request, load_model
+from airtune.models.pocket.prior import _Functions
 from airtune.models.pocket.tables import Param, Table, to_unit
 from airtune.models.pocket.train import split_tables
 
-Curve = NDArray[np.float64]  # (trials,), best loss so far
+Curve: TypeAlias = NDArray[np.float64]  # (trials,), best loss so far
+Pair: TypeAlias = tuple[list[Curve], list[Curve]]  # a method, its baseline
 
 
 def space_of(table: Table) -> ConfigurationSpace:
@@ -95,6 +97,45 @@ def on_tables(
     return curves
 
 
+def fresh_functions(p: int, count: int, seed: int) -> _Functions:
+    """`count` functions of `p` floats from the prior, without plateaus (which are relative to what was evaluated)."""
+    rng = np.random.default_rng([seed, p])
+    nothing = np.zeros((count, p), dtype=np.int64)
+    functions = _Functions(rng, count, p, nothing, nothing.astype(bool))
+    functions.plateau[:] = 1e9
+    return functions
+
+
+def on_functions(model: LanguageModel, p: int, count: int, trials: int, temperature: float, seed: int) -> Pair:
+    """Best value so far of the model on fresh functions, and random search's expectation over 2,000 points."""
+    functions = fresh_functions(p, count, 2**20 + seed)
+    space = ConfigurationSpace({f"x{i:02d}": (0.0, 1.0) for i in range(p)})
+    pool = np.random.default_rng(seed).uniform(size=(count, 2000, p)).astype(np.float32)
+    values = functions(pool, np.ones(pool.shape, dtype=bool))
+    seen: list[list[Observation]] = [[] for _ in range(count)]
+    curves = np.full((count, trials), np.inf)
+    for trial in range(trials):
+        requests = [
+            Request(
+                model.dialect.render(Problem("function", "", space, "value", tuple(seen[i]))),
+                model.dialect.grammar(space, [o.config for o in seen[i]]),
+                (seed * 1000 + trial) * 1000 + i,
+                temperature,
+            )
+            for i in range(count)
+        ]
+        completions = model.generate(requests)
+        configs = [model.dialect.parse(c.text, r.grammar) for c, r in zip(completions, requests, strict=True)]
+        points = np.array([[[c[n] for n in space] for c in configs]], dtype=np.float32).transpose(1, 0, 2)
+        losses = functions(points, np.ones(points.shape, dtype=bool))[:, 0]
+        for i in range(count):
+            seen[i].append(Observation(configs[i], float(losses[i])))
+            curves[i, trial] = min(losses[i], curves[i, trial - 1] if trial else np.inf)
+    low = np.array([v.min() for v in values])[:, None]  # regret against the best of the pool, as losses from 0 up
+    base = np.array([expected_best(v, trials) for v in values])
+    return list(curves - low + 1e-3), list(base - low + 1e-3)
+
+
 def summary(
     curves: Sequence[Curve], baseline: Sequence[Curve], at: Sequence[int]
 ) -> dict[str, dict[str, float]]:
@@ -120,12 +161,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--trials", type=int, default=10)
     parser.add_argument("--tables", type=int, default=10, help="per algorithm, at most")
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--functions-only", action="store_true")
     args = parser.parse_args(argv)
     model = load_model(str(Path(args.model)) if Path(args.model).exists() else args.model)
     _, development = split_tables()
     at = [n for n in (1, 2, 3, 5, 10, 20, 30) if n <= args.trials]
     for temperature in args.temperature:
-        for default_first in (False, True):
+        for p in (2, 4):
+            curves = on_functions(model, p, 4 * args.tables, args.trials, temperature, 0)
+            words = {"temperature": temperature, "functions": f"{p} floats"}
+            print(json.dumps({**words, **summary(*curves, at)}), flush=True)
+        for default_first in () if args.functions_only else (False, True):
             every: tuple[list[Curve], list[Curve]] = ([], [])
             for name, tables in development.items():
                 some = tables[: args.tables]
