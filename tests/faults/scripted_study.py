@@ -2,19 +2,21 @@
 
 Reads lines "STUDY_FILE LOG BUDGET"; forks for each a child that runs the study and reports on standard
 output "pid N", a line for every event, and "done"; then "ended" when the child is gone. Forking from one warm
-process makes a run cost milliseconds, so that many can be killed.
+process makes a run cost milliseconds, so that many can be killed. A run with a budget below 1 waits for ever
+after its first trial.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from typing import Any
 
 from ConfigSpace import ConfigurationSpace
 
-from airtune.engine import Event, Study, Task
+from airtune.engine import Event, Finished, Study, Task
 from airtune.engine.proposers import make_proposer
 
 SPACE = ConfigurationSpace({"x": (-1.0, 1.0), "n": (1, 9), "c": ["a", "b"]})
@@ -36,9 +38,11 @@ def run(path: str, log: str, budget: int) -> None:
 
     def on_event(event: Event) -> None:
         say(type(event).__name__)
+        if budget < 1 and isinstance(event, Finished):
+            signal.pause()
 
     with Study(Task("t", SPACE, objective), make_proposer("random"), path=path, name="s") as study:
-        study.run(budget, on_event)
+        study.run(max(budget, 1), on_event)
 
 
 def main() -> None:
