@@ -32,7 +32,8 @@ ROLES = (
 )  # fmt: skip
 _SYNONYMS = {
     "lr": "learning_rate", "eta": "learning_rate", "eta0": "learning_rate", "learning_rate_init": "learning_rate",
-    "learningrate": "learning_rate", "step_size": "learning_rate", "init_lr": "learning_rate", "base_lr": "learning_rate",
+    "learningrate": "learning_rate", "step_size": "learning_rate", "init_lr": "learning_rate",
+    "base_lr": "learning_rate",
     "c": "C", "cost": "C", "l2": "alpha", "weight_decay": "alpha", "reg_alpha": "alpha", "l2_penalty": "alpha",
     "maxdepth": "max_depth", "tree_depth": "max_depth", "mtry": "max_features", "feature_fraction": "max_features",
     "colsample_bytree": "max_features", "min_child_samples": "min_samples_leaf", "min_data_in_leaf": "min_samples_leaf",
@@ -96,7 +97,7 @@ def range_token(value: float) -> str:
 
 def to_bin(unit: float) -> int:
     """The bin of a position in [0, 1]."""
-    return int(round(min(max(unit, 0.0), 1.0) * (BINS - 1)))
+    return round(min(max(unit, 0.0), 1.0) * (BINS - 1))
 
 
 def scores(losses: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -57,7 +57,7 @@ def _features(rng: np.random.Generator, n: int, d: int) -> Array:
 def _teacher(rng: np.random.Generator, x: Array, classes: int) -> Array:
     """Class scores (n, classes): linear, random network, random trees, or distances to prototypes."""
     n, d = x.shape
-    relevant = rng.permutation(d)[: max(1, int(round(d * rng.uniform(0.2, 1.0))))]
+    relevant = rng.permutation(d)[: max(1, round(d * rng.uniform(0.2, 1.0)))]
     z = (x[:, relevant] - x[:, relevant].mean(0)) / (x[:, relevant].std(0) + 1e-9)
     m = z.shape[1]
     kind = rng.integers(4)
@@ -110,7 +110,7 @@ def make_dataset(seed: int) -> Dataset:
         flipped = rng.uniform(size=n) < rng.choice([0.0, 0.0, 0.03, 0.1, 0.2])
         y = np.where(flipped, rng.integers(classes, size=n), y)
         order = rng.permutation(n)
-        cut = int(round(n * 0.67))
+        cut = round(n * 0.67)
         train, valid = order[:cut], order[cut:]
         counts = np.bincount(y[train], minlength=classes)
         if counts.min() < 2 or np.bincount(y[valid], minlength=classes).min() < 1:

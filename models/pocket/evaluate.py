@@ -4,7 +4,8 @@
 
 Tables: every seventh one, never trained on. A proposal is scored by the nearest untried row of its table (in unit
 coordinates), so figures are comparable with random search's exact expected best-of-n over the same rows, with the
-default first or not. Functions: fresh draws from the prior. This is where settings are chosen; the benchmark tasks are for reporting.
+default first or not. Functions: fresh draws from the prior. This is where settings are chosen; the benchmark tasks
+are for reporting.
 """
 
 from __future__ import annotations
@@ -106,7 +107,9 @@ def fresh_functions(p: int, count: int, seed: int) -> _Functions:
     return functions
 
 
-def on_functions(model: LanguageModel, p: int, count: int, trials: int, temperature: float, seed: int) -> Pair:
+def on_functions(
+    model: LanguageModel, p: int, count: int, trials: int, temperature: float, seed: int
+) -> Pair:
     """Best value so far of the model on fresh functions, and random search's expectation over 2,000 points."""
     functions = fresh_functions(p, count, 2**20 + seed)
     space = ConfigurationSpace({f"x{i:02d}": (0.0, 1.0) for i in range(p)})
@@ -131,7 +134,9 @@ def on_functions(model: LanguageModel, p: int, count: int, trials: int, temperat
         for i in range(count):
             seen[i].append(Observation(configs[i], float(losses[i])))
             curves[i, trial] = min(losses[i], curves[i, trial - 1] if trial else np.inf)
-    low = np.array([v.min() for v in values])[:, None]  # regret against the best of the pool, as losses from 0 up
+    low = np.array([v.min() for v in values])[
+        :, None
+    ]  # regret against the best of the pool, as losses from 0 up
     base = np.array([expected_best(v, trials) for v in values])
     return list(curves - low + 1e-3), list(base - low + 1e-3)
 

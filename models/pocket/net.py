@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from airtune.models.pocket.codec import BINS, CHOICE0, CHOICES, HEAD_ID, LETTERS, SCORE0, VOCABULARY_SIZE
+from airtune.models.pocket.codec import BINS, CHOICES, HEAD_ID, LETTERS, SCORE0, VOCABULARY_SIZE
 
 # Frequencies up to 24 half-waves resolve about 1/25 of a scale finely; the geometric ones tell neighbours apart.
 _FREQUENCIES = (*range(1, 25), 32, 48, 64, 96, 128, 192, 256)
@@ -106,7 +106,4 @@ class Pocket(nn.Module):
         plain.load_state_dict(self.llama.state_dict())
         plain.model.embed_tokens.weight.copy_(self.input_rows())
         plain.lm_head.weight.copy_(head)
-        assert (
-            head.shape[0] == VOCABULARY_SIZE and CHOICE0 == SCORE0 + BINS
-        )  # the layout of codec.vocabulary()
         return plain.to(dtype).eval()

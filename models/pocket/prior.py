@@ -75,9 +75,7 @@ def _snap(u: Floats, levels: Ints, categorical: Bools) -> Floats:
 class _Functions:
     """B random functions on the unit cube: smooth part, bowl, valley, cliff, plateau, and an output warp."""
 
-    def __init__(
-        self, rng: np.random.Generator, b: int, p: int, levels: Ints, categorical: Bools
-    ):
+    def __init__(self, rng: np.random.Generator, b: int, p: int, levels: Ints, categorical: Bools):
         f32 = np.float32
         relevant = rng.uniform(size=(b, p)) < rng.choice([0.5, 0.8, 1.0], size=(b, 1))
         relevant[np.arange(b), rng.integers(p, size=b)] = True
@@ -248,9 +246,10 @@ def synthetic(rng: np.random.Generator, b: int, p: int, n: int, length: Ints) ->
     seen = np.where(np.isfinite(observed), observed, np.inf).min(1)
 
     chosen = _targets(rng, value, seen)
+    goodness = np.exp(-2 * (value - value.min(1, keepdims=True)) / (spread + 1e-9))
     asked = np.concatenate(
-        [rng.integers(value.shape[1], size=(b, 1)), _pick(rng, np.exp(-2 * (value - value.min(1, keepdims=True)) / (spread + 1e-9)), QUERIES - 1)], axis=1
-    )  # fmt: skip
+        [rng.integers(value.shape[1], size=(b, 1)), _pick(rng, goodness, QUERIES - 1)], axis=1
+    )
     header = np.empty((b, p, 4), dtype=np.int64)
     header[:, :, 0] = HEAD_ID[UNKNOWN_ROLE]
     header[:, :, 1] = np.array([HEAD_ID[k] for k in KINDS])[kind]

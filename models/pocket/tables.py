@@ -181,7 +181,7 @@ def to_value(p: Param, u: float) -> float | int:
         v = float(np.exp(np.log(p.lower) + u * (np.log(p.upper) - np.log(p.lower))))
     else:
         v = p.lower + u * (p.upper - p.lower)
-    return int(round(min(max(v, p.lower), p.upper))) if p.kind in "IJ" else v
+    return round(min(max(v, p.lower), p.upper)) if p.kind in "IJ" else v
 
 
 def to_unit(p: Param, v: float) -> float:

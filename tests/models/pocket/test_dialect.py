@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from ConfigSpace import Categorical, Constant, ConfigurationSpace, EqualsCondition, Float, Integer
+from ConfigSpace import Categorical, ConfigurationSpace, Constant, EqualsCondition, Float, Integer
 
 from airtune.benchmarks.spaces import random_space
 from airtune.grammars import DecodeError, SpaceError, canonical_lattice, lattice_grammar, space_grammar
@@ -96,7 +96,11 @@ def test_prompts_tell_the_worst_first_and_leave_pending_trials_out() -> None:
 
 def test_constants_and_inactive_hyperparameters_are_unspoken() -> None:
     space = ConfigurationSpace(
-        space=[Categorical("kind", ["p", "q"], default="p"), Integer("k", (1, 5), default=2), Constant("z", 3)]
+        space=[
+            Categorical("kind", ["p", "q"], default="p"),
+            Integer("k", (1, 5), default=2),
+            Constant("z", 3),
+        ]
     )
     space.add(EqualsCondition(space["k"], space["kind"], "q"))
     grammar = DIALECT.grammar(space)

@@ -105,7 +105,7 @@ def test_the_release_is_a_plain_llama_with_the_same_answers(net: Pocket, tmp_pat
         for parameter in expected.parameters():  # the release is in bf16
             parameter.copy_(parameter.bfloat16())
         assert torch.equal(loaded(ids).logits, expected(ids).logits)
-    assert not list(tmp_path.glob("*.bin")) and not list(tmp_path.glob("*.pt"))
+    assert not [*tmp_path.glob("*.bin"), *tmp_path.glob("*.pt")]
 
 
 def test_supervision_points_at_the_next_active_value() -> None:
