@@ -98,9 +98,11 @@ def _sample(
     width, shift = vocabulary.width, 0
     block: NDArray[np.float64] = 3 * rng.standard_normal(2 * width)
     uniforms = rng.random(grammar.max_length + 1)
-    while not matcher.finished:
+    while True:
         tokens = matcher.forced(canonical=canonical)
         if not tokens:
+            if matcher.finished:
+                break
             shift = (shift + 7) % width
             logits = block[shift : shift + width]
             tokens = [draw(logits, matcher.allowed(), 1.0, float(uniforms[len(taken)]))[0]]

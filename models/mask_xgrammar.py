@@ -22,7 +22,10 @@ class _XGrammar:
         return bool(self._matcher.accept_token(token))
 
     def forced_bytes(self) -> bytes:
-        return str(self._matcher.find_jump_forward_string()).encode("utf-8")
+        try:
+            return str(self._matcher.find_jump_forward_string()).encode("utf-8")
+        except UnicodeDecodeError:  # the forced bytes begin or end within a character: it cannot say them
+            return b""
 
 
 class Engine:

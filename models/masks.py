@@ -143,12 +143,14 @@ class Matcher:
         Args:
             canonical: False leaves out the second kind, so that sampling has exactly the plain masked law.
         """
+        if canonical and not self._finished:  # asked first: a run of forced bytes needs no mask at all
+            tokens = self._vocabulary.canonical(self._written, self._backend.forced_bytes())
+            if tokens:
+                return tokens
         if self.finished:
             return []
         allowed = self.allowed()
-        if len(allowed) == 1:
-            return [int(allowed[0])]
-        return self._vocabulary.canonical(self._written, self._backend.forced_bytes()) if canonical else []
+        return [int(allowed[0])] if len(allowed) == 1 else []
 
 
 def _characters(grammar: Grammar) -> list[str]:

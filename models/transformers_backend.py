@@ -80,8 +80,10 @@ class _Row:
 
     def take_forced(self, canonical: bool) -> None:
         """Take all tokens that the grammar forces from here."""
-        while not self.done and (forced := self.matcher.forced(canonical=canonical)):
-            for token in forced[: self.limit - len(self.token_ids)]:
+        while (room := self.limit - len(self.token_ids)) > 0 and (
+            forced := self.matcher.forced(canonical=canonical)
+        ):
+            for token in forced[:room]:
                 self.take(token, 0.0)
 
     def draw(self, logits: Any) -> None:
