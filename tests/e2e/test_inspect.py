@@ -106,7 +106,7 @@ def test_grammar_json_samples_are_configurations(folder: Folder) -> None:
 
 def test_models_list_and_info(folder: Folder) -> None:
     assert "pocket" in folder.call("models", "list").out
-    assert "pocket" in [model["name"] for model in folder.call("models", "list", "--json").json]
+    assert "pocket" in [model["name"] for model in folder.call("models", "list", "--json").json["models"]]
     assert folder.call("models", "info", "pocket", "--json").json["name"] == "pocket"
 
 

@@ -77,7 +77,7 @@ def without_tokenizer(path: Path) -> None:
     ("damage", "value", "fix"),
     [
         (without_weights, "no weights", "safetensors"),
-        (with_pickle_only, "pytorch_model.bin", "safe_serialization=True"),
+        (with_pickle_only, "pytorch_model.bin", "save_pretrained"),
         (without_tokenizer, "tokenizer.json", "copy the whole checkpoint"),
         (shutil.rmtree, "unknown model", ""),
     ],
