@@ -32,7 +32,9 @@ _CLASSICAL: Mapping[str, Callable[[], Proposer]] = {
 }
 
 
-def make_proposer(name: str, *, model: LanguageModel | None = None, temperature: float | None = None) -> Proposer:
+def make_proposer(
+    name: str, *, model: LanguageModel | None = None, temperature: float | None = None
+) -> Proposer:
     """The proposer called `name`: one of `PROPOSERS`, or "default+" and one of them.
 
     Args:
