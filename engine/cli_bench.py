@@ -27,10 +27,10 @@ def bench(
         None,
         "--proposers",
         metavar="P,Q",
-        help="What to compare.  [default: lm, random and default+ baselines]",
+        help="What to compare. (default: lm, random and default+ baselines)",
     ),
     models: str | None = typer.Option(
-        None, "--models", metavar="M,N", help="The language models of lm.  [default: pocket]"
+        None, "--models", metavar="M,N", help="The language models of lm. (default: pocket)"
     ),
     budget: int = typer.Option(30, "--budget", help="Trials per study."),
     seeds: int = typer.Option(10, "--seeds", help="Studies per proposer and task."),

@@ -104,7 +104,7 @@ def train(
     output: Path | None = typer.Option(None, "--out", metavar="DIR", help="Where the checkpoint goes."),
     seed: int = typer.Option(0, "--seed", help="Seed of the data and of the weights."),
     tokens: float | None = typer.Option(
-        None, "--tokens", help="Tokens to train on.  [default: as for the release]"
+        None, "--tokens", help="Tokens to train on. (default: as for the release)"
     ),
     device: str = typer.Option("cpu", "--device", help="Where to compute, for example cuda."),
     json: bool = JSON,

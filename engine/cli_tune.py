@@ -29,7 +29,7 @@ RUN_OPTIONS = "The run"
 def tune(
     task: str | None = typer.Argument(
         None,
-        metavar="[TASK]",
+        metavar="TASK",
         help="A bundled task such as sklearn/svm/digits, or module:attribute with --space.",
     ),
     space: Path | None = typer.Option(
@@ -59,18 +59,18 @@ def tune(
         rich_help_panel=MODEL_OPTIONS,
     ),
     model: str | None = typer.Option(
-        None, "--model", help="A model's name or directory.  [default: pocket]", rich_help_panel=MODEL_OPTIONS
+        None, "--model", help="A model's name or directory. (default: pocket)", rich_help_panel=MODEL_OPTIONS
     ),
     backend: str | None = typer.Option(
         None,
         "--backend",
-        help="What runs the model.  [default: transformers]",
+        help="What runs the model. (default: transformers)",
         rich_help_panel=MODEL_OPTIONS,
     ),
     temperature: float | None = typer.Option(
         None,
         "--temperature",
-        help="Of the model's sampling; 0 is greedy.  [default: the model's own]",
+        help="Of the model's sampling; 0 is greedy. (default: the model's own)",
         rich_help_panel=MODEL_OPTIONS,
     ),
     budget: int = typer.Option(

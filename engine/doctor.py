@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("ConfigSpace", "llguidance", "optuna", "scikit-learn", "torch", "transformers")
 MASK_ENGINES = ("llguidance", "xgrammar", "outlines_core")
+NAME_COLUMNS = 25  # the longest name of a check
 OLDEST, TOO_NEW = (3, 11), (3, 14)
 
 
@@ -61,6 +62,9 @@ def run(as_json: bool) -> int:
     Returns:
         The exit code: 1 if the main job cannot run here, else 0.
     """
+    from rich.table import Table
+    from rich.text import Text
+
     if as_json:
         found = list(checks())
         print_json({"ok": _fine(found), "checks": [asdict(check) for check in found]})
@@ -70,10 +74,13 @@ def run(as_json: bool) -> int:
     found = []
     for check in checks():
         found.append(check)
-        console.print(f"[{styles[check.status]}]{check.status:<8}[/]", end="")
-        console.print(f"{check.name:<26} {check.detail}", markup=False, soft_wrap=True)
+        row = Table.grid(padding=(0, 1))
+        for width in (7, NAME_COLUMNS, None):
+            row.add_column(width=width, overflow="fold")
+        row.add_row(Text(check.status, styles[check.status]), Text(check.name), Text(check.detail))
         if check.fix is not None:
-            console.print(f"{'':<35}fix: {check.fix}", markup=False, soft_wrap=True)
+            row.add_row("", "", Text(f"fix: {check.fix}"))
+        console.print(row)
     if _fine(found):
         console.print("airtune tune works here: airtune tune sklearn/svm/digits --budget 10", markup=False)
         return 0
