@@ -204,5 +204,5 @@ def normal(name: str) -> str:
 
 
 def test_tests_have_no_network() -> None:
-    with pytest.raises(SocketBlockedError):
+    with pytest.raises(SocketBlockedError), pytest.warns(UserWarning, match="tried to use socket"):
         socket.socket(socket.AF_INET, socket.SOCK_STREAM)
