@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Protocol, runtime_checkable
@@ -197,9 +198,13 @@ class EnumeratedAxis:
         if not self._ordered:
             return self.index(value)
         number = number_of(value)
+        if self._log and number <= 0:
+            return 0
         scale = math.log if self._log else float
-        target = scale(number) if not self._log or number > 0 else -math.inf
-        return min(range(self.size), key=lambda i: (abs(scale(self._values[i]) - target), i))
+        target = scale(number)
+        right = bisect_left(self._values, number)  # the nearest one stands here or just before
+        near = range(max(right - 1, 0), min(right + 1, self.size))
+        return min(near, key=lambda i: (abs(scale(self._values[i]) - target), i))
 
     def pattern(self, inside: Intervals) -> Pattern:
         """See `Axis`."""

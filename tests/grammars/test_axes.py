@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import pytest
@@ -161,3 +162,17 @@ def test_literals_match_exactly(texts: list[str], other: str) -> None:
     expression = re.compile(to_regex(literals(texts)))
     assert all(expression.fullmatch(text) for text in texts)
     assert bool(expression.fullmatch(other)) == (other in texts)
+
+
+@given(
+    st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=30, unique=True).map(sorted),
+    st.floats(-10, 2e6, allow_nan=False),
+    st.booleans(),
+)
+def test_the_nearest_value_of_a_list_is_the_one_a_full_scan_finds(
+    values: list[float], asked: float, log: bool
+) -> None:
+    axis = EnumeratedAxis([(f"t{i}", v) for i, v in enumerate(values)], ordered=True, log=log)
+    scale = (lambda v: math.log(v) if v > 0 else -math.inf) if log else float
+    distance = [abs(scale(v) - scale(asked)) for v in values]
+    assert axis.nearest(asked) == distance.index(min(distance))
