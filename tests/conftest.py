@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 from pytest_socket import disable_socket
 
@@ -10,3 +12,8 @@ from pytest_socket import disable_socket
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Sockets raise in the tests' process. Unix sockets stay: worker processes are spoken to through them."""
     disable_socket(allow_unix_socket=True)
+
+
+# A shell that runs the tests in the background has them ignore Ctrl-C, and all that they start inherits that; tests
+# of Ctrl-C would then wait for ever. Python's own handler back in place: children start with the default again.
+signal.signal(signal.SIGINT, signal.default_int_handler)
