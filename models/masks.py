@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airtune.grammars import Grammar, unknown_name
+from airtune.grammars.pattern import to_regex
 from airtune.models.base import ModelError
 from airtune.models.vocabulary import Vocabulary
 
@@ -154,12 +155,21 @@ class Matcher:
 
 
 def _characters(grammar: Grammar) -> list[str]:
-    """Characters that occur in the texts of a grammar's lattice, sorted."""
+    """Characters that occur in the texts of a grammar's lattice, sorted.
+
+    Taken from its axes one by one: the expression of a whole grammar may be too large to write.
+    """
     key = grammar.lattice.digest
     if key not in _KNOWN_CHARACTERS:
         if len(_KNOWN_CHARACTERS) >= 256:
             _KNOWN_CHARACTERS.clear()
-        _KNOWN_CHARACTERS[key] = _regex_characters(Grammar(grammar.lattice).regex())
+        lattice = grammar.lattice
+        found = set(lattice.closing)
+        for level, axis in enumerate(lattice.axes):
+            if not lattice.is_silent(level):
+                found.update(lattice.lead(level))
+                found.update(_regex_characters(to_regex(axis.pattern(((0, axis.size - 1),)))))
+        _KNOWN_CHARACTERS[key] = sorted(found)
     return _KNOWN_CHARACTERS[key]
 
 

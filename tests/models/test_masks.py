@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ConfigSpace import ConfigurationSpace, EqualsCondition
+from ConfigSpace import ConfigurationSpace, EqualsCondition, ForbiddenLessThanRelation, Integer
 
 from airtune.benchmarks.spaces import random_space
-from airtune.grammars import EnumeratedAxis, Grammar, Lattice, Notation, lattice_grammar, space_grammar
+from airtune.grammars import (
+    EnumeratedAxis,
+    Grammar,
+    GrammarError,
+    Lattice,
+    Notation,
+    lattice_grammar,
+    space_grammar,
+)
 from airtune.models import ModelError
 from airtune.models.masks import MASK_ENGINES, Matcher, make_engine
 from airtune.models.tiny import bpe_tokenizer
@@ -220,3 +228,21 @@ def test_hundreds_of_exclusions() -> None:
     engine = make_engine("llguidance", vocabulary)
     for _ in range(5):
         assert grammar.accepts(walk(engine.compile(grammar), vocabulary, rng, canonical=True))
+
+
+def test_a_grammar_whose_expression_is_too_large_is_still_masked() -> None:
+    """The audit stopped here once: only the characters were wanted, and the whole expression was written for them."""
+    space = ConfigurationSpace(
+        space=[Integer("a", (1, 1000)), Integer("b", (1, 10**9)), Integer("c", (1, 10**9))]
+    )
+    space.add(ForbiddenLessThanRelation(space["c"], space["a"]))
+    grammar = space_grammar(space)
+    with pytest.raises(GrammarError, match="too large"):
+        grammar.regex()
+    text = walk(
+        make_engine("llguidance", byte_vocabulary()).compile(grammar),
+        byte_vocabulary(),
+        np.random.default_rng(0),
+        True,
+    )
+    assert grammar.accepts(text)
