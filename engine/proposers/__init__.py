@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from airtune.engine.proposers.base import Job
+from airtune.engine.proposers.base import Job, JobProposer
 from airtune.engine.proposers.cmaes import CMAESProposer
 from airtune.engine.proposers.default import DefaultFirst
 from airtune.engine.proposers.hybrid import HybridProposer
@@ -40,7 +40,7 @@ _CLASSICAL: Mapping[str, Callable[[], Proposer]] = {
 
 
 # Those that ask a language model.
-_ASKING: Mapping[str, Callable[[LanguageModel, float | None], LMProposer | LMGPProposer | HybridProposer]] = {
+_ASKING: Mapping[str, Callable[[LanguageModel, float | None], Proposer]] = {
     "lm": LMProposer,
     "lm+gp": LMGPProposer,
     "hybrid": HybridProposer,
@@ -93,7 +93,7 @@ def propose_all(proposer: Proposer, jobs: Sequence[Job]) -> None:
         for job in jobs:
             job.proposal = proposer.first(job.task, job.history, job.pending)
         propose_all(proposer.inner, [job for job in jobs if job.proposal is None])
-    elif isinstance(proposer, LMProposer | LMGPProposer | HybridProposer):
+    elif isinstance(proposer, JobProposer):
         proposer.propose_jobs(jobs)
     else:
         for job in jobs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,6 +18,7 @@ from ConfigSpace.exceptions import (
 )
 from ConfigSpace.types import NotSet
 
+from airtune.engine.seeds import derive_seed
 from airtune.engine.types import Proposal, Task, Trial
 from airtune.grammars import DecodeError, Grammar, lattice_grammar, space_grammar
 
@@ -91,6 +93,39 @@ class Job:
     seed: int
     proposal: Proposal | None = None
     rejected: list[dict[str, Any]] = field(default_factory=list)
+
+
+class JobProposer(ABC):
+    """A proposer that takes many jobs at once, for many studies to share one batch of a model.
+
+    Attributes:
+        name: The name it is called by.
+    """
+
+    name: str
+
+    @abstractmethod
+    def propose_jobs(self, jobs: Sequence[Job]) -> None:
+        """Fill in every job's proposal; None stays where a space is exhausted."""
+
+    def propose(
+        self, task: Task, history: Sequence[Trial], pending: Sequence[Trial], seed: int, n: int = 1
+    ) -> list[Proposal]:
+        """See `airtune.engine.types.Proposer.propose`: one after another, each one pending for the next.
+
+        Raises:
+            ModelError: See the class's `propose_jobs`.
+        """
+        proposals: list[Proposal] = []
+        number = 1 + max((trial.number for trial in (*history, *pending)), default=-1)
+        for i in range(n):
+            job = Job(task, history, pending, seed if i == 0 else derive_seed(self.name, seed, i))
+            self.propose_jobs([job])
+            if job.proposal is None:
+                break
+            proposals.append(job.proposal)
+            pending = (*pending, Trial(number + i, job.proposal.config))
+        return proposals
 
 
 class Same:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airtune.engine.proposers.base import Job
+from airtune.engine.proposers.base import Job, JobProposer
 from airtune.engine.proposers.lm import LMProposer
 from airtune.engine.proposers.optuna_based import GPProposer
-from airtune.engine.types import Proposal, Task, Trial
 from airtune.models import LanguageModel
 
 FIRST = 10  # trials from the model, as in the paper
 
 
-class HybridProposer:
+class HybridProposer(JobProposer):
     """Proposes what the language model answers for the first FIRST trials, and then what `gp` does.
 
     Attributes:
@@ -26,20 +25,6 @@ class HybridProposer:
     def __init__(self, model: LanguageModel, temperature: float | None = None) -> None:
         self.lm = LMProposer(model, temperature)
         self.then = GPProposer()
-
-    def propose(
-        self, task: Task, history: Sequence[Trial], pending: Sequence[Trial], seed: int, n: int = 1
-    ) -> list[Proposal]:
-        """See `airtune.engine.types.Proposer.propose`."""
-        left = FIRST - len(history) - len(pending)
-        if left <= 0:
-            return self.then.propose(task, history, pending, seed, n)
-        first = self.lm.propose(task, history, pending, seed, min(n, left))
-        if n <= left or len(first) < left:
-            return first
-        number = 1 + max((trial.number for trial in (*history, *pending)), default=-1)
-        pending = (*pending, *(Trial(number + i, proposal.config) for i, proposal in enumerate(first)))
-        return [*first, *self.then.propose(task, history, pending, seed, n - left)]
 
     def propose_jobs(self, jobs: Sequence[Job]) -> None:
         """Fill in every job's proposal, all that the model makes in one batch.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from airtune.engine.proposers.base import Job, Untried, observed
+from airtune.engine.proposers.base import Job, JobProposer, Untried, observed
 from airtune.engine.seeds import derive_seed
 from airtune.engine.types import Proposal, Task, Trial
 from airtune.grammars import AirtuneError, DecodeError
@@ -21,7 +21,7 @@ from airtune.models import Completion, LanguageModel, ModelError, Observation, P
 ATTEMPTS = 8
 
 
-class LMProposer:
+class LMProposer(JobProposer):
     """Proposes what a language model answers.
 
     The prompt holds the task and all its trials, and nothing of the budget: 20 trials and then 20 more are
@@ -45,25 +45,6 @@ class LMProposer:
             )
         self.model = model
         self.temperature = temperature
-
-    def propose(
-        self, task: Task, history: Sequence[Trial], pending: Sequence[Trial], seed: int, n: int = 1
-    ) -> list[Proposal]:
-        """See `airtune.engine.types.Proposer.propose`.
-
-        Raises:
-            ModelError: If the model's answers are rejected `ATTEMPTS` times in a row.
-        """
-        proposals: list[Proposal] = []
-        number = 1 + max((trial.number for trial in (*history, *pending)), default=-1)
-        for i in range(n):
-            job = Job(task, history, pending, seed if i == 0 else derive_seed("lm", seed, i))
-            self.propose_jobs([job])
-            if job.proposal is None:
-                break
-            proposals.append(job.proposal)
-            pending = (*pending, Trial(number + i, job.proposal.config))
-        return proposals
 
     def propose_jobs(self, jobs: Sequence[Job]) -> None:
         """Fill in every job's proposal, one `generate` call per round; None stays where a space is exhausted.

@@ -19,7 +19,7 @@ from ConfigSpace.hyperparameters import (
     OrdinalHyperparameter,
 )
 
-from airtune.engine.proposers.base import Job, Untried, active_part
+from airtune.engine.proposers.base import Job, JobProposer, Untried, active_part
 from airtune.engine.proposers.gaussian_process import (
     Floats,
     Vectors,
@@ -30,7 +30,7 @@ from airtune.engine.proposers.gaussian_process import (
 from airtune.engine.proposers.lm import LMProposer
 from airtune.engine.proposers.optuna_based import one_thread
 from airtune.engine.seeds import derive_seed
-from airtune.engine.types import Proposal, Task, Trial
+from airtune.engine.types import Proposal
 from airtune.grammars import DecodeError
 from airtune.models import LanguageModel
 
@@ -43,7 +43,7 @@ _BEST = 4  # trials whose neighbours are looked at
 _STEPS = (0.3, 0.1, 0.03, 0.01)  # standard deviations of a step, in units of a scale
 
 
-class LMGPProposer:
+class LMGPProposer(JobProposer):
     """Proposes the candidate of highest expected improvement among a language model's and its surroundings.
 
     Attributes:
@@ -54,21 +54,6 @@ class LMGPProposer:
 
     def __init__(self, model: LanguageModel, temperature: float | None = None) -> None:
         self.lm = LMProposer(model, temperature)
-
-    def propose(
-        self, task: Task, history: Sequence[Trial], pending: Sequence[Trial], seed: int, n: int = 1
-    ) -> list[Proposal]:
-        """See `airtune.engine.types.Proposer.propose`."""
-        proposals: list[Proposal] = []
-        number = 1 + max((trial.number for trial in (*history, *pending)), default=-1)
-        for i in range(n):
-            job = Job(task, history, pending, seed if i == 0 else derive_seed(self.name, seed, i))
-            self.propose_jobs([job])
-            if job.proposal is None:
-                break
-            proposals.append(job.proposal)
-            pending = (*pending, Trial(number + i, job.proposal.config))
-        return proposals
 
     def propose_jobs(self, jobs: Sequence[Job]) -> None:
         """Fill in every job's proposal, all the model's samples in one batch; None where a space is exhausted.
@@ -111,30 +96,31 @@ class LMGPProposer:
         told = sorted((t for t in job.history if t.loss is not None), key=lambda t: (t.loss, t.number))
         best = np.array([vectors.vector(_whole(space, trial.config)) for trial in told[:_BEST]])
         drawn = np.concatenate([_neighbours(vectors, best, rng), _uniform(vectors, rng)])
-        others = [_config(space, vectors, row) for row in drawn]
+        rows = drawn
         if space.conditions:  # what is drawn has a value for every hyperparameter; some are inactive
-            drawn = np.array([vectors.vector(config) for config in others])
+            rows = np.array([vectors.vector(_config(space, vectors, row)) for row in drawn])
         points = vectors.points(
-            np.concatenate([np.array([vectors.vector(config) for config, _ in said]), drawn])
+            np.concatenate([np.array([vectors.vector(config) for config, _ in said]), rows])
         )
         tried = vectors.points(np.array([vectors.vector(trial.config) for trial in job.history]))
         level = levelled(np.array([np.inf if t.loss is None else t.loss for t in job.history]))
         with one_thread():
             value = log_expected_improvement(tried, level, points, *posterior_kernels(tried, level, rng))
+        own, other = value[: len(said)], value[len(said) :]
+        config, transcript = said[int(own.argmax())]
         ranking = {
-            "log_ei": [round(float(v), 6) for v in value[: len(said)]],
-            "best_other_log_ei": round(float(value[len(said) :].max()), 6),
+            "log_ei": [round(float(v), 6) for v in own],
+            "best_other_log_ei": round(float(other.max()), 6),
         }
+        transcript = {**transcript, "ranking": ranking}
         untried = Untried(job.task, job.history, job.pending)
-        for i in np.argsort(-value, kind="stable"):
-            if i < len(said):
-                config, transcript = said[i]
-                return Proposal(config, self.name, {**transcript, "ranking": ranking})
-            admitted = untried.admit(others[i - len(said)])
+        for i in np.argsort(-other, kind="stable"):
+            if other[i] <= own.max():
+                break
+            admitted = untried.admit(_config(space, vectors, drawn[i]))
             if admitted is not None:
-                first = said[int(value[: len(said)].argmax())][1]
-                return Proposal(admitted, f"{self.name}:gp", {**first, "ranking": ranking})
-        raise AssertionError("unreachable: what the model said is valid and untried")
+                return Proposal(admitted, f"{self.name}:gp", transcript)
+        return Proposal(config, self.name, transcript)
 
 
 def _whole(space: ConfigurationSpace, config: Mapping[str, Any]) -> dict[str, Any]:
