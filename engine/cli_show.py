@@ -165,20 +165,28 @@ def _transcript_lines(transcript: dict[str, Any]) -> list[str]:
     """How a language model came to propose it: prompt, answer, log-probability, what was rejected before."""
     lines = ["prompt", *(f"  {line}" for line in str(transcript["prompt"]).splitlines())]
     lines += ["answer", f"  {transcript['text']}"]
-    logprobs = [float(value) for value in transcript["logprobs"]]
-    drawn = [value for value in logprobs if value != 0.0]
+    told = transcript["logprobs"]  # None: a server that does not tell them
+    logprobs = None if told is None else [float(value) for value in told]
+    answered = "?" if transcript["token_ids"] is None else len(transcript["token_ids"])
     lines += [
         f"model            {transcript['model']} (dialect {transcript['dialect']})",
-        f"tokens           {transcript['prompt_tokens']} of prompt, {len(logprobs)} of answer, "
+        f"tokens           {transcript['prompt_tokens']} of prompt, {answered} of answer, "
         f"{transcript['decode_steps']} decode steps",
-        f"log-probability  {sum(logprobs):.4f} nats, of the {len(drawn)} drawn tokens: "
-        + " ".join(f"{value:.3f}" for value in drawn),
+        f"log-probability  {_logprob_text(logprobs)}",
         f"seed, attempt    {transcript['seed']}, {transcript['attempt']}",
         f"grammar          {transcript['grammar']}",
     ]
     for rejected in transcript["rejected"]:
         lines.append(f"rejected         {rejected['text']}: {rejected['reason']}")
     return lines
+
+
+def _logprob_text(logprobs: list[float] | None) -> str:
+    if logprobs is None:
+        return "not told by the server"
+    drawn = [value for value in logprobs if value != 0.0]
+    values = " ".join(f"{value:.3f}" for value in drawn)
+    return f"{sum(logprobs):.4f} nats, of the {len(drawn)} drawn tokens: {values}"
 
 
 def export(

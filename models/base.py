@@ -6,7 +6,7 @@ Nothing here imports torch: the engine reads these types without paying for a mo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from ConfigSpace import ConfigurationSpace
@@ -79,22 +79,27 @@ class Request:
 class Completion:
     """What a model answered.
 
+    What a model behind a server does not tell is None, never guessed.
+
     Attributes:
         text: The answer, without the end-of-sequence token.
         token_ids: Generated token ids, forced ones and the end of sequence included.
         logprobs: Per generated token, its log-probability (nats) under the masked, tempered distribution;
-            0.0 where the grammar forced it.
+            0.0 where the grammar forced it. Of a server, what it reports: its manifest names it.
         finish_reason: "stop" (the grammar was completed) or "length" (cut by max_tokens).
         prompt_tokens: Length of the prompt in tokens.
         decode_steps: Forward passes after the prefill that this row needed.
+        details: What else is kept of how the answer came about, JSON-able: of a server its replies, tokens
+            and cost (`airtune.models.openai_backend`). Empty for most backends.
     """
 
     text: str
-    token_ids: tuple[int, ...]
-    logprobs: tuple[float, ...]
+    token_ids: tuple[int, ...] | None
+    logprobs: tuple[float, ...] | None
     finish_reason: str
-    prompt_tokens: int
-    decode_steps: int
+    prompt_tokens: int | None
+    decode_steps: int | None
+    details: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @runtime_checkable
