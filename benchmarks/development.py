@@ -1,7 +1,8 @@
 """Development tasks, for choosing designs on: real tables and random functions that no report is made of.
 
 `dev/{algorithm}/{i}`: a table of a real algorithm on a generated data set that `pocket` was not trained on (every
-seventh one of its tables); a configuration has the loss of the nearest row, in unit coordinates.
+seventh one of its tables, and those of three algorithms of which it saw none); a configuration has the loss of the
+nearest row, in unit coordinates.
 `dev/function{p}/{i}`: a fresh function of p numbers from pocket's prior (without its plateaus), noise-free.
 """
 
@@ -16,9 +17,11 @@ import numpy as np
 from ConfigSpace import ConfigurationSpace
 
 from airtune.engine.types import Task
-from airtune.models.pocket.tables import ALGORITHMS, Table, to_unit
+from airtune.models.pocket.algorithms import ALGORITHMS, HELD_OUT
+from airtune.models.pocket.tables import Table
 
-TABLES = 4  # per algorithm
+TABLES = 2  # per algorithm
+UNSEEN = 8  # per algorithm that was held out whole
 FUNCTIONS = 8  # per number of dimensions
 DIMENSIONS = (2, 4, 8)
 _SEED = 2**21  # of the functions; training and `models.pocket.evaluate` draw from others
@@ -47,9 +50,10 @@ class TableObjective:
 
     def __call__(self, config: Mapping[str, Any]) -> float:
         """The loss; see the module's docstring."""
+        from airtune.models.pocket.evaluate import row_of  # imports torch
+
         table = _tables()[self.algorithm][self.index]
-        unit = np.array([to_unit(p, config[p.role]) for p in table.params])
-        return float(table.loss[int(((table.unit - unit) ** 2).sum(1).argmin())])
+        return float(table.loss[row_of(table, config)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ class FunctionObjective:
 
 def development_names() -> list[str]:
     """The names of all development tasks."""
-    tables = [f"dev/{algorithm}/{i}" for algorithm in ALGORITHMS for i in range(TABLES)]
+    tables = [f"dev/{a}/{i}" for a in ALGORITHMS for i in range(UNSEEN if a in HELD_OUT else TABLES)]
     return [*tables, *(f"dev/function{p}/{i}" for p in DIMENSIONS for i in range(FUNCTIONS))]
 
 

@@ -29,18 +29,31 @@ UNKNOWN_ROLE = "<?>"
 ROLES = (
     "C", "gamma", "alpha", "learning_rate", "max_depth", "min_samples_split", "max_features",
     "min_samples_leaf", "depth", "width", "batch_size", "n_estimators", "subsample", "tol",
+    "kernel", "degree", "coef0", "loss", "class_weight", "l1_ratio", "n_components", "whiten", "n_neighbors", "weights",
+    "metric", "criterion", "bootstrap", "max_leaf_nodes", "reg_lambda", "colsample_bytree", "min_child_weight",
+    "min_split_loss", "momentum", "weight_decay", "dropout", "schedule", "warmup", "label_smoothing", "epochs",
+    "optimizer", "beta1", "activation", "init_scale",
 )  # fmt: skip
 _SYNONYMS = {
     "lr": "learning_rate", "eta": "learning_rate", "eta0": "learning_rate", "learning_rate_init": "learning_rate",
     "learningrate": "learning_rate", "step_size": "learning_rate", "init_lr": "learning_rate",
     "base_lr": "learning_rate",
-    "c": "C", "cost": "C", "l2": "alpha", "weight_decay": "alpha", "reg_alpha": "alpha", "l2_penalty": "alpha",
-    "maxdepth": "max_depth", "tree_depth": "max_depth", "mtry": "max_features", "feature_fraction": "max_features",
-    "colsample_bytree": "max_features", "min_child_samples": "min_samples_leaf", "min_data_in_leaf": "min_samples_leaf",
+    "c": "C", "cost": "C", "l2": "alpha", "reg_alpha": "alpha", "l2_penalty": "alpha", "wd": "weight_decay",
+    "maxdepth": "max_depth", "tree_depth": "max_depth", "mtry": "max_features", "feature_fraction": "colsample_bytree",
+    "colsample": "colsample_bytree", "min_child_samples": "min_samples_leaf", "min_data_in_leaf": "min_samples_leaf",
     "n_layers": "depth", "num_layers": "depth", "layers": "depth", "hidden_size": "width", "hidden_units": "width",
     "n_units": "width", "units": "width", "batchsize": "batch_size", "num_trees": "n_estimators",
     "n_trees": "n_estimators", "num_rounds": "n_estimators", "iterations": "n_estimators",
     "bagging_fraction": "subsample", "tolerance": "tol",
+    "max_samples": "subsample", "lambda": "reg_lambda", "lambda_l2": "reg_lambda", "l2_regularization": "reg_lambda",
+    "l2_leaf_reg": "reg_lambda", "num_leaves": "max_leaf_nodes", "max_leaves": "max_leaf_nodes", "k": "n_neighbors",
+    "dropout_rate": "dropout", "drop_rate": "dropout", "p_dropout": "dropout", "hidden_dropout": "dropout",
+    "lr_schedule": "schedule", "scheduler": "schedule", "lr_scheduler": "schedule", "lr_decay": "schedule",
+    "warmup_ratio": "warmup", "warmup_fraction": "warmup", "warmup_steps": "warmup", "smoothing": "label_smoothing",
+    "n_epochs": "epochs", "num_epochs": "epochs", "max_epochs": "epochs", "optimiser": "optimizer",
+    "optim": "optimizer", "solver": "optimizer", "beta_1": "beta1", "b1": "beta1", "activation_function": "activation",
+    "nonlinearity": "activation", "act": "activation", "num_components": "n_components",
+    "penalty_ratio": "l1_ratio",
 }  # fmt: skip
 
 # Range ends are told in half decades: what matters is whether a learning rate may be 1e-5 or 1e-3.

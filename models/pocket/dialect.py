@@ -47,10 +47,10 @@ from airtune.models.pocket.codec import (
 
 AnyHyperparameter: TypeAlias = Hyperparameter[Any, Any]
 
-# Histories in training have at most 40 trials. A longer one is thinned to its best 20 and 20 of the others, spread
+# Histories in training have at most 100 trials. A longer one is thinned to its best 50 and 50 of the others, spread
 # evenly over their ranks: what is good matters most, and what is bad only as a map of where not to look.
-MAX_TRIALS = 40
-_BEST = 20
+MAX_TRIALS = 100
+_BEST = 50
 
 
 def _numbers(hp: AnyHyperparameter) -> tuple[float, ...] | None:

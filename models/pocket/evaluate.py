@@ -2,24 +2,25 @@
 
     python -m airtune.models.pocket.evaluate [--model DIR] [--temperature T] [--trials N] [--tables K]
 
-Tables: every seventh one, never trained on. A proposal is scored by the nearest untried row of its table (in unit
-coordinates), so figures are comparable with random search's exact expected best-of-n over the same rows, with the
-default first or not. Functions: fresh draws from the prior. This is where settings are chosen; the benchmark tasks
-are for reporting.
+Tables: every seventh one and all of the algorithms held out whole, never trained on. A proposal is scored by the
+nearest untried row of its table (in unit coordinates), so figures are comparable with random search's exact expected
+best-of-n over the same rows, with the default first or not. Functions: fresh draws from the prior. This is where
+settings are chosen; the benchmark tasks are for reporting.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import comb
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from ConfigSpace import ConfigurationSpace
+from ConfigSpace import ConfigurationSpace, InCondition
 from ConfigSpace.hyperparameters import (
+    CategoricalHyperparameter,
     Hyperparameter,
     UniformFloatHyperparameter,
     UniformIntegerHyperparameter,
@@ -27,8 +28,9 @@ from ConfigSpace.hyperparameters import (
 from numpy.typing import NDArray
 
 from airtune.models import LanguageModel, Observation, Problem, Request, load_model
+from airtune.models.pocket.algorithms import Param
 from airtune.models.pocket.prior import _Functions
-from airtune.models.pocket.tables import Param, Table, to_unit
+from airtune.models.pocket.tables import Table, nearest
 from airtune.models.pocket.train import split_tables
 
 Curve: TypeAlias = NDArray[np.float64]  # (trials,), best loss so far
@@ -39,6 +41,9 @@ def space_of(table: Table) -> ConfigurationSpace:
     """The search space of a table."""
 
     def one(p: Param) -> Hyperparameter[Any, Any]:
+        if p.kind == "C":
+            words = [str(c) for c in p.choices]
+            return CategoricalHyperparameter(p.role, words, default_value=words[int(p.default)])
         log = p.kind in "LJ"
         if p.kind in "IJ":
             return UniformIntegerHyperparameter(
@@ -46,7 +51,19 @@ def space_of(table: Table) -> ConfigurationSpace:
             )
         return UniformFloatHyperparameter(p.role, p.lower, p.upper, log=log, default_value=p.default)
 
-    return ConfigurationSpace(space=[one(p) for p in table.params])
+    space = ConfigurationSpace(space=[one(p) for p in table.params])
+    for p in table.params:
+        if p.only is not None:
+            parent, choices = p.only
+            space.add(InCondition(space[p.role], space[parent], [str(c) for c in choices]))
+    return space
+
+
+def row_of(table: Table, config: Mapping[str, Any], used: Sequence[int] = ()) -> int:
+    """The table's row that is nearest to a configuration of its space, `used` ones aside."""
+    choices = {p.role: {str(c): c for c in p.choices} for p in table.params if p.kind == "C"}
+    values = {role: choices[role][value] if role in choices else value for role, value in config.items()}
+    return next(int(row) for row in nearest(table, values) if row not in used)
 
 
 def expected_best(losses: NDArray[np.floating], trials: int) -> Curve:
@@ -87,10 +104,7 @@ def on_tables(
                 config = dict(spaces[i].get_default_configuration())
             else:
                 config = model.dialect.parse(completions[i].text, requests[i].grammar)
-                unit = np.array([to_unit(p, config[p.role]) for p in table.params])
-                distance = ((table.unit - unit) ** 2).sum(1)
-                distance[used[i]] = np.inf
-                row = int(distance.argmin())
+                row = row_of(table, config, used[i])
             used[i].append(row)
             loss = float(table.loss[row])
             seen[i].append(Observation(config, loss))

@@ -27,6 +27,32 @@ def position_features() -> Tensor:
     return torch.cat([torch.ones_like(x), 2 * x - 1, angle.cos() * scale, angle.sin() * scale], dim=1).float()
 
 
+class _HalfProduct(torch.autograd.Function):
+    """x @ w.T with factors rounded to bfloat16 and 32-bit sums: twice as fast where the processor can."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        x, weight = x.bfloat16(), weight.bfloat16()
+        ctx.save_for_backward(x, weight)
+        return nn.functional.linear(x, weight).float()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        gradient = grads[0].bfloat16()
+        flat = gradient.flatten(0, -2)
+        return (gradient @ weight).float(), (flat.T @ x.flatten(0, -2)).float()
+
+
+class HalfLinear(nn.Linear):
+    """A linear layer without bias that multiplies in bfloat16; its weights stay in 32 bits."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in) -> (..., out)."""
+        product: Tensor = _HalfProduct.apply(x, self.weight)  # type: ignore[no-untyped-call]
+        return product
+
+
 class Pocket(nn.Module):
     """A Llama body with factored embeddings.
 
@@ -35,19 +61,24 @@ class Pocket(nn.Module):
         layers: Number of decoder layers.
         heads: Attention heads (head size is width / heads).
         hidden: Width of the gated feed-forward layers.
+        half: Multiply in bfloat16 while training.
     """
 
-    def __init__(self, width: int, layers: int, heads: int, hidden: int) -> None:
+    def __init__(self, width: int, layers: int, heads: int, hidden: int, half: bool = False) -> None:
         super().__init__()
         from transformers import LlamaConfig, LlamaForCausalLM
 
         self.config = LlamaConfig(
             vocab_size=VOCABULARY_SIZE, hidden_size=width, intermediate_size=hidden, num_hidden_layers=layers,
-            num_attention_heads=heads, num_key_value_heads=heads, max_position_embeddings=2048,
+            num_attention_heads=heads, num_key_value_heads=heads, max_position_embeddings=4096,
             tie_word_embeddings=False, rms_norm_eps=1e-5, attn_implementation="sdpa",
             pad_token_id=HEAD_ID["<pad>"], eos_token_id=HEAD_ID["<eos>"], bos_token_id=None,
         )  # fmt: skip
         self.llama: Any = LlamaForCausalLM(self.config)
+        if half:
+            for module in self.llama.model.modules():
+                if isinstance(module, nn.Linear):
+                    module.__class__ = HalfLinear
         # The rows are computed from the factors below, never trained themselves.
         self.llama.model.embed_tokens.weight.requires_grad_(False)
         self.llama.lm_head.weight.requires_grad_(False)

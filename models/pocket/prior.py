@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airtune.models.pocket.codec import CHOICES, HEAD_ID, KINDS, UNKNOWN_ROLE, range_token
-from airtune.models.pocket.tables import Table, to_unit
+from airtune.models.pocket.tables import Table, default_value, to_unit
 
 # numpy's stubs lose the element type in most of what is done here; these names say it to the reader.
 Floats: TypeAlias = NDArray[Any]
@@ -232,6 +232,9 @@ def synthetic(rng: np.random.Generator, b: int, p: int, n: int, length: Ints) ->
 
     spread = value.std(1, keepdims=True)
     noise = np.where(rng.uniform(size=(b, 1)) < 0.3, rng.uniform(0.02, 0.3, size=(b, 1)), 0.0) * spread
+    # Noise of one size, or in a third of the noisy ones growing with the loss, as that of unstable runs does.
+    badness = (value[:, :n] - value.min(1, keepdims=True)) / (np.ptp(value, axis=1, keepdims=True) + 1e-9)
+    noise = noise * np.where(rng.uniform(size=(b, 1)) < 0.33, 2 * badness, 1.0)
     observed = value[:, :n] + noise * rng.normal(size=(b, n))
     broken = (rng.uniform(size=(b, 1)) < 0.1) & (observed > np.quantile(value, 0.8, axis=1, keepdims=True))
     observed = np.where(broken, np.inf, observed)
@@ -285,25 +288,39 @@ def _range_ids(rng: np.random.Generator, kind: Ints, levels: Ints) -> Ints:
     return np.stack([ids(low), ids(high)], axis=-1)
 
 
-def from_tables(rng: np.random.Generator, tables: Sequence[Table], b: int, n: int, length: Ints) -> Episodes:
-    """Episodes on real tables, all of the same number of hyperparameters; columns shuffled, some roles hidden.
+def _spoken_order(rng: np.random.Generator, table: Table) -> list[int]:
+    """The table's columns in random order, but a hyperparameter after the one that switches it on."""
+    place = dict(
+        zip((p.role for p in table.params), rng.permutation(len(table.params)).tolist(), strict=True)
+    )
+
+    def key(column: int) -> tuple[int, int]:
+        param = table.params[column]
+        mine = place[param.role]
+        return (mine, 0) if param.only is None else (max(mine, place[param.only[0]]), 1 + mine)
+
+    return sorted(range(len(table.params)), key=key)
+
+
+def from_tables(rng: np.random.Generator, tables: Sequence[Table], n: int, length: Ints) -> Episodes:
+    """Episodes on real tables; columns and choices shuffled, some roles hidden.
 
     Args:
         rng: The only source of randomness.
-        tables: Where to draw from.
-        b: Episodes.
+        tables: The table of each episode, all of the same number of hyperparameters.
         n: Room for trials.
         length: (b,), trials of each history, <= n.
     """
-    p = len(tables[0].params)
+    b, p = len(tables), len(tables[0].params)
     header = np.empty((b, p, 4), dtype=np.int64)
     levels = np.zeros((b, p), dtype=np.int64)
+    categorical = np.zeros((b, p), dtype=bool)
     unit = np.empty((b, len(tables[0].loss), p), dtype=np.float32)
     value = np.empty(unit.shape[:2], dtype=np.float32)
     default = np.empty((b, p), dtype=np.float32)
     hide_all = rng.uniform(size=b) < 0.12
-    for i, index in enumerate(rng.integers(len(tables), size=b)):
-        table, columns = tables[index], rng.permutation(p)
+    for i, table in enumerate(tables):
+        columns = _spoken_order(rng, table)
         unit[i], value[i] = table.unit[:, columns], table.loss
         for j, column in enumerate(columns):
             param = table.params[column]
@@ -314,7 +331,16 @@ def from_tables(rng: np.random.Generator, tables: Sequence[Table], b: int, n: in
             ]  # fmt: skip
             if param.kind == "I":
                 levels[i, j] = round(param.upper - param.lower) + 1
-            default[i, j] = to_unit(param, param.default)
+            default[i, j] = to_unit(param, default_value(param))
+            if param.kind == "C":  # a choice's place in the list means nothing
+                k = len(param.choices)
+                levels[i, j], categorical[i, j] = k, True
+                moved = (rng.permutation(k) + 0.5) / k
+                default[i, j] = moved[int(default[i, j] * k)]
+                old = unit[i, :, j]
+                unit[i, :, j] = np.where(np.isnan(old), old, moved[np.nan_to_num(old * k).astype(int)])
+    active = ~np.isnan(unit)
+    unit = np.where(active, unit, np.float32(0.5))
     # The history: rows at random, leaning towards good ones by a different amount each time, as searches do.
     rank = value.argsort(1).argsort(1) / value.shape[1]
     lean = np.where(rng.uniform(size=(b, 1)) < 0.4, 0.0, rng.uniform(0, 6, size=(b, 1)))
@@ -339,9 +365,8 @@ def from_tables(rng: np.random.Generator, tables: Sequence[Table], b: int, n: in
         ],
         axis=1,
     )
-    on = np.ones((b, 1, p), dtype=bool)
     return Episodes(
-        header, levels, np.zeros((b, p), dtype=bool), default, _gather(unit, rows),
-        on.repeat(n, 1), observed.astype(np.float32), _gather(unit, chosen), on.repeat(PROPOSALS, 1),
-        _gather(unit, asked), on.repeat(QUERIES, 1), np.take_along_axis(value, asked, 1),
+        header, levels, categorical, default, _gather(unit, rows), _gather(active, rows),
+        observed.astype(np.float32), _gather(unit, chosen), _gather(active, chosen),
+        _gather(unit, asked), _gather(active, asked), np.take_along_axis(value, asked, 1),
     )  # fmt: skip

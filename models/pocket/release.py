@@ -29,7 +29,7 @@ def build_tokenizer() -> Any:
     core.decoder = decoders.ByteLevel()
     return PreTrainedTokenizerFast(
         tokenizer_object=core, eos_token=EOS, pad_token=PAD, unk_token=UNK,
-        model_max_length=2048, clean_up_tokenization_spaces=False,
+        model_max_length=4096, clean_up_tokenization_spaces=False,
     )  # fmt: skip
 
 

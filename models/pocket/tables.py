@@ -11,153 +11,21 @@ ranges instead of memorising one.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from airtune.models.pocket.datasets import Dataset, make_dataset
+from airtune.models.pocket.algorithms import ALGORITHMS, Algorithm, Param
+from airtune.models.pocket.datasets import make_dataset
 
 ROWS = 160  # configurations per table: the best of 160 random ones is near enough to the optimum in 2 to 5 dimensions
-
-
-@dataclass(frozen=True, slots=True)
-class Param:
-    """A hyperparameter of a table: role, kind (`F` float, `L` log float, `I` int, `J` log int), range, default."""
-
-    role: str
-    kind: str
-    lower: float
-    upper: float
-    default: float
-    spread: float = 1.0  # decades (log kinds) by which each end of the range may move from table to table
-
-
-@dataclass(frozen=True, slots=True)
-class Algorithm:
-    """A learning algorithm: its parameters and how to build it from their values and the number of features."""
-
-    params: tuple[Param, ...]
-    build: Callable[[Mapping[str, Any], int], Any]
-    tables: int  # how many data sets it is run on
-
-
-def _svm(c: Mapping[str, Any], _: int) -> Any:
-    from sklearn.svm import SVC
-
-    return SVC(C=c["C"], gamma=c["gamma"], max_iter=20000)
-
-
-def _sgd(c: Mapping[str, Any], _: int) -> Any:
-    from sklearn.linear_model import SGDClassifier
-
-    return SGDClassifier(
-        loss="log_loss", learning_rate="adaptive", tol=None, max_iter=30,
-        alpha=c["alpha"], eta0=c["learning_rate"], random_state=0,
-    )  # fmt: skip
-
-
-def _forest(c: Mapping[str, Any], d: int) -> Any:
-    from sklearn.ensemble import RandomForestClassifier
-
-    return RandomForestClassifier(
-        n_estimators=16, max_depth=c["max_depth"], min_samples_split=c["min_samples_split"],
-        max_features=max(1, int(np.rint(d ** c["max_features"]))), min_samples_leaf=c["min_samples_leaf"],
-        random_state=0,
-    )  # fmt: skip
-
-
-def _mlp(c: Mapping[str, Any], _: int) -> Any:
-    from sklearn.neural_network import MLPClassifier
-
-    return MLPClassifier(
-        hidden_layer_sizes=[c["width"]] * c["depth"], batch_size=c["batch_size"], alpha=c["alpha"],
-        learning_rate_init=c["learning_rate"], max_iter=8, random_state=0,
-    )  # fmt: skip
-
-
-def _boosting(c: Mapping[str, Any], _: int) -> Any:
-    from sklearn.ensemble import GradientBoostingClassifier
-
-    return GradientBoostingClassifier(
-        n_estimators=c["n_estimators"], learning_rate=c["learning_rate"], max_depth=c["max_depth"],
-        subsample=c["subsample"], random_state=0,
-    )  # fmt: skip
-
-
-def _tree(c: Mapping[str, Any], d: int) -> Any:
-    from sklearn.tree import DecisionTreeClassifier
-
-    return DecisionTreeClassifier(
-        max_depth=c["max_depth"], min_samples_split=c["min_samples_split"],
-        min_samples_leaf=c["min_samples_leaf"], max_features=max(1, int(np.rint(d ** c["max_features"]))),
-        random_state=0,
-    )  # fmt: skip
-
-
-def _logistic(c: Mapping[str, Any], _: int) -> Any:
-    from sklearn.linear_model import LogisticRegression
-
-    return LogisticRegression(C=c["C"], tol=c["tol"], max_iter=60)
-
-
-ALGORITHMS: dict[str, Algorithm] = {
-    "svm": Algorithm(
-        (Param("C", "L", 2**-10, 2**10, 1.0), Param("gamma", "L", 2**-10, 2**10, 0.1)), _svm, 220
-    ),
-    "sgd": Algorithm(
-        (Param("alpha", "L", 1e-5, 1.0, 1e-3), Param("learning_rate", "L", 1e-5, 1.0, 1e-2)), _sgd, 220
-    ),
-    "forest": Algorithm(
-        (
-            Param("max_depth", "J", 1, 50, 10, 0.3),
-            Param("min_samples_split", "J", 2, 128, 32, 0.3),
-            Param("max_features", "F", 0.0, 1.0, 0.5, 0.0),
-            Param("min_samples_leaf", "I", 1, 20, 1, 0.2),
-        ),
-        _forest,
-        120,
-    ),
-    "mlp": Algorithm(
-        (
-            Param("depth", "I", 1, 3, 3, 0.0),
-            Param("width", "J", 8, 256, 64, 0.5),
-            Param("batch_size", "J", 8, 256, 32, 0.3),
-            Param("alpha", "L", 1e-8, 1.0, 1e-3),
-            Param("learning_rate", "L", 1e-5, 1.0, 1e-3),
-        ),
-        _mlp,
-        110,
-    ),
-    "boosting": Algorithm(
-        (
-            Param("learning_rate", "L", 1e-3, 1.0, 0.1, 0.5),
-            Param("max_depth", "I", 1, 10, 3, 0.1),
-            Param("n_estimators", "J", 4, 32, 16, 0.2),
-            Param("subsample", "F", 0.1, 1.0, 1.0, 0.0),
-        ),
-        _boosting,
-        30,
-    ),
-    "tree": Algorithm(
-        (
-            Param("max_depth", "J", 1, 50, 10, 0.3),
-            Param("min_samples_split", "J", 2, 128, 2, 0.3),
-            Param("max_features", "F", 0.0, 1.0, 1.0, 0.0),
-            Param("min_samples_leaf", "I", 1, 20, 1, 0.2),
-        ),
-        _tree,
-        100,
-    ),
-    "logistic": Algorithm(
-        (Param("C", "L", 1e-5, 1e5, 1.0), Param("tol", "L", 1e-6, 1e-1, 1e-4)), _logistic, 100
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +33,9 @@ class Table:
     """One algorithm on one data set.
 
     Attributes:
-        params: Its parameters with this table's own ranges.
-        unit: (rows, parameters), positions on the unit interval of each parameter's scale; row 0 is the default.
+        params: The hyperparameters that it tunes, with this table's own ranges.
+        unit: (rows, parameters), positions on the unit interval of each parameter's scale, a categorical's in the
+            middle of its choice's share; NaN where inactive. Row 0 is the default.
         loss: (rows,), validation error (1 - balanced accuracy).
     """
 
@@ -175,8 +44,10 @@ class Table:
     loss: NDArray[np.float32]
 
 
-def to_value(p: Param, u: float) -> float | int:
+def to_value(p: Param, u: float) -> Any:
     """The parameter's value at position `u` of its scale."""
+    if p.kind == "C":
+        return p.choices[min(int(u * len(p.choices)), len(p.choices) - 1)]
     if p.kind in "LJ":
         v = float(np.exp(np.log(p.lower) + u * (np.log(p.upper) - np.log(p.lower))))
     else:
@@ -184,11 +55,20 @@ def to_value(p: Param, u: float) -> float | int:
     return round(min(max(v, p.lower), p.upper)) if p.kind in "IJ" else v
 
 
-def to_unit(p: Param, v: float) -> float:
+def to_unit(p: Param, v: Any) -> float:
     """The position of value `v` on the parameter's scale, in [0, 1]."""
+    if p.kind == "C":
+        return (p.choices.index(v) + 0.5) / len(p.choices)
     if p.kind in "LJ":
         return float((np.log(v) - np.log(p.lower)) / (np.log(p.upper) - np.log(p.lower)))
-    return (v - p.lower) / (p.upper - p.lower)
+    return float((v - p.lower) / (p.upper - p.lower))
+
+
+def default_value(p: Param) -> Any:
+    """The parameter's default as a value."""
+    if p.kind == "C":
+        return p.choices[int(p.default)]
+    return round(p.default) if p.kind in "IJ" else p.default
 
 
 def _jitter(p: Param, rng: np.random.Generator) -> Param:
@@ -202,21 +82,35 @@ def _jitter(p: Param, rng: np.random.Generator) -> Param:
     else:
         lower, upper = p.lower, p.upper * 10 ** rng.uniform(-p.spread, p.spread)
     if p.kind in "IJ":
-        lower, upper = max(1, round(lower)), round(upper)
-        if p.role == "min_samples_split":
-            lower = max(2, lower)
-    return Param(
-        p.role, p.kind, lower, max(upper, lower + 2), float(np.clip(p.default, lower, upper)), p.spread
-    )
+        lower, upper = max(round(min(2, p.lower)), round(lower)), round(upper)  # what starts at 2 needs 2
+    upper = max(upper, lower + 2)
+    return replace(p, lower=lower, upper=upper, default=float(np.clip(p.default, lower, upper)))
 
 
-def _error(model: Any, data: Dataset) -> float:
-    from sklearn.metrics import balanced_accuracy_score
+def active_roles(params: tuple[Param, ...], config: Mapping[str, Any]) -> list[bool]:
+    """Which parameters a configuration of all of them uses."""
+    return [p.only is None or config[p.only[0]] in p.only[1] for p in params]
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model.fit(data.x_train, data.y_train)
-        return 1.0 - float(balanced_accuracy_score(data.y_valid, model.predict(data.x_valid)))
+
+def nearest(table: Table, config: Mapping[str, Any]) -> NDArray[np.intp]:
+    """The table's rows from the nearest to a configuration (active parameters only) to the farthest.
+
+    Two choices of a categorical are as far apart as the ends of a scale; so are active and inactive.
+    """
+    there = np.array([to_unit(p, config[p.role]) if p.role in config else np.nan for p in table.params])
+    gap = np.abs(table.unit - there)
+    categorical = np.array([p.kind == "C" for p in table.params])
+    gap = np.where(categorical, gap > 1e-3, gap)
+    gap = np.where(np.isnan(gap), np.isnan(table.unit) != np.isnan(there), gap)
+    return np.argsort((gap**2).sum(1), kind="stable")
+
+
+def _tuned(algorithm: Algorithm, rng: np.random.Generator) -> list[int]:
+    """The parameters that a table tunes: all of them, or `fewest` and more, drawn."""
+    count = len(algorithm.params)
+    if not algorithm.fewest or rng.uniform() < 0.3:
+        return list(range(count))
+    return sorted(rng.permutation(count)[: rng.integers(algorithm.fewest, count + 1)].tolist())
 
 
 def build_table(name: str, index: int) -> Table:
@@ -224,21 +118,30 @@ def build_table(name: str, index: int) -> Table:
     algorithm = ALGORITHMS[name]
     rng = np.random.default_rng([index, *name.encode()])
     data = make_dataset(int(rng.integers(2**31)))
-    params = tuple(_jitter(p, rng) for p in algorithm.params)
-    unit = rng.uniform(size=(ROWS, len(params)))
-    unit[0] = [to_unit(p, p.default) for p in params]
-    loss = np.empty(ROWS)
-    for row in range(ROWS):
-        config = {p.role: to_value(p, u) for p, u in zip(params, unit[row], strict=True)}
-        unit[row] = [to_unit(p, config[p.role]) for p in params]  # integers sit where they were rounded to
-        loss[row] = _error(algorithm.build(config, data.x_train.shape[1]), data)
+    everything = tuple(_jitter(p, rng) for p in algorithm.params)
+    unit = rng.uniform(size=(ROWS, len(everything)))
+    unit[0] = [to_unit(p, default_value(p)) for p in everything]
+    tuned = _tuned(algorithm, rng)
+    params, unit = tuple(everything[i] for i in tuned), unit[:, tuned]
+    configs = []
+    for row in unit:
+        config = {p.role: default_value(p) for p in everything}
+        config |= {p.role: to_value(p, u) for p, u in zip(params, row, strict=True)}
+        uses = active_roles(everything, config)
+        configs.append({p.role: config[p.role] for p, on in zip(everything, uses, strict=True) if on})
+        # Integers sit where they were rounded to.
+        row[:] = [to_unit(p, config[p.role]) if p.role in configs[-1] else np.nan for p in params]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loss = algorithm.run(data, configs)
     return Table(params, unit.astype(np.float32), loss.astype(np.float32))
 
 
 def _save(table: Table, path: Path) -> None:
     ranges = np.array([[p.lower, p.upper, p.default] for p in table.params])
+    roles = json.dumps([p.role for p in table.params])
     partial = path.with_suffix(".part.npz")
-    np.savez_compressed(partial, ranges=ranges, unit=table.unit, loss=table.loss)
+    np.savez_compressed(partial, roles=np.array(roles), ranges=ranges, unit=table.unit, loss=table.loss)
     os.replace(partial, path)
 
 
@@ -265,17 +168,32 @@ def build(out: Path, jobs: int) -> None:
                 print(f"{done}/{len(work)} tables", flush=True)
 
 
+_NOWHERE = 65535  # in place of a position: inactive, or not tuned by this table
+
+
 def pack(out: Path, target: Path) -> None:
-    """Pack the tables in `out` into one compressed file: arrays `{algorithm}/{ranges,unit,loss}`, tables stacked."""
+    """Pack the tables in `out` into one compressed file: arrays `{algorithm}/{ranges,unit,loss}`, tables stacked.
+
+    All tables of an algorithm have a column for each of its parameters; one that a table does not tune has no range.
+    """
     arrays: dict[str, NDArray[Any]] = {}
-    for name in ALGORITHMS:
+    for name, algorithm in ALGORITHMS.items():
         files = sorted(f for f in out.glob(f"{name}-*.npz") if ".part" not in f.name)
-        loaded = [np.load(f) for f in files]
-        if loaded:
-            arrays[f"{name}/ranges"] = np.stack([t["ranges"] for t in loaded])
+        if not files:
+            continue
+        order = {p.role: i for i, p in enumerate(algorithm.params)}
+        ranges = np.full((len(files), len(order), 3), np.nan)
+        unit = np.full((len(files), ROWS, len(order)), _NOWHERE, dtype=np.uint16)
+        loss = np.empty((len(files), ROWS), dtype=np.float16)
+        for i, file in enumerate(files):
+            table = np.load(file)
+            columns = [order[role] for role in json.loads(str(table["roles"]))]
+            ranges[i, columns] = table["ranges"]
             # three decimals of position are what the model reads; 16 bits hold them
-            arrays[f"{name}/unit"] = np.stack([np.round(t["unit"] * 65535).astype(np.uint16) for t in loaded])
-            arrays[f"{name}/loss"] = np.stack([t["loss"].astype(np.float16) for t in loaded])
+            place = np.nan_to_num(np.round(table["unit"] * (_NOWHERE - 1)), nan=_NOWHERE)
+            unit[i][:, columns] = place.astype(np.uint16)
+            loss[i] = table["loss"].astype(np.float16)
+        arrays |= {f"{name}/ranges": ranges, f"{name}/unit": unit, f"{name}/loss": loss}
     np.savez_compressed(target, **arrays)  # type: ignore[arg-type]
 
 
@@ -286,18 +204,17 @@ def load(path: Path) -> dict[str, list[Table]]:
     for name, algorithm in ALGORITHMS.items():
         if f"{name}/unit" not in packed:
             continue
+        tables[name] = []
         rows = zip(packed[f"{name}/ranges"], packed[f"{name}/unit"], packed[f"{name}/loss"], strict=True)
-        tables[name] = [
-            Table(
-                tuple(
-                    Param(p.role, p.kind, float(lo), float(hi), float(default), p.spread)
-                    for p, (lo, hi, default) in zip(algorithm.params, ranges, strict=True)
-                ),
-                unit.astype(np.float32) / 65535,
-                loss.astype(np.float32),
+        for ranges, unit, loss in rows:
+            tuned = np.flatnonzero(~np.isnan(ranges[:, 0]))
+            params = tuple(
+                replace(algorithm.params[i], lower=lower, upper=upper, default=default)
+                for i, (lower, upper, default) in zip(tuned, ranges[tuned].tolist(), strict=True)
             )
-            for ranges, unit, loss in rows
-        ]
+            place = unit[:, tuned].astype(np.float32)
+            place = np.where(place == _NOWHERE, np.nan, place / (_NOWHERE - 1)).astype(np.float32)
+            tables[name].append(Table(params, place, loss.astype(np.float32)))
     return tables
 
 

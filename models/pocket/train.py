@@ -4,7 +4,8 @@
     python -m airtune.models.pocket.train --out DIR --tokens 16e6      the shipped one (resumes from DIR)
 
 Every step draws its episodes from (seed, step), so a run that was interrupted and resumed sees what an
-uninterrupted one sees. The learning rate is flat and falls linearly over the last 30 % of the tokens.
+uninterrupted one sees. The learning rate is flat and falls linearly over the last 30 % of the tokens; a run may be
+resumed with more tokens as long as that has not begun, and is then the run that had so many from the start.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 
 from airtune.grammars.errors import AirtuneError
 from airtune.models.pocket import tables as table_module
+from airtune.models.pocket.algorithms import HELD_OUT
 from airtune.models.pocket.batch import Batch, attention_mask, encode
 from airtune.models.pocket.codec import BINS, CHOICES
 from airtune.models.pocket.net import Pocket
@@ -31,12 +33,15 @@ from airtune.models.pocket.prior import Episodes, from_tables, synthetic
 from airtune.models.pocket.tables import Table
 
 TABLES = Path(__file__).parent / "tables.npz"
-HELD_OUT = 7  # every seventh table is kept for development, never trained on
+DEVELOPMENT = (
+    7  # every seventh table is kept for development, never trained on; and the algorithms held out whole
+)
 
 # Hyperparameters per space and trials per history. Small ones are the usual case and the cheap one.
 _SIZES = {1: 6, 2: 28, 3: 12, 4: 20, 5: 16, 6: 6, 7: 3, 8: 4, 10: 2, 12: 2, 16: 1}
-_ROOMS = {3: 0.22, 6: 0.22, 12: 0.25, 24: 0.2, 40: 0.11}
+_ROOMS = {3: 0.21, 6: 0.21, 12: 0.22, 24: 0.18, 40: 0.11, 100: 0.07}
 _TABLE_SHARE = 0.55  # of the batches whose size some algorithm has
+_WARM_UP = 5e5  # tokens; not a share of all, so that a run may be made longer until its rate begins to fall
 _MAX_LEVELS = 64
 _SMOOTHING = 10.0  # bins: targets are Gaussian around the point that was good (a neighbour is nearly as good)
 _SCORE_SMOOTHING = 15.0
@@ -52,29 +57,41 @@ class Config:
     heads: int = 4
     hidden: int = 320
     seed: int = 0
-    tokens: float = 16e6
+    tokens: float = 30e6
     batch_tokens: int = 4000
     learning_rate: float = 2e-3
-    bf16: bool = False
+    bf16: bool = True
 
 
 def split_tables(path: Path = TABLES) -> tuple[dict[str, list[Table]], dict[str, list[Table]]]:
     """The packed tables as (training, development), by algorithm."""
     packed = table_module.load(path)
-    train = {k: [t for i, t in enumerate(v) if i % HELD_OUT] for k, v in packed.items()}
-    return train, {k: [t for i, t in enumerate(v) if i % HELD_OUT == 0] for k, v in packed.items()}
+    train = {
+        k: [t for i, t in enumerate(v) if i % DEVELOPMENT] for k, v in packed.items() if k not in HELD_OUT
+    }
+    kept = {
+        k: v if k in HELD_OUT else [t for i, t in enumerate(v) if i % DEVELOPMENT == 0]
+        for k, v in packed.items()
+    }
+    return train, kept
 
 
-def draw(rng: np.random.Generator, tables: dict[str, list[Table]], batch_tokens: int) -> Episodes:
+def by_size(tables: dict[str, list[Table]]) -> dict[int, list[list[Table]]]:
+    """Number of hyperparameters -> the tables of each algorithm that tune so many."""
+    sizes = sorted({len(t.params) for group in tables.values() for t in group})
+    found = {p: [[t for t in group if len(t.params) == p] for group in tables.values()] for p in sizes}
+    return {p: [group for group in groups if group] for p, groups in found.items()}
+
+
+def draw(rng: np.random.Generator, tables: dict[int, list[list[Table]]], batch_tokens: int) -> Episodes:
     """Episodes of one size, enough for about `batch_tokens` tokens."""
     p = int(rng.choice(list(_SIZES), p=np.array(list(_SIZES.values())) / sum(_SIZES.values())))
     n = int(rng.choice(list(_ROOMS), p=list(_ROOMS.values())))
     b = max(4, int(batch_tokens / (5 * p + 1 + 0.75 * n * (p + 1) + 6 * (p + 1.5))))
     length = rng.integers(0 if n == 3 else n // 2, n + 1, size=b)
-    fitting = [t for group in tables.values() for t in group if len(t.params) == p]
-    if fitting and rng.uniform() < _TABLE_SHARE:
-        names = [k for k, group in tables.items() if len(group[0].params) == p]
-        return from_tables(rng, tables[str(rng.choice(names))], b, n, length)
+    if p in tables and rng.uniform() < _TABLE_SHARE:  # every algorithm as often as any other
+        groups = [tables[p][i] for i in rng.integers(len(tables[p]), size=b)]
+        return from_tables(rng, [group[rng.integers(len(group))] for group in groups], n, length)
     return synthetic(rng, b, p, n, length)
 
 
@@ -143,7 +160,7 @@ def _optimizers(model: Pocket, rate: float) -> list[torch.optim.Optimizer]:
 
 
 def _rate(seen: float, config: Config) -> float:
-    warm = min(1.0, (seen + config.batch_tokens) / (0.02 * config.tokens))
+    warm = min(1.0, (seen + config.batch_tokens) / min(_WARM_UP, 0.02 * config.tokens))
     fall = min(1.0, (1 - seen / config.tokens) / 0.3)
     return config.learning_rate * warm * max(fall, 0.01)
 
@@ -168,7 +185,11 @@ def train(
         The model and its curve, a record per 50 steps.
     """
     torch.manual_seed(config.seed)
-    model = Pocket(config.width, config.layers, config.heads, config.hidden).to(device)
+    on_cpu = device.startswith("cpu")  # autocast is no faster there
+    model = Pocket(config.width, config.layers, config.heads, config.hidden, config.bf16 and on_cpu).to(
+        device
+    )
+    sized = by_size(tables)
     loss_of = Loss().to(device)
     optimizers = _optimizers(model, config.learning_rate)
     step, seen, seconds = 0, 0, 0.0
@@ -198,12 +219,12 @@ def train(
     begun = saved_at = time.monotonic()
     while seen < config.tokens:
         rng = np.random.default_rng([config.seed, step])
-        batch = encode(rng, draw(rng, tables, config.batch_tokens))
+        batch = encode(rng, draw(rng, sized, config.batch_tokens))
         batch = Batch(**{k: getattr(batch, k).to(device) for k in Batch.__dataclass_fields__})
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = _rate(seen, config)
-        with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=config.bf16):
+        with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=config.bf16 and not on_cpu):
             hidden = model.states(batch.tokens, batch.positions, attention_mask(batch.group))
         loss, parts = loss_of(model, batch, hidden)
         loss.backward()

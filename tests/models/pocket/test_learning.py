@@ -9,13 +9,15 @@ from ConfigSpace import Categorical, ConfigurationSpace, Float, Integer
 
 from airtune.models import Observation, Problem
 from airtune.models.pocket import batch as batch_module
+from airtune.models.pocket import networks
 from airtune.models.pocket import tables as tables_module
+from airtune.models.pocket.algorithms import ALGORITHMS, HELD_OUT, Param, choice
 from airtune.models.pocket.batch import attention_mask, encode
-from airtune.models.pocket.codec import CHOICES, HEAD_ID, KINDS, range_token, role_token
+from airtune.models.pocket.codec import CHOICES, HEAD_ID, KINDS, ROLES, range_token, role_token
 from airtune.models.pocket.datasets import make_dataset
 from airtune.models.pocket.dialect import PocketDialect
-from airtune.models.pocket.net import Pocket
-from airtune.models.pocket.prior import PROPOSALS, QUERIES, Episodes, from_tables, synthetic
+from airtune.models.pocket.net import HalfLinear, Pocket
+from airtune.models.pocket.prior import PROPOSALS, QUERIES, Episodes, _spoken_order, from_tables, synthetic
 from airtune.models.pocket.release import build_tokenizer, write
 from airtune.models.pocket.train import SMOKE, Config, split_tables, train
 
@@ -141,10 +143,19 @@ def test_targets_of_the_prior_are_good(p: int) -> None:
     assert set(np.unique(one.header[:, :, 1])) <= {HEAD_ID[k] for k in KINDS}
 
 
+def test_whole_algorithms_are_held_out() -> None:
+    training, development = split_tables()
+    assert len(HELD_OUT) >= 3
+    assert set(training) == set(ALGORITHMS) - set(HELD_OUT)
+    assert len(training) >= 12
+    assert sum(map(len, training.values())) >= 300
+    assert set(development) == set(ALGORITHMS)
+    assert {p.role for a in ALGORITHMS.values() for p in a.params} <= set(ROLES)
+
+
 def test_tables_are_never_proposed_again_and_carry_their_roles() -> None:
     training, development = split_tables()
-    assert set(training) == set(tables_module.ALGORITHMS)
-    episodes = from_tables(np.random.default_rng(0), training["svm"], 32, 10, np.full(32, 10))
+    episodes = from_tables(np.random.default_rng(0), training["svm"][:32], 10, np.full(32, 10))
     for i in range(32):
         tried = {tuple(row) for row in episodes.points[i].tolist()}
         assert tuple(episodes.proposals[i, 0].tolist()) not in tried
@@ -156,10 +167,81 @@ def test_tables_are_never_proposed_again_and_carry_their_roles() -> None:
 def test_a_shipped_table_is_what_its_builder_builds() -> None:
     """The packed tables come from the generator in this repository: one of each cheap algorithm is built again."""
     packed = tables_module.load(Path(tables_module.__file__).parent / "tables.npz")
-    for name in ("sgd", "tree"):
+    for name in ("sgd", "tree", "optimizer_net"):  # the last one: choices, conditions, torch
         fresh = tables_module.build_table(name, 1)
         np.testing.assert_allclose(packed[name][1].unit, fresh.unit, atol=1e-5)
         np.testing.assert_allclose(packed[name][1].loss, fresh.loss, atol=2e-2)
+
+
+def test_episodes_of_conditional_tables_are_those_of_the_table() -> None:
+    """Shuffling columns and choices changes names only: every point of an episode is a row of its table."""
+    table = split_tables()[0]["optimizer_net"][3]
+    episodes = from_tables(np.random.default_rng(1), [table] * 8, 12, np.full(8, 12))
+    assert not episodes.active.all()
+    assert (episodes.categorical.sum(1) == 2).all()
+    numbers = [i for i, p in enumerate(table.params) if p.kind != "C"]
+    checked = 0
+    for i in range(8):
+        names = episodes.header[i, :, 0].tolist()
+        where = [HEAD_ID[f"<{table.params[j].role}>"] for j in numbers]
+        if not set(where) <= set(names):  # some role is hidden
+            continue
+        columns = [names.index(name) for name in where]
+        for point, on, loss in zip(episodes.points[i], episodes.active[i], episodes.losses[i], strict=True):
+            said = np.where(on, point, np.nan)[columns]
+            same = np.isclose(table.unit[:, numbers], said, atol=1e-6, equal_nan=True).all(1)
+            assert loss in table.loss[same]
+            checked += 1
+    assert checked > 20
+
+
+def test_what_switches_a_hyperparameter_on_is_spoken_before_it() -> None:
+    table = split_tables()[0]["kernel_svm"][0]
+    orders = {tuple(_spoken_order(np.random.default_rng(seed), table)) for seed in range(50)}
+    assert len(orders) > 5
+    kernel = [p.role for p in table.params].index("kernel")
+    for order in orders:
+        assert sorted(order) == list(range(len(table.params)))
+        assert all(order.index(kernel) < order.index(i) for i, p in enumerate(table.params) if p.only)
+
+
+def test_the_nearest_row_is_the_configuration_itself_and_respects_conditions() -> None:
+    params = (
+        choice("optimizer", "adam", "sgd"),
+        Param("momentum", "F", 0, 1, 0.5, only=("optimizer", ("sgd",))),
+    )
+    unit = np.array([[0.25, np.nan], [0.75, 0.1], [0.75, 0.9]], dtype=np.float32)
+    table = tables_module.Table(params, unit, np.array([0.3, 0.2, 0.1], dtype=np.float32))
+    assert tables_module.nearest(table, {"optimizer": "adam"})[0] == 0
+    assert tables_module.nearest(table, {"optimizer": "sgd", "momentum": 0.4}).tolist()[:2] == [1, 2]
+
+
+def test_networks_learn_and_a_batch_of_configurations_changes_none_of_them() -> None:
+    data = make_dataset(11)
+    good, bad = {"learning_rate": 0.1, "epochs": 15}, {"learning_rate": 1e-9}
+    together = networks.run(data, [good, bad, {"optimizer": "adam", "learning_rate": 1e-2}])
+    assert together[0] < together[1] - 0.1
+    np.testing.assert_array_equal(
+        together, networks.run(data, [good, bad, {"optimizer": "adam", "learning_rate": 1e-2}])
+    )
+    assert networks.run(data, [good])[0] == pytest.approx(together[0], abs=0.02)
+
+
+def test_half_precision_products_are_near_the_exact_ones() -> None:
+    torch.manual_seed(0)
+    exact = torch.nn.Linear(64, 48, bias=False)
+    half = torch.nn.Linear(64, 48, bias=False)
+    half.load_state_dict(exact.state_dict())
+    half.__class__ = HalfLinear
+    x = torch.randn(3, 7, 64)
+    results = []
+    for layer in (exact, half):
+        inputs = x.clone().requires_grad_(True)
+        layer(inputs).square().sum().backward()
+        results.append((layer(x), inputs.grad, layer.weight.grad))
+    for a, b in zip(*results, strict=True):
+        assert b.dtype == torch.float32
+        assert (a - b).norm() / a.norm() < 0.01
 
 
 def test_generated_data_sets_are_functions_of_their_seed() -> None:
