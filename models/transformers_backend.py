@@ -28,6 +28,7 @@ from airtune.models.base import Completion, Dialect, ModelError, Request
 from airtune.models.chat import ChatDialect
 from airtune.models.checkpoint import checkpoint_manifest, require_safetensors
 from airtune.models.masks import Matcher, make_engine
+from airtune.models.offline import stay_offline
 from airtune.models.sampling import draw
 from airtune.models.vocabulary import vocabulary_of
 
@@ -145,7 +146,7 @@ class TransformersModel:
         if dtype not in DTYPES:
             raise ModelError(f"unknown dtype {dtype!r}", value=dtype, allowed=", ".join(DTYPES))
         require_safetensors(self.path)
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when transformers is imported: before it is
+        stay_offline()
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging
