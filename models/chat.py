@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from ConfigSpace import hyperparameters as hp
 
 from airtune.grammars import Grammar, space_grammar
 from airtune.models.base import ModelError, Observation, Problem
+from airtune.models.chat_format import ChatFormat, PlainFormat
 
 _RELATIONS = {
     "EqualsCondition": "is",
@@ -46,14 +47,14 @@ class ChatDialect:
     loss, the oldest of equals first; the best trial and the trials that are running stay.
 
     Attributes:
-        template: Turns one user message into the model's chat format; None for base models.
+        format: Turns messages into the text of the prompt.
         special: Texts of the tokenizer's special tokens.
         count_tokens: Length of a prompt in tokens; None counts nothing and never thins.
         max_tokens: The model's context, or less: a prompt that with the longest answer exceeds it is thinned.
         max_trials: Show at most this many finished trials.
     """
 
-    template: Callable[[str], str] | None = None
+    format: ChatFormat = field(default_factory=PlainFormat)
     special: tuple[str, ...] = ("<|",)
     count_tokens: Callable[[str], int] | None = None
     max_tokens: int | None = None
@@ -65,15 +66,16 @@ class ChatDialect:
     def bind(
         self,
         *,
-        template: Callable[[str], str] | None,
-        special: Sequence[str],
-        count_tokens: Callable[[str], int],
-        max_tokens: int,
+        format: ChatFormat,
+        special: Sequence[str] = (),
+        count_tokens: Callable[[str], int] | None = None,
+        max_tokens: int | None = None,
     ) -> ChatDialect:
         """This dialect for one model: its chat format, special tokens and context."""
+        limits = [limit for limit in (max_tokens, self.max_tokens) if limit is not None]
         return replace(
-            self, template=template, special=tuple(special) or self.special, count_tokens=count_tokens,
-            max_tokens=min(max_tokens, self.max_tokens or max_tokens),
+            self, format=format, special=tuple(special) or self.special, count_tokens=count_tokens,
+            max_tokens=min(limits, default=None),
         )  # fmt: skip
 
     def grammar(self, space: ConfigurationSpace, exclude: Sequence[Mapping[str, Any]] = ()) -> Grammar:
@@ -130,9 +132,7 @@ class ChatDialect:
         )
         if problem.budget is not None:
             ask = f"Trial {len(problem.observations) + 1} of {problem.budget} comes next. {ask}"
-        if self.template is None:
-            return f"{text}{ask}\n\nNext configuration:\n"
-        return self.template(text + ask)
+        return self.format.render([{"role": "user", "content": text + ask}])
 
     def _quote(self, value: object) -> str:
         """A value as JSON that holds no line break and no special token."""

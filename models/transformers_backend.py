@@ -26,6 +26,7 @@ from torch import Tensor
 
 from airtune.models.base import Completion, Dialect, ModelError, Request
 from airtune.models.chat import ChatDialect
+from airtune.models.chat_format import format_of, special_texts
 from airtune.models.checkpoint import checkpoint_manifest, require_safetensors
 from airtune.models.masks import Matcher, make_engine
 from airtune.models.offline import stay_offline
@@ -193,8 +194,8 @@ class TransformersModel:
         self._add_special = not getattr(self.tokenizer, "chat_template", None)
         if isinstance(dialect, ChatDialect):
             self.dialect = dialect.bind(
-                template=None if self._add_special else self._apply_template,
-                special=list(self.tokenizer.all_special_tokens),
+                format=format_of(self.tokenizer),
+                special=special_texts(self.tokenizer),
                 count_tokens=self.count_tokens,
                 max_tokens=self.context,
             )
@@ -212,10 +213,6 @@ class TransformersModel:
     def count_tokens(self, prompt: str) -> int:
         """Length of a prompt in tokens."""
         return len(self._encode(prompt))
-
-    def _apply_template(self, message: str) -> str:
-        chat = [{"role": "user", "content": message}]
-        return str(self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
 
     def _encode(self, prompt: str) -> list[int]:
         return list(self.tokenizer.backend_tokenizer.encode(prompt, add_special_tokens=self._add_special).ids)

@@ -30,6 +30,7 @@ from airtune.benchmarks.spaces import random_space
 from airtune.grammars import space_grammar
 from airtune.models import Dialect, ModelError, Observation, Problem
 from airtune.models.chat import ChatDialect
+from airtune.models.chat_format import TemplateFormat
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -116,7 +117,10 @@ def test_user_text_stays_in_its_line() -> None:
 
 
 def test_template_wraps_one_message() -> None:
-    prompt = ChatDialect(template=lambda text: f"<user>{text}</user>").render(simple())
+    form = TemplateFormat(
+        lambda messages: "".join(f"<{m['role']}>{m['content']}</{m['role']}>" for m in messages)
+    )
+    prompt = ChatDialect(format=form).render(simple())
     assert prompt.startswith("<user>You tune")
     assert prompt.endswith("</user>")
 
