@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from airtune.models.base import Completion, Dialect, ModelError, Request
+from airtune.grammars import Grammar
+from airtune.models.base import Completion, Dialect, ModelError, Request, TextRequest
 from airtune.models.chat import ChatDialect
 from airtune.models.chat_format import format_of, special_texts
 from airtune.models.checkpoint import checkpoint_manifest, require_safetensors
+from airtune.models.density import TokenLaw
+from airtune.models.free_text import FreeMatcher
 from airtune.models.masks import Matcher, make_engine
 from airtune.models.offline import stay_offline
+from airtune.models.packed import PackedLogits
 from airtune.models.sampling import draw
 from airtune.models.vocabulary import vocabulary_of
 
@@ -64,8 +68,8 @@ class _Row:
         position: Tokens the model has read (prompt included): the next position id.
     """
 
-    request: Request
-    matcher: Matcher
+    request: Request | TextRequest
+    matcher: Matcher | FreeMatcher
     generator: torch.Generator
     limit: int
     position: int
@@ -190,6 +194,9 @@ class TransformersModel:
         self.context = int(getattr(config, "max_position_embeddings", 0) or 1 << 30)
         self.vocabulary = vocabulary_of(self.tokenizer, self.model.get_output_embeddings().weight.shape[0])
         self.engine = make_engine(mask_engine, self.vocabulary)
+        # A chat model may end its turn with another token than the tokenizer's end of sequence (Gemma does).
+        ends = getattr(self.model.generation_config, "eos_token_id", None)
+        self._ends = frozenset([*self.vocabulary.eos_ids, *([ends] if isinstance(ends, int) else ends or [])])
         # A chat template writes the special tokens itself; a plain prompt gets those the tokenizer adds.
         self._add_special = not getattr(self.tokenizer, "chat_template", None)
         if isinstance(dialect, ChatDialect):
@@ -231,20 +238,63 @@ class TransformersModel:
                 self._decode(live, encoded)
         return [self._completion(row, len(encoded[row.request.prompt])) for row in rows]
 
+    def answer_law(self, prompt: str, grammar: Grammar, temperature: float = 1.0) -> TokenLaw:
+        """See `TransparentModel.answer_law`. The prompt is read here, once."""
+        ids = self._encode(prompt)
+        self._open(
+            Request(prompt, grammar, seed=0, temperature=temperature), len(ids)
+        )  # raises as `generate` would
+        with torch.inference_mode(), _threads(self.threads):
+            packed = PackedLogits(self.model, ids, self.device)
+
+        def logits(prefixes: Sequence[tuple[int, ...]], columns: Sequence[Any]) -> list[Any]:
+            with _threads(self.threads):
+                return packed(prefixes, columns)
+
+        return TokenLaw(grammar, temperature, self.engine, self.fast_forward, logits)
+
+    def write(self, requests: Sequence[TextRequest]) -> list[Completion]:
+        """See `TextWriter.write`. One call is one batch."""
+        if not requests:
+            return []
+        encoded = {prompt: self._encode(prompt) for prompt in dict.fromkeys(r.prompt for r in requests)}
+        rows, matchers = [], []
+        for request in requests:
+            matcher = FreeMatcher(self.vocabulary, self._ends, request.stop)
+            matchers.append(matcher)
+            rows.append(self._row(request, matcher, len(encoded[request.prompt]), request.max_tokens, None))
+        with torch.inference_mode(), _threads(self.threads):
+            self._decode(list(rows), encoded)
+        return [
+            replace(self._completion(row, len(encoded[row.request.prompt])), text=matcher.text)
+            for row, matcher in zip(rows, matchers, strict=True)
+        ]
+
     def _open(self, request: Request, prompt_tokens: int) -> _Row:
-        if not request.temperature >= 0:
-            raise ModelError(
-                "temperature must be 0 or more", value=request.temperature, allowed="0 (greedy), 1.0, ..."
-            )
+        limit = request.max_tokens or request.grammar.max_length + 1  # no token is shorter than one byte
         if request.max_tokens is not None and request.max_tokens < 1:
             raise ModelError(
                 "max_tokens must be 1 or more", value=request.max_tokens, allowed="None, 1, 2, ..."
             )
+        matcher = self.engine.compile(request.grammar)
+        return self._row(request, matcher, prompt_tokens, limit, request.grammar.max_length)
+
+    def _row(
+        self,
+        request: Request | TextRequest,
+        matcher: Matcher | FreeMatcher,
+        prompt_tokens: int,
+        limit: int,
+        longest: int | None,
+    ) -> _Row:
+        """An open row, once it is certain that it can be answered; `longest` is the grammar's own bound."""
+        if not request.temperature >= 0:
+            raise ModelError(
+                "temperature must be 0 or more", value=request.temperature, allowed="0 (greedy), 1.0, ..."
+            )
         if not prompt_tokens:
             raise ModelError("the prompt is empty", value=request.prompt, hint="a dialect renders prompts")
-        matcher = self.engine.compile(request.grammar)
-        limit = request.max_tokens or request.grammar.max_length + 1  # no token is shorter than one byte
-        needed = prompt_tokens + min(limit, request.grammar.max_length)
+        needed = prompt_tokens + (limit if longest is None else min(limit, longest))
         if needed > self.context:
             raise ModelError(
                 f"the prompt has {prompt_tokens} tokens and the answer up to {needed - prompt_tokens}, "
