@@ -142,7 +142,7 @@ class Study:
             self._file, self.name, self._grammar, self._texts, number, proposals[0], self.proposer.name
         )
         trial = Trial(number, config, proposal_s=time.perf_counter() - started)
-        self._file.ask(self.name, trial, text, proposals[0])
+        self._file.ask(self.name, trial, text, proposals[0], [one.number for one in pending])
         self._trials[number] = trial
         self._texts.add(text)
         return trial
