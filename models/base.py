@@ -17,7 +17,13 @@ from airtune.grammars import AirtuneError, Grammar
 
 
 class ModelError(AirtuneError):
-    """A model that cannot be found, loaded or used, or an answer it must not give."""
+    """A model that cannot be found, loaded or used, or an answer it must not give.
+
+    Attributes:
+        answered: Of a batch that failed, the requests that were answered all the same: a server was paid for them.
+    """
+
+    answered: Sequence[tuple[Request | TextRequest, Completion]] = ()
 
 
 @dataclass(frozen=True, slots=True)
