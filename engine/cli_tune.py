@@ -203,10 +203,10 @@ def _proposer(name: str, model: str | None, backend: str | None, temperature: fl
     Raises:
         AirtuneError: If it, its model or its backend is unknown, or an option has no effect on it.
     """
-    from airtune.engine import PROPOSERS, make_proposer
+    from airtune.engine.proposers import make_proposer, needs_model
     from airtune.grammars import AirtuneError
 
-    if name.removeprefix("default+") != "lm" or "lm" not in PROPOSERS:
+    if not needs_model(name):
         made = make_proposer(name)
         options = {"--model": model, "--backend": backend, "--temperature": temperature}
         for option, value in options.items():
@@ -214,7 +214,7 @@ def _proposer(name: str, model: str | None, backend: str | None, temperature: fl
                 raise AirtuneError(
                     f"{option} {value} has no effect on the proposer {name!r}",
                     value=value,
-                    allowed="--proposer lm or default+lm with it",
+                    allowed="lm, lm+gp or hybrid, or default+ one of them, with it",
                     hint=f"leave {option} out, or choose --proposer lm",
                 )
         return made

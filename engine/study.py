@@ -298,11 +298,11 @@ def _silent(event: Event) -> None:
 
 
 def _load(proposer: str | Proposer, model: str | LanguageModel) -> Proposer:
-    from airtune.engine.proposers import PROPOSERS, make_proposer
+    from airtune.engine.proposers import make_proposer, needs_model
 
     if not isinstance(proposer, str):
         return proposer
-    if proposer.removeprefix("default+") != "lm" or "lm" not in PROPOSERS:
+    if not needs_model(proposer):
         return make_proposer(proposer)
     if isinstance(model, str):
         from airtune.models import load_model
