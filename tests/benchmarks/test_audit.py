@@ -10,7 +10,7 @@ import pytest
 
 from airtune.benchmarks import audit as module
 from airtune.benchmarks.audit import AuditResult, audit, main
-from airtune.benchmarks.speed import proposals, side_by_side
+from airtune.benchmarks.speed import proposals, ranked, side_by_side
 from airtune.grammars import AirtuneError
 from airtune.models import load_model
 
@@ -89,3 +89,6 @@ def test_speed_ratios() -> None:
     )
     assert ratio.ours_s > 0
     assert "scripted against random" in ratio.what
+    both = ranked(load_model("scripted"), rival="random", trials=4, studies=(1, 2), repeats=1)
+    assert [ratio.what.split(" x ")[0] for ratio in both] == ["1", "2"]
+    assert all(ratio.ours_s > 0 for ratio in both)
