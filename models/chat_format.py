@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -19,7 +18,13 @@ Message = dict[str, str]  # {"role": "system", "user" or "assistant", "content":
 Template = Callable[[Sequence[Message]], str]
 
 _MARK = "\ue000airtune\ue001"  # private-use characters: no template holds them
-_TODAY = date(2024, 7, 26)  # what Llama 3's own template says when it is told no date
+# Templates that write today's date (Llama 3.2's, gpt-oss's) would make another prompt of it tomorrow. This is what
+# Llama 3.1's says when it is told no date.
+_CLOCK = (
+    "{%- macro strftime_now(format) -%}"
+    "{{ '2024-07-26' if format == '%Y-%m-%d' else '26 Jul 2024' }}"
+    "{%- endmacro -%}"
+)
 
 
 class ChatFormat(Protocol):
@@ -95,7 +100,7 @@ class TemplateFormat:
     def takes_system(self) -> bool:
         """Whether the template writes system messages."""
         try:
-            text = self.template([_message("system", _MARK), _message("user", "?")])
+            text = self.template([message("system", _MARK), message("user", "?")])
         except Exception:  # jinja's errors, and whatever else a template raises
             return False
         return _MARK in text
@@ -103,9 +108,9 @@ class TemplateFormat:
     @cached_property
     def markers(self) -> tuple[str, ...]:
         """Words that the template itself writes, which are not plain words: "[INST]", "USER:"."""
-        talk = [_message("user", _MARK), _message("assistant", _MARK), _message("user", _MARK)]
+        talk = [message("user", _MARK), message("assistant", _MARK), message("user", _MARK)]
         if self.takes_system:
-            talk.insert(0, _message("system", _MARK))
+            talk.insert(0, message("system", _MARK))
         pieces = {word for part in self._apply(talk).split(_MARK) for word in part.split()}
         return tuple(sorted(word for word in pieces if len(word) > 2 and not word.isalnum()))
 
@@ -115,7 +120,7 @@ class TemplateFormat:
 
     def conclude(self, prompt: str, thought: str, ask: str) -> str:
         """See `ChatFormat.conclude`: what the template writes after an assistant's message is appended."""
-        talk = [_message("user", "?"), _message("assistant", _MARK), _message("user", ask)]
+        talk = [message("user", "?"), message("assistant", _MARK), message("user", ask)]
         _, found, closing = self._apply(talk).partition(_MARK)
         if not found:
             raise ModelError(
@@ -130,7 +135,7 @@ class TemplateFormat:
         except Exception as error:
             raise ModelError(
                 f"the tokenizer's chat template cannot write a conversation: {error}",
-                value=[message["role"] for message in messages],
+                value=[one["role"] for one in messages],
                 allowed="a template that takes user and assistant messages in turn",
                 hint="correct chat_template in tokenizer_config.json, or remove it: the model then gets plain text",
             ) from error
@@ -145,11 +150,17 @@ def format_of(tokenizer: Any) -> ChatFormat:
     if not getattr(tokenizer, "chat_template", None):
         return PlainFormat()
 
+    source = str(tokenizer.get_chat_template())
+    source = _CLOCK + source if "strftime_now" in source else source
+
     def template(messages: Sequence[Message]) -> str:
         text = tokenizer.apply_chat_template(
-            list(messages), tokenize=False, add_generation_prompt=True, enable_thinking=False,
-            strftime_now=_TODAY.strftime,
-        )  # fmt: skip
+            list(messages),
+            chat_template=source,
+            tokenize=False,
+            add_generation_prompt=True,
+            enable_thinking=False,
+        )
         return str(text)
 
     return TemplateFormat(template)
@@ -172,7 +183,7 @@ def fold_system(messages: Sequence[Message]) -> list[Message]:
     if not messages or messages[0]["role"] != "system":
         return list(messages)
     system, first, *rest = messages
-    return [_message("user", f"{system['content']}\n\n{first['content']}"), *rest]
+    return [message("user", f"{system['content']}\n\n{first['content']}"), *rest]
 
 
 def read_messages(prompt: str) -> list[Message]:
@@ -187,8 +198,9 @@ def read_messages(prompt: str) -> list[Message]:
         and all(isinstance(one, dict) and one.keys() == {"role", "content"} for one in found)
     ):
         return found
-    return [_message("user", prompt)]
+    return [message("user", prompt)]
 
 
-def _message(role: str, content: str) -> Message:
+def message(role: str, content: str) -> Message:
+    """One message of a conversation."""
     return {"role": role, "content": content}
