@@ -22,7 +22,7 @@ from airtune.models.checkpoint import (
 )
 
 BUNDLED = ("pocket",)
-BACKENDS = ("transformers", "openai", "scripted", "replay")
+BACKENDS = ("transformers", "vllm", "openai", "scripted", "replay")
 DIALECTS = {
     "chat": ("airtune.models.chat", "ChatDialect"),
     "pocket": ("airtune.models.pocket.dialect", "PocketDialect"),
@@ -158,7 +158,7 @@ def load_model(
         name_or_path: A registry name ("pocket"), a directory, or a hub id found in the local cache. For the
             `replay` backend: a JSONL file of recorded completions. For `openai`: the model's name on the
             server. For `scripted`: any name.
-        backend: "transformers" (default), "openai", "scripted" or "replay".
+        backend: "transformers" (default), "vllm", "openai", "scripted" or "replay".
         dialect: A dialect's name, with settings if need be: "chat+history=turns+reasoning=on". By default
             what the checkpoint, or the recording, says, else "chat".
         record: A file to which every answer is appended, for the `replay` backend; what is in it already is
@@ -205,8 +205,12 @@ def _load(
 
             return OpenAIModel(str(name_or_path), dialect=make_dialect(dialect or "chat"), **settings)
         path = locate(name_or_path)
-        require_safetensors(path)
         speaks = make_dialect(dialect or dialect_name(path))
+        if backend == "vllm":
+            from airtune.models.vllm_backend import VLLMModel
+
+            return VLLMModel(path, name=str(name_or_path), dialect=speaks, **settings)
+        require_safetensors(path)
         from airtune.models.transformers_backend import TransformersModel
 
         return TransformersModel(path, name=str(name_or_path), dialect=speaks, **settings)
