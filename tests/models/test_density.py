@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer
+from ConfigSpace import ConfigurationSpace, EqualsCondition
 
 from airtune.grammars import (
     DecodeError,
@@ -24,22 +24,14 @@ from airtune.models.replay import ReplayModel
 PROMPT = "Trials: 0.25 -> 0.5\nNext:"
 
 
-def mixed() -> ConfigurationSpace:
-    space = ConfigurationSpace()
-    kernel = Categorical("kernel", ["rbf", "linear"])
-    gamma = Float("gamma", (1e-4, 1.0), log=True)
-    space.add(kernel, gamma, Integer("n", (1, 5)), EqualsCondition(gamma, kernel, "rbf"))
-    return space
-
-
 def enumerable() -> ConfigurationSpace:
     """Conditional, and small enough to write all of it down."""
-    space = ConfigurationSpace({"a": ["x", "yy", "xy"], "n": (8, 103), "flag": [True, False]})
+    space = ConfigurationSpace({"a": ["x", "yy", "xy"], "n": (96, 103), "flag": ["p", "q"]})
     space.add(EqualsCondition(space["n"], space["a"], "x"))
     return space
 
 
-TRIED = [{"a": "x", "n": 9, "flag": True}, {"a": "xy", "flag": False}, {"a": "x", "n": 100, "flag": True}]
+TRIED = [{"a": "x", "n": 97, "flag": "p"}, {"a": "xy", "flag": "q"}, {"a": "x", "n": 100, "flag": "p"}]
 
 
 def digits() -> Grammar:
@@ -69,11 +61,10 @@ def texts_of(grammar: Grammar) -> list[str]:
     return [grammar.encode(grammar.nth(i)) for i in range(grammar.count())]
 
 
-@pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0, 3.0])
+@pytest.mark.parametrize("temperature", [0.0, 0.7, 3.0])
 def test_is_the_law_of_the_answers(model: LanguageModel, temperature: float) -> None:
     """The sum of `Completion.logprobs`, where a text has one spelling; elsewhere that of the spelling drawn."""
-    tried = [{"kernel": "rbf", "gamma": 0.01, "n": 2}, {"kernel": "linear", "n": 1}]
-    prompt, grammar = ask(model, mixed(), tried)
+    prompt, grammar = ask(model, enumerable(), TRIED)
     law = answer_law(model, prompt, grammar, temperature)
     answers = model.generate([Request(prompt, grammar, seed, temperature) for seed in range(12)])
     told = law.log_probabilities([answer.text for answer in answers])
@@ -90,12 +81,12 @@ def test_is_the_law_of_the_answers(model: LanguageModel, temperature: float) -> 
             assert logprob == pytest.approx(sum(answer.logprobs), abs=1e-4)
 
 
-@pytest.mark.parametrize("temperature", [0.0, 0.3, 1.0, 2.0])
+@pytest.mark.parametrize("temperature", [0.0, 0.5, 2.0])
 @pytest.mark.parametrize("tried", [[], TRIED], ids=["untried", "tried"])
 def test_sums_to_one(model: LanguageModel, temperature: float, tried: list[dict[str, object]]) -> None:
     prompt, grammar = ask(model, enumerable(), tried)
     texts = texts_of(grammar)
-    assert len(texts) == 2 * 96 + 4 - len(tried)
+    assert len(texts) == 2 * 8 + 4 - len(tried)
     chances = np.exp(answer_law(model, prompt, grammar, temperature).log_probabilities(texts))
     assert chances.sum() == pytest.approx(1, abs=1e-6)
     if temperature:
