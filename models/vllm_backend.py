@@ -282,8 +282,10 @@ class VLLMModel:
         made = output.outputs[0]
         ids = tuple(int(i) for i in made.token_ids)
         text = self.vocabulary.text(i for i in ids if i < len(self.vocabulary.tokens))
+        reason = str(made.finish_reason)
         for stop in request.stop if isinstance(request, TextRequest) else ():
-            text = text.partition(stop)[0]
+            if stop in text:
+                text, reason = text.partition(stop)[0], "stop"
         told = [float(line[i].logprob) for i, line in zip(ids, made.logprobs or [], strict=True)]
         if any(map(math.isnan, told)):
             raise ModelError(
@@ -293,7 +295,7 @@ class VLLMModel:
         if request.temperature == 0:  # what is certain has probability one; vLLM tells that at temperature 1
             told = [0.0] * len(ids)
         return Completion(
-            text=text, token_ids=ids, logprobs=tuple(told), finish_reason=str(made.finish_reason),
+            text=text, token_ids=ids, logprobs=tuple(told), finish_reason=reason,
             prompt_tokens=len(output.prompt_token_ids), decode_steps=max(0, len(ids) - 1),
         )  # fmt: skip
 
