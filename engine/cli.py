@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import typer
 
-from airtune.engine import cli_bench, cli_grammar, cli_models, cli_report, cli_show, cli_tune
+from airtune.engine import cli_bench, cli_grammar, cli_models, cli_replay, cli_report, cli_show, cli_tune
 from airtune.engine.cli_output import report_error
 
 app = typer.Typer(
@@ -28,6 +28,8 @@ app.command("tune")(cli_tune.tune)
 app.command("show")(cli_show.show)
 app.command("report")(cli_report.report)
 app.command("export")(cli_show.export)
+app.command("replay")(cli_replay.replay)
+app.command("diff")(cli_replay.diff)
 app.command("grammar")(cli_grammar.grammar)
 app.add_typer(cli_models.app, name="models")
 app.command("bench")(cli_bench.bench)

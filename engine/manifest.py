@@ -36,13 +36,13 @@ def study_manifest(task: Task, proposer: Proposer, seed: int) -> dict[str, Any]:
         "description": task.description,
         "metric": task.metric,
         "space": space,
-        "space_hash": _hash(space),
+        "space_hash": space_hash(space),
         "proposer": proposer.name,
         "temperature": _temperature(proposer),
         "seed": seed,
         "model": described,
         "model_hash": None if described is None else model_hash(described),
-        "versions": {"python": platform.python_version(), **versions()},
+        "versions": study_versions(),
         "hardware": hardware(),
     }
 
@@ -90,9 +90,14 @@ def space_json(space: ConfigurationSpace) -> dict[str, Any]:
     return plain
 
 
-def versions() -> dict[str, str]:
-    """Versions of the packages that proposals depend on, of those that are installed."""
-    found = {}
+def space_hash(described: Mapping[str, Any]) -> str:
+    """SHA-256 of a space in the form of `space_json`."""
+    return _hash(described)
+
+
+def study_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that proposals depend on, of those that are installed."""
+    found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
             found[package] = version(package)

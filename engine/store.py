@@ -51,6 +51,11 @@ __all__ = ["COMPARISON_FILE", "Asking", "Finishing", "StudyFile", "StudyRecord",
 COMPARISON_FILE = "bench.airtune"
 
 
+def study_file(path: Path) -> Path:
+    """The study file that a path names: itself, or that of the comparison in the folder."""
+    return path / COMPARISON_FILE if path.is_dir() else path
+
+
 class StudyFile:
     """A study file, open; a context manager.
 
