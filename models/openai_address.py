@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+from collections.abc import Callable
 from ipaddress import ip_address
 from urllib.parse import quote, urlsplit
 
@@ -96,9 +97,16 @@ def read_key(variable: str | None) -> str | None:
     return key
 
 
-def spellings(key: str) -> list[str]:
-    """The ways a server may echo a key, the longest first; none for what is too short to be a secret."""
-    if len(key) < _SECRET_LENGTH:
-        return []
+def remover(key: str | None) -> Callable[[str], str]:
+    """A function that takes a key, however a server may spell it, out of a text. Its repr does not show the key."""
+    if key is None or len(key) < _SECRET_LENGTH:
+        return lambda text: text
     encoded = {quote(key, safe=""), json.dumps(key)[1:-1], base64.b64encode(key.encode()).decode()}
-    return sorted({key, key[::-1]} | encoded, key=len, reverse=True)
+    spellings = sorted({key, key[::-1]} | encoded, key=len, reverse=True)
+
+    def remove(text: str) -> str:
+        for spelling in spellings:
+            text = text.replace(spelling, "[key]")
+        return text
+
+    return remove

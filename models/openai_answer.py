@@ -150,7 +150,7 @@ def complaint(answer: str, error: DecodeError) -> list[dict[str, str]]:
     """Chat messages: what the model said, and what is wrong with it."""
     ask = "Answer with another configuration, as one line of JSON in the format of the trials, nothing else."
     return [
-        {"role": "assistant", "content": answer},
+        {"role": "assistant", "content": answer.encode("utf-8", "replace").decode()},
         {"role": "user", "content": f"That answer cannot be used: {error.message}. {ask}"},
     ]
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airtune.models.base import ModelError
-from airtune.models.openai_address import checked_url, is_loopback, read_key, spellings
+from airtune.models.openai_address import checked_url, is_loopback, read_key, remover
 
 if TYPE_CHECKING:
     import httpx2
@@ -89,7 +89,7 @@ class Transport:
         self._check("max_retries", retries, 0 <= retries <= 100, "0 to 100")
         self._check("max_wait_s", max_wait_s, 0 <= max_wait_s < 1e6, "seconds from 0 up")
         key = read_key(key_env)
-        self._secrets = [] if key is None else spellings(key)
+        self._without_key = remover(key)
         self.keyed = key is not None
         self._timeout_s, self._retries, self._max_wait_s = timeout_s, retries, max_wait_s
         self._clock, self._sleep = clock, sleep
@@ -150,9 +150,12 @@ class Transport:
 
     def _once(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
         httpx = self._httpx
+        # ASCII: a text that a model began may hold half a character, which UTF-8 has no place for.
+        content = None if body is None else json.dumps(body, allow_nan=False).encode()
+        kind = {} if body is None else {"content-type": "application/json"}
         try:
-            with self._client.stream(method, self.url + path, json=body) as response:
-                content = self._read(response)
+            with self._client.stream(method, self.url + path, content=content, headers=kind) as response:
+                received = self._read(response)
         except httpx.TimeoutException as error:
             raise _Transient(f"no answer within {self._timeout_s:g} s ({type(error).__name__})") from None
         except (
@@ -167,7 +170,7 @@ class Transport:
                 f"{self.url} cannot be asked: {type(error).__name__}: {self._one_line(str(error))}",
                 value=self.url, hint="check base_url",
             ) from None  # fmt: skip
-        return self._json(response, content)
+        return self._json(response, received)
 
     def _read(self, response: httpx2.Response) -> bytes:
         """The body, up to MAX_BODY, within the time limit however slowly it drips."""
@@ -241,16 +244,14 @@ class Transport:
 
     def _one_line(self, text: str) -> str:
         """The start of a text as it may be shown: without the key, on one line."""
-        text = " ".join(self._cleaned(text[: 8 * _SHOWN]).split())
+        text = " ".join(self._cleaned(text).split())[: 2 * _SHOWN]
         text = "".join(c if c.isprintable() else "?" for c in text)
         return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
     def _cleaned(self, value: Any) -> Any:
         """JSON without the key."""
         if isinstance(value, str):
-            for secret in self._secrets:
-                value = value.replace(secret, "[key]")
-            return value
+            return self._without_key(value)
         if isinstance(value, dict):
             return {self._cleaned(key): self._cleaned(item) for key, item in value.items()}
         return [self._cleaned(item) for item in value] if isinstance(value, list) else value

@@ -58,7 +58,7 @@ class FakeServer:
 
     Attributes:
         url: Its base URL.
-        seen: Every request's (path, headers, body), in order of arrival.
+        seen: Every request's (path, headers by lower-case name, body), in order of arrival.
         script: What to do with the next requests; then it behaves.
         grammars: What it knows of spaces, to answer where it is given no grammar.
     """
@@ -75,7 +75,8 @@ class FakeServer:
 
     def post(self, handler: Handler, body: dict[str, Any]) -> None:
         with self._lock:
-            self.seen.append((handler.path, dict(handler.headers), body))
+            headers = {name.lower(): value for name, value in handler.headers.items()}
+            self.seen.append((handler.path, headers, body))
             misdeed = self.script.popleft() if self.script else None
         if misdeed is not None:
             misdeed(handler, body)
