@@ -238,11 +238,11 @@ def _claimed(plan: Plan, stored: Mapping[str, Any] | None, out: Path) -> dict[st
 
 
 @lru_cache(maxsize=1)
-def _model(name: str) -> LanguageModel:
+def _model(spec: str) -> LanguageModel:
     """The language model, loaded once per process."""
-    from airtune.models import load_model
+    from airtune.models.spec import parse_spec
 
-    return load_model(name)
+    return parse_spec(spec).load()
 
 
 @lru_cache(maxsize=8)

@@ -169,9 +169,22 @@ class ChatDialect:
         words = Words(problem, space_grammar(problem.space), self._special)
         return self._messages(words, set(range(len(problem.observations))))
 
-    def conclude(self, prompt: str, thought: str) -> str:
-        """The prompt of the answer, once the model has thought."""
-        return self.format.conclude(prompt, defuse(thought, self._special), ASK)
+    def conclude(self, prompt: str, thought: str, answer: int = 0) -> str:
+        """The prompt of the answer, once the model has thought.
+
+        Args:
+            prompt: What `render` made.
+            thought: What the model said to it; cut where it would leave no room for the answer.
+            answer: The longest answer, in tokens.
+        """
+        while True:
+            whole = self.format.conclude(prompt, defuse(thought, self._special), ASK)
+            if self.count_tokens is None or self.max_tokens is None or not thought:
+                return whole
+            excess = self.count_tokens(whole) + answer - self.max_tokens
+            if excess <= 0:
+                return whole
+            thought = thought[:-excess]
 
     @property
     def _special(self) -> tuple[str, ...]:

@@ -72,7 +72,7 @@ class ReasoningModel:
         ]
         thoughts: list[Completion] = self._model.write(asked)
         prompts = [
-            self.dialect.conclude(request.prompt, self._cut(thought.text))
+            self.dialect.conclude(request.prompt, self._cut(thought.text), request.grammar.max_length + 1)
             for request, thought in zip(requests, thoughts, strict=True)
         ]
         answers: list[Completion] = self._model.generate(
