@@ -18,6 +18,8 @@ from airtune.engine.cli_output import (
     print_trials,
     seconds_text,
     trial_json,
+    visible,
+    visible_json,
 )
 
 if TYPE_CHECKING:
@@ -109,10 +111,14 @@ def _show_studies(file: StudyFile, studies: list[StudyRecord]) -> None:
 
 
 def _show_study(file: StudyFile, record: StudyRecord, as_json: bool) -> None:
+    from airtune.engine.usage import study_usage
+
     records = file.records(record.name)
     fields = _study_fields(file, record)
+    usage = study_usage(record.manifest, file.transcripts(record.name).values())
     if as_json:
         trials = [trial_json(one.trial) | {"origin": one.origin} for one in records]
+        fields["usage"] = None if usage is None else usage.as_json()
         print_json({**fields, "manifest": record.manifest, "trials": trials})
         return
     best = _best(records)
@@ -124,6 +130,8 @@ def _show_study(file: StudyFile, record: StudyRecord, as_json: bool) -> None:
         print_lines([best_text(best.trial, str(fields["metric"])), f"  {config_text(best.trial.config)}"])
     counts = f"{record.told} told, {record.failed} failed, {record.asked} without a result"
     print_lines([f"{counts}, {record.violations} violations of the grammar"])
+    if usage is not None:
+        print_lines([usage.text()])
 
 
 def _show_trial(file: StudyFile, record: StudyRecord, number: int, as_json: bool) -> None:
@@ -210,10 +218,10 @@ def export(
         raise AirtuneError("--jsonl and --csv were both given", allowed="one of them", hint="leave one out")
     with StudyFile(_study_file(file), readonly=True) as opened:
         if csv:
-            text = export_csv(opened, study_name, times=not no_times)
+            text = visible(export_csv(opened, study_name, times=not no_times))
         else:
             lines = export_jsonl(opened, study_name, times=not no_times, transcripts=not no_transcripts)
-            text = "".join(lines)
+            text = visible_json("".join(lines))
     if output is None:
         sys.stdout.buffer.write(text.encode())
         return

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from airtune.engine.schema_check import strange
 from airtune.engine.types import StoreError
 
 APPLICATION_ID = 0x41697254  # "AirT", in the database header: what `file` and we recognise a study file by
@@ -142,7 +143,8 @@ class Database:
                 application = db.execute("PRAGMA application_id").fetchone()[0]
                 version = db.execute("PRAGMA user_version").fetchone()[0]
                 tables = db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
-                damage = _damage(db, path)
+                more = strange(db, self._schema) if application == APPLICATION_ID else ""
+                damage = "" if more else _damage(db, path)
             except sqlite3.DatabaseError as error:
                 if "not a database" in str(error):
                     message = f"{str(path)!r} is not an SQLite file, and so no study file"
@@ -160,6 +162,9 @@ class Database:
                 allowed=f"schema version 1 to {self._version}",
                 hint="a newer Airtune wrote it: update this one, or choose another file (--study)",
             )
+        if more:
+            message = f"{str(path)!r} holds {more}, which no Airtune puts into a study file"
+            raise _error(path, message, "do not trust this file: use a copy that you know")
         if damage:
             raise _error(path, f"study file {str(path)!r} is damaged: {damage}", _salvage(path))
         return False

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from airtune.engine.shapes import checked_manifest, checked_transcript, strict_json
 from airtune.engine.types import StoreError, Trial
 
 # 2: documents; transcripts are compressed (those that version 1 wrote, as text, are read too).
@@ -85,6 +86,9 @@ class StudyRecord:
     told: int
     failed: int
     violations: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "manifest", checked_manifest(self.manifest, self.name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +170,7 @@ def from_json(text: str, what: str) -> Any:
     Raises:
         StoreError: If the text is not JSON: it is not what was written.
     """
-    try:
-        return json.loads(text)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise StoreError(f"{what} cannot be read: {error}", value=what) from error
+    return strict_json(text, what)
 
 
 def pack(transcript: Mapping[str, Any]) -> bytes:
@@ -189,12 +190,10 @@ def unpack(stored: bytes | str) -> dict[str, Any]:
         StoreError: If it is not what `pack` made.
     """
     try:
-        found = json.loads(stored if isinstance(stored, str) else _inflate(stored))
-    except (zlib.error, ValueError, TypeError, RecursionError) as error:
+        text = stored if isinstance(stored, str) else _inflate(stored)
+    except (zlib.error, ValueError, TypeError) as error:
         raise StoreError(f"a transcript cannot be read: {error}", value="transcript") from error
-    if not isinstance(found, dict):
-        raise StoreError("a transcript cannot be read: it is no object", value=found)
-    return found
+    return checked_transcript(strict_json(text, "a transcript"))
 
 
 def _inflate(stored: bytes) -> bytes:

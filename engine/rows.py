@@ -10,8 +10,10 @@ from typing import Any
 
 from airtune.engine.database import Database
 from airtune.engine.records import ADDED, COLUMNS, TrialRecord, from_json
+from airtune.engine.shapes import checked_trial
 from airtune.engine.types import StoreError, Trial
 
+CHECKSUM_BYTES = 16
 OF_STUDY = "WHERE study = (SELECT id FROM studies WHERE name = ?) ORDER BY number"
 
 
@@ -24,10 +26,10 @@ def checksum(row: Sequence[Any]) -> bytes:
         row: The values of `COLUMNS`, as SQLite keeps them.
 
     Returns:
-        16 bytes.
+        CHECKSUM_BYTES bytes.
     """
     plain = [value.hex() if isinstance(value, bytes) else value for value in row]
-    return hashlib.blake2b(json.dumps(plain).encode(), digest_size=16).digest()
+    return hashlib.blake2b(json.dumps(plain).encode(), digest_size=CHECKSUM_BYTES).digest()
 
 
 def is_intact(row: Sequence[Any]) -> bool:
@@ -86,20 +88,16 @@ def trial_record(row: Sequence[Any]) -> TrialRecord:
     Raises:
         StoreError: If it cannot be read.
     """
-    (_, number, text, config, origin, status, loss, reason, info, log) = row[:10]
-    proposal_s, evaluation_s, asked, finished, pending = row[10:]
-    trial = Trial(
-        number=number,
-        config=from_json(config, f"the configuration of trial {number}"),
-        status=status,
-        loss=loss,
-        reason=reason,
-        info=from_json(info, f"the further values of trial {number}"),
-        proposal_s=proposal_s,
-        evaluation_s=evaluation_s,
-    )
-    waiting = None if pending is None else tuple(from_json(pending, f"what was pending at trial {number}"))
-    return TrialRecord(trial, text, origin, log, asked, finished, waiting)
+    found: dict[str, Any] = dict(zip(COLUMNS["trials"], row, strict=True))
+    for field in ("config", "info", "pending"):
+        if found[field] is not None:
+            found[field] = from_json(found[field], f"{field!r} of trial {found['number']!r}")
+    known = checked_trial(found)
+    fields = ("number", "config", "status", "loss", "reason", "info", "proposal_s", "evaluation_s")
+    trial = Trial(**{field: known[field] for field in fields})
+    pending = None if known["pending"] is None else tuple(known["pending"])
+    rest = (known[field] for field in ("text", "origin", "log", "asked", "finished"))
+    return TrialRecord(trial, *rest, pending)
 
 
 def upgrade(db: sqlite3.Connection) -> None:
