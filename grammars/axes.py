@@ -18,6 +18,7 @@ import numpy as np
 from .errors import DecodeError, SpaceError
 from .intervals import Intervals
 from .pattern import Pattern, alt, integers, literals
+from .space_check import is_finite_number
 
 
 @runtime_checkable
@@ -70,9 +71,9 @@ def number_of(value: Any) -> float:
     """A finite number as a plain Python one; anything else is a DecodeError."""
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not is_finite_number(value):
         raise DecodeError(f"{value!r} is not a finite number", value=value, allowed="a finite number")
-    return value
+    return value  # type: ignore[no-any-return]
 
 
 class IntegerAxis:
