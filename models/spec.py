@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airtune.models.base import LanguageModel, ModelError
@@ -44,6 +44,22 @@ class ModelSpec:
     backend: str | None = None
     dialect: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def but(self, backend: str | None = None, dialect: str | None = None) -> ModelSpec:
+        """The same with a backend and a dialect that were given apart.
+
+        Raises:
+            ModelError: If it names another one itself.
+        """
+        for what, own, given in (("backend", self.backend, backend), ("dialect", self.dialect, dialect)):
+            if own is not None and given is not None and own != given:
+                raise ModelError(
+                    f"two {what}s are given: {own!r} with the model's name, and {given!r}",
+                    value=given,
+                    allowed=own,
+                    hint=f"leave one of them out: the model's name may be {self.name!r} alone",
+                )
+        return replace(self, backend=self.backend or backend, dialect=self.dialect or dialect)
 
     @property
     def label(self) -> str:

@@ -212,7 +212,9 @@ def save_random_chat_model(
         return _save(Path(path), transformers.Qwen3ForCausalLM, config, made, seed)
     # One layer of each kind: a sliding window shorter than most prompts, and full attention.
     kinds = ["sliding_attention" if i % 2 == 0 else "full_attention" for i in range(layers)]
-    sizes["tie_word_embeddings"] = True  # as all of its checkpoints
+    # As in all of its checkpoints. Its embeddings are scaled up; the wider they spread, the more the last token
+    # would say itself again.
+    sizes |= {"tie_word_embeddings": True, "initializer_range": spread / 4}
     config = transformers.Gemma3TextConfig(
         **sizes, head_dim=width // 4, query_pre_attn_scalar=width // 4, sliding_window=64, layer_types=kinds
     )

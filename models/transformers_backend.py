@@ -192,6 +192,8 @@ class TransformersModel:
         self.max_batch_tokens = max_batch_tokens
         config = self.model.config.get_text_config()
         self.context = int(getattr(config, "max_position_embeddings", 0) or 1 << 30)
+        kinds = getattr(config, "layer_types", None)
+        self._sliding = "sliding_attention" in kinds if kinds else bool(getattr(config, "sliding_window", None))
         self.vocabulary = vocabulary_of(self.tokenizer, self.model.get_output_embeddings().weight.shape[0])
         self.engine = make_engine(mask_engine, self.vocabulary)
         # A chat model may end its turn with another token than the tokenizer's end of sequence (Gemma does).
@@ -233,9 +235,7 @@ class TransformersModel:
         for row in rows:  # an answer may start with forced tokens, or consist of them
             row.take_forced(self.fast_forward)
         live = [row for row in rows if not row.done]
-        if live:
-            with torch.inference_mode(), _threads(self.threads):
-                self._decode(live, encoded)
+        self._complete(live, encoded)
         return [self._completion(row, len(encoded[row.request.prompt])) for row in rows]
 
     def answer_law(self, prompt: str, grammar: Grammar, temperature: float = 1.0) -> TokenLaw:
@@ -263,8 +263,7 @@ class TransformersModel:
             matcher = FreeMatcher(self.vocabulary, self._ends, request.stop)
             matchers.append(matcher)
             rows.append(self._row(request, matcher, len(encoded[request.prompt]), request.max_tokens, None))
-        with torch.inference_mode(), _threads(self.threads):
-            self._decode(list(rows), encoded)
+        self._complete(rows, encoded)
         return [
             replace(self._completion(row, len(encoded[row.request.prompt])), text=matcher.text)
             for row, matcher in zip(rows, matchers, strict=True)
@@ -315,6 +314,17 @@ class TransformersModel:
             prompt_tokens=prompt_tokens,
             decode_steps=row.steps,
         )
+
+    def _complete(self, rows: list[_Row], encoded: dict[str, list[int]]) -> None:
+        """Fill in the answers of open rows, in batches that do not change them.
+
+        Rows that bring different numbers of tokens to a step have padding between their tokens. A sliding window
+        counts places in the cache, padding included, and would see fewer tokens: such a model's rows go alone.
+        """
+        batches = [[row] for row in rows] if self._sliding else [list(rows)] if rows else []
+        with torch.inference_mode(), _threads(self.threads):
+            for batch in batches:
+                self._decode(batch, encoded)
 
     def _decode(self, rows: list[_Row], encoded: dict[str, list[int]]) -> None:
         """Fill in the answers of open rows."""
