@@ -40,6 +40,10 @@ class Sent:
     failures: tuple[str, ...]
 
 
+class ServerError(ModelError):
+    """The server gave no answer, or refused to."""
+
+
 class _Transient(Exception):
     """A failure that a later try may not have; `wait_s` is what the server asked for."""
 
@@ -124,7 +128,7 @@ class Transport:
                     wait = max(wait, error.wait_s)
                 if len(failures) > self._retries or wait > self._max_wait_s:
                     asked = f"; it asks to wait {wait:.0f} s" if wait > self._max_wait_s else ""
-                    raise ModelError(
+                    raise ServerError(
                         f"the server at {self.url} gave no answer in {len(failures)} tries: {error.what}{asked}",
                         value=failures,
                         allowed=f"up to {self._retries} retries, {self._max_wait_s:.0f} s between two of them",
@@ -210,7 +214,7 @@ class Transport:
         clean: dict[str, Any] = self._cleaned(data)
         return clean
 
-    def _refused(self, status: int, said: str) -> ModelError:
+    def _refused(self, status: int, said: str) -> ServerError:
         """What to tell about a status that no later try will change."""
         hints = {
             401: "name the variable that holds the key: api_key_env=NAME" if not self.keyed else "the key is not valid",
@@ -221,7 +225,7 @@ class Transport:
         if 300 <= status < 400:
             hints[status] = "redirects are not followed: give the final base_url"
         served = self.served() if status == 404 else []
-        return ModelError(
+        return ServerError(
             f"the server at {self.url} refused the request: {said}",
             value=status,
             allowed=f"the models that it serves: {', '.join(served[:20])}" if served else None,

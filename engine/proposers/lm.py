@@ -147,6 +147,7 @@ def sample(request: Request, completion: Completion) -> dict[str, Any]:
         "text": completion.text,
         "finish_reason": completion.finish_reason,
         "logprob": None if completion.logprobs is None else float(sum(completion.logprobs)),
+        **({"details": dict(completion.details)} if completion.details else {}),
     }
 
 
