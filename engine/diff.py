@@ -122,7 +122,7 @@ def diff(a: Path, b: Path, name: str | None = None, other: str | None = None) ->
             return FileDiff([pair])
         ours, theirs = ({one.name: one for one in file.studies()} for file in (first, second))
         if len(ours) == len(theirs) == 1:
-            return FileDiff([_study(first, *ours.values(), second, *theirs.values())])
+            return FileDiff([_study(first, first.get(), second, second.get())])
         return FileDiff(
             [_study(first, record, second, theirs[key]) for key, record in ours.items() if key in theirs],
             [key for key in ours if key not in theirs],

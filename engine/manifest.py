@@ -128,10 +128,10 @@ def hardware() -> dict[str, str]:
 
 def _asking(proposer: Proposer) -> object:
     """The part of a proposer that asks a language model: X of default+X, lm of lm+gp and of hybrid."""
-    inner: object = proposer
-    while hasattr(inner, "inner") or hasattr(inner, "lm"):
-        inner = inner.inner if hasattr(inner, "inner") else inner.lm
-    return inner
+    part: object = proposer
+    while (inner := getattr(part, "inner", getattr(part, "lm", None))) is not None:
+        part = inner
+    return part
 
 
 def _temperature(proposer: Proposer) -> float | None:

@@ -168,13 +168,23 @@ def _replay(
                 "an earlier version did not store all samples of lm+gp: level 1 can check it"
             )
             continue
+        if (
+            stored.model is not None
+            and number not in stored.transcripts
+            and stored.records[number].origin[:2] == "lm"
+        ):
+            one.skipped[number] = "its transcript is lost"
+            continue
         if isinstance(error, BatchError):
             one.skipped[number] = (
                 "the batch that it was proposed in cannot be asked again: another study's trial fails"
             )
             continue
         one.checked += 1
-        if error is not None:
+        what: Divergence | None
+        if isinstance(error, NotRecordedError):
+            what = Divergence(number, "seed", f"{error.allowed}", f"{error.value}")
+        elif error is not None:
             what = Divergence(number, "answer", stored.records[number].text, error.message)
         else:
             what = compare(stored, number, job.proposal, tolerance, agreement)

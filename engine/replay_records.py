@@ -56,7 +56,7 @@ class StoredStudy:
         earlier = [self.records[i] for i in range(number)]
         pending = self._pending(number, earlier)
         history = tuple(one.trial for one in earlier if one.trial.number not in pending)
-        waiting = tuple(_asked(one.trial) for one in earlier if one.trial.number in pending)
+        waiting = tuple(_asked(one.trial) for one in self.records.values() if one.trial.number in pending)
         return Job(self.task, history, waiting, derive_seed(int(self.manifest["seed"]), number))
 
     def _pending(self, number: int, earlier: list[TrialRecord]) -> frozenset[int]:
@@ -104,7 +104,7 @@ def _task(record: StudyRecord, tasks: dict[str, Task]) -> Task:
         key = repr([manifest[name] for name in ("task", "description", "metric", "space_hash")])
         if key not in tasks:
             tasks[key] = Task(
-                manifest["task"], _space(manifest), _never, manifest["metric"], manifest["description"]
+                manifest["task"], stored_space(manifest), _never, manifest["metric"], manifest["description"]
             )
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(
@@ -116,7 +116,7 @@ def _task(record: StudyRecord, tasks: dict[str, Task]) -> Task:
     return tasks[key]
 
 
-def _space(manifest: Mapping[str, Any]) -> ConfigurationSpace:
+def stored_space(manifest: Mapping[str, Any]) -> ConfigurationSpace:
     """The search space of a manifest.
 
     Raises:

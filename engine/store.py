@@ -281,7 +281,7 @@ class StudyFile:
                         f"trial {trial.number} of study {one.study!r} is not waiting for a result",
                         value=trial.number,
                     )
-                told = {
+                told: dict[str, Any] = {
                     "status": trial.status,
                     # SQLite knows no negative zero, and of its reals makes floats: what is summed is what is read.
                     "loss": None if trial.loss is None else trial.loss + 0.0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -127,11 +128,20 @@ class Study:
         """
         if self._left:
             return self._trials[self._left.pop(0)]
-        number = len(self._trials)
-        history = [trial for trial in self.trials if trial.status != "asked"]
-        pending = [trial for trial in self.trials if trial.status == "asked"]
+        number = self._unused()
+        # Later trials are there only where the file was salvaged and this one was lost: it is then proposed again
+        # from what it was proposed from, to the same configuration.
+        earlier = [trial for trial in self.trials if trial.number < number]
+        history = [trial for trial in earlier if trial.status != "asked"]
+        pending = [trial for trial in earlier if trial.status == "asked"]
         started = time.perf_counter()
         proposals = self.proposer.propose(self.task, history, pending, derive_seed(self.seed, number), 1)
+        later = [replace(trial, status="asked", loss=None) for trial in self.trials[len(earlier) :]]
+        if proposals and any(dict(proposals[0].config) == dict(trial.config) for trial in later):
+            pending += (
+                later  # the results before it are not what they were: a noisy objective was evaluated again
+            )
+            proposals = self.proposer.propose(self.task, history, pending, derive_seed(self.seed, number), 1)
         if not proposals:
             raise SpaceExhausted(
                 f"task {self.task.name!r}: all configurations of its space have been tried ({number} trials)",
@@ -244,7 +254,11 @@ class Study:
         return self._result("budget")
 
     def _next_number(self) -> int:
-        return self._left[0] if self._left else len(self._trials)
+        return self._left[0] if self._left else self._unused()
+
+    def _unused(self) -> int:
+        """The first number that no trial has."""
+        return next(number for number in itertools.count() if number not in self._trials)
 
     def _result(self, stopped: Stopped) -> Result:
         return Result(self.best, self.trials, stopped, self.path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,42 +17,18 @@ from airtune.engine.manifest import study_manifest
 from airtune.engine.proposers import make_proposer
 from airtune.engine.records import pack
 
-# The tables as versions 1 and 2 made them.
-_TRIALS = (
-    "CREATE TABLE studies (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, manifest TEXT NOT NULL,"
-    " created REAL NOT NULL);"
-    "CREATE TABLE trials (study INTEGER NOT NULL REFERENCES studies, number INTEGER NOT NULL,"
-    " text TEXT NOT NULL, config TEXT NOT NULL, origin TEXT NOT NULL,"
-    " status TEXT NOT NULL CHECK (status IN ('asked', 'told', 'failed')),"
-    " loss REAL, reason TEXT, info TEXT NOT NULL, log TEXT NOT NULL,"
-    " proposal_s REAL NOT NULL, evaluation_s REAL, asked REAL NOT NULL, finished REAL,"
-    " PRIMARY KEY (study, number), UNIQUE (study, text),"
-    " CHECK ((status = 'told') = (loss IS NOT NULL)), CHECK ((status = 'failed') = (reason IS NOT NULL))"
-    ") WITHOUT ROWID;"
-    "CREATE TABLE violations (study INTEGER NOT NULL REFERENCES studies, number INTEGER NOT NULL,"
-    " proposal TEXT NOT NULL, reason TEXT NOT NULL, time REAL NOT NULL);"
-    "CREATE TABLE leases (name TEXT PRIMARY KEY, host TEXT NOT NULL, pid INTEGER NOT NULL,"
-    " started TEXT NOT NULL, token TEXT NOT NULL) WITHOUT ROWID;"
-)
-OLD = {
-    1: _TRIALS + "CREATE TABLE transcripts (study INTEGER NOT NULL REFERENCES studies,"
-    " number INTEGER NOT NULL, transcript TEXT NOT NULL, PRIMARY KEY (study, number)) WITHOUT ROWID;",
-    2: _TRIALS + "CREATE TABLE transcripts (study INTEGER NOT NULL REFERENCES studies,"
-    " number INTEGER NOT NULL, transcript NOT NULL, PRIMARY KEY (study, number)) WITHOUT ROWID;"
-    "CREATE TABLE documents (name TEXT PRIMARY KEY, document TEXT NOT NULL) WITHOUT ROWID;",
-}
 SAID = {"prompt": "p", "text": "t", "token_ids": [1, 2], "logprobs": [-0.5, 0.0]}
 
 
-@pytest.fixture(params=sorted(OLD))
-def old(request: pytest.FixtureRequest, tmp_path: Path, task: Task) -> Path:
+@pytest.fixture(params=[1, 2])
+def old(request: pytest.FixtureRequest, tmp_path: Path, task: Task, old_schemas: Mapping[int, str]) -> Path:
     """A study of three trials, told, failed and asked, in a file as the older version wrote it."""
     version, path = request.param, tmp_path / "old.sqlite"
     with Study(task, "random", name="s") as study:
         trials = [study.ask() for _ in range(3)]
         texts = [record.text for record in study._file.records("s")]
     db = sqlite3.connect(path)
-    db.executescript(OLD[version])
+    db.executescript(old_schemas[version])
     manifest = json.dumps(study_manifest(task, make_proposer("random"), 0))
     db.execute("INSERT INTO studies VALUES (1, 's', ?, 5.0)", (manifest,))
     ends: list[tuple[Any, ...]] = [("told", 0.25, None), ("failed", None, "it broke"), ("asked", None, None)]
