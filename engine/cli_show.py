@@ -41,15 +41,44 @@ def show(
         metavar="N",
         help="One trial: configuration, prompt, answer, log-probabilities, times.",
     ),
+    density: bool = typer.Option(
+        False, "--density", help="Of --trial N: what the model believed, exactly; a figure and a summary."
+    ),
+    output: Path | None = typer.Option(
+        None,
+        "--out",
+        metavar="FILE.png",
+        help="The figure of --density. (default: STUDY-trial-N-density.png)",
+    ),
+    model: str | None = typer.Option(
+        None,
+        "--model",
+        metavar="MODEL",
+        help="Of --density: where the study's model is now, if it was moved.",
+    ),
+    density_budget: int | None = typer.Option(
+        None,
+        "--density-budget",
+        metavar="N",
+        min=1,
+        help="Of --density: beginnings of answers that may be opened for one law. (default: 4096)",
+    ),
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> None:
     """Show the studies in a file, one study's trials, or one trial. Of a comparison: how far it is, and its means."""
     from airtune.engine import StudyFile
 
+    _check_density(density, trial, {"--out": output, "--model": model, "--density-budget": density_budget})
     file = _study_file(file)
     with StudyFile(file, readonly=True) as opened:
         studies = opened.studies()
-        if trial is not None:
+        if density and trial is not None:
+            from airtune.engine.cli_show_density import show_density
+
+            show_density(
+                opened, study_name, trial, output=output, model=model, budget=density_budget, as_json=json
+            )
+        elif trial is not None:
             _show_trial(opened, opened.get(study_name), trial, json)
         elif study_name is not None or (len(studies) == 1 and not json):
             _show_study(opened, opened.get(study_name), json)
@@ -61,6 +90,24 @@ def show(
             show_comparison(opened, studies)
         else:
             _show_studies(opened, studies)
+
+
+def _check_density(density: bool, trial: int | None, options: dict[str, Any]) -> None:
+    """Refuse options of --density without it, and it without a trial."""
+    from airtune.grammars import AirtuneError
+
+    given = [option for option, value in options.items() if value is not None]
+    if given and not density:
+        raise AirtuneError(
+            f"{given[0]} has no effect without --density", value=str(options[given[0]]),
+            allowed="--trial N --density with it", hint=f"leave {given[0]} out, or add --density",
+        )  # fmt: skip
+    if density and trial is None:
+        raise AirtuneError(
+            "--density is about one trial",
+            allowed="--trial N with it",
+            hint="airtune show FILE lists the trials",
+        )
 
 
 def _study_file(path: Path) -> Path:

@@ -211,6 +211,14 @@ class NextTokens:
 class AnswerLaw(Protocol):
     """The exact law of a model's answers to one prompt under one grammar, at one temperature. Nothing is sampled."""
 
+    @property
+    def grammar(self) -> Grammar:
+        """The language of the answers."""
+
+    @property
+    def tokens(self) -> tuple[bytes, ...]:
+        """What each token id of the model's vocabulary writes; nothing where it ends an answer."""
+
     def log_probabilities(
         self, texts: Sequence[str], spellings: Literal["all", "canonical"] = "all"
     ) -> NDArray[np.float64]:

@@ -183,19 +183,11 @@ class Bins:
         return isinstance(self._axis.value(0), int)
 
 
-def believe(
-    law: AnswerLaw,
-    grammar: Grammar,
-    tokens: Sequence[bytes],
-    token_ids: Sequence[int],
-    budget: int = BUDGET,
-) -> Belief:
+def believe(law: AnswerLaw, token_ids: Sequence[int], budget: int = BUDGET) -> Belief:
     """Work out what a model believed.
 
     Args:
-        law: Its law of the answers, to the prompt of the proposal.
-        grammar: The language they are in.
-        tokens: What each token id of its vocabulary writes.
+        law: Its law of the answers to the prompt of the proposal.
         token_ids: The answer it gave.
         budget: Beginnings of answers that one walk may open: more make more laws marginal, and take longer.
 
@@ -206,28 +198,21 @@ def believe(
         raise ModelError(
             "the budget must be 1 or more", value=budget, allowed="1, 2, ...", hint=f"{BUDGET}, say"
         )
-    written = b"".join(tokens[t] for t in token_ids)
-    said, node, _ = read_on(grammar, grammar.root, written, finished=True)
+    written = b"".join(law.tokens[t] for t in token_ids)
+    said, node, _ = read_on(law.grammar, law.grammar.root, written, finished=True)
     if node.edges:
         raise ModelError(
             f"{written.decode(errors='replace')!r} is not an answer of this grammar", value=list(token_ids),
             hint="the answer was given under another grammar",
         )  # fmt: skip
-    return _Believer(law, grammar, tokens, tuple(token_ids), said, budget).belief()
+    return _Believer(law, tuple(token_ids), said, budget).belief()
 
 
 class _Believer:
-    def __init__(
-        self,
-        law: AnswerLaw,
-        grammar: Grammar,
-        tokens: Sequence[bytes],
-        token_ids: tuple[int, ...],
-        said: Said,
-        budget: int,
-    ) -> None:
-        self._law, self._grammar, self._tokens = law, grammar, tokens
+    def __init__(self, law: AnswerLaw, token_ids: tuple[int, ...], said: Said, budget: int) -> None:
+        self._law, self._grammar, self._tokens = law, law.grammar, law.tokens
         self._token_ids, self._said, self._budget = token_ids, said, budget
+        grammar = law.grammar
         lattice = grammar.lattice
         self._names = lattice.names
         self._spoken = [
@@ -257,7 +242,7 @@ class _Believer:
 
     def _unconditional(self, follow: Sequence[tuple[int, int]]) -> set[int]:
         """Laws that need no condition, as far as the budget goes; the levels they were found for."""
-        walk = Walk(self._law, self._grammar, self._tokens, self._budget)
+        walk = Walk(self._law, self._budget)
         reached: set[int] = set()
         for found in walk.levels(walk.start(), self._spoken):
             # The first one has nothing before it: it is marginal however much of it could be resolved.
@@ -279,7 +264,7 @@ class _Believer:
             for known, index in before.items()
             if known in self._spoken
         }
-        walk = Walk(self._law, self._grammar, self._tokens, self._budget, keep=before)
+        walk = Walk(self._law, self._budget, keep=before)
         levels = [level] if after is None else [level, after]
         for found in walk.levels(walk.start(self._beginning(level)), levels):
             if found.level == level:

@@ -60,7 +60,9 @@ class TokenLaw:
     def __init__(
         self, grammar: Grammar, temperature: float, engine: MaskEngine, fast_forward: bool, logits: Logits
     ) -> None:
-        self.grammar, self.temperature = grammar, temperature
+        self.grammar: Grammar = grammar
+        self.tokens: tuple[bytes, ...] = engine.vocabulary.tokens
+        self.temperature = temperature
         self._engine, self._fast_forward, self._logits = engine, fast_forward, logits
         self._vocabulary: Vocabulary = engine.vocabulary
         self._known = {(): self._step(())}  # of what was scored; also refuses a grammar that cannot be spoken

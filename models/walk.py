@@ -118,21 +118,12 @@ class Walk:
 
     Args:
         law: The model's law of the answers.
-        grammar: The language they are in.
-        tokens: What each token id writes.
         budget: Beginnings to open, at most.
         keep: Values (by level) that an answer must have to count: what is conditioned on.
     """
 
-    def __init__(
-        self,
-        law: AnswerLaw,
-        grammar: Grammar,
-        tokens: Sequence[bytes],
-        budget: int,
-        keep: Mapping[int, int] | None = None,
-    ) -> None:
-        self._law, self._grammar, self._tokens = law, grammar, tokens
+    def __init__(self, law: AnswerLaw, budget: int, keep: Mapping[int, int] | None = None) -> None:
+        self._law, self._grammar, self._tokens = law, law.grammar, law.tokens
         self.left, self._keep = budget, dict(keep or {})
         self._kids: dict[
             tuple[int, bytes, int, bytes], tuple[Kids, NDArray[np.intp], Kids, NDArray[np.intp]]

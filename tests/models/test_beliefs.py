@@ -45,14 +45,13 @@ class Case:
         self.grammar: Grammar = model.dialect.grammar(space, tried)
         self.law = answer_law(model, prompt, self.grammar, temperature)
         (self.answer,) = model.generate([Request(prompt, self.grammar, seed, temperature)])
-        self.tokens = model.vocabulary.tokens  # type: ignore[attr-defined]
         self.said = self.grammar.decode(self.answer.text)
         texts = [self.grammar.encode(self.grammar.nth(i)) for i in range(self.grammar.count())]
         chances = np.exp(self.law.log_probabilities(texts))
         self.configs = [(self.grammar.decode(t), float(p)) for t, p in zip(texts, chances, strict=True)]
 
     def believe(self, budget: int) -> Belief:
-        return believe(self.law, self.grammar, self.tokens, self.answer.token_ids, budget)
+        return believe(self.law, self.answer.token_ids, budget)
 
     def expected(self, names: tuple[str, ...], given: dict[str, Any]) -> dict[tuple[Any, ...], float]:
         """The law of some hyperparameters (None: inactive), given others, by adding up."""
@@ -193,4 +192,4 @@ def test_bad_input() -> None:
     with pytest.raises(ModelError, match="budget"):
         case.believe(0)
     with pytest.raises(ModelError, match="not an answer"):
-        believe(case.law, case.grammar, case.tokens, case.answer.token_ids[:3])
+        believe(case.law, case.answer.token_ids[:3])
