@@ -200,7 +200,7 @@ class TestLlama3(VLLMContract):
         tokenizer = chat_tokenizer("llama3", VOCABULARY, made_up_words(150_000))
         assert len(tokenizer) == VOCABULARY
         return save_random_chat_model(
-            tmp_path_factory.mktemp("llama3"), "llama3", tokenizer=tokenizer, context=2048
+            tmp_path_factory.mktemp("llama3"), "llama3", tokenizer=tokenizer, context=2048, width=128
         )
 
     @pytest.fixture(scope="class")
