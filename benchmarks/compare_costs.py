@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from airtune.benchmarks.report.text_table import Table
 from airtune.benchmarks.runner import comparison_path
 from airtune.engine.store import StudyFile
+from airtune.engine.usage import study_usage
 
 
 @dataclass(slots=True)
@@ -48,30 +49,41 @@ class Costs:
     repeats: int = 0
     collisions: int = 0
 
-    def add(self, transcript: Mapping[str, Any]) -> None:
-        """Count one transcript."""
-        self.said += 1
+    def add(self, manifest: Mapping[str, Any], transcripts: Iterable[Mapping[str, Any]]) -> None:
+        """Count a study's transcripts."""
+        seen = list(transcripts)
+        self.said += len(seen)
+        for transcript in seen:
+            answers = transcript.get("samples") or [transcript, *transcript.get("rejected", ())]
+            for one in answers:
+                thought = (one.get("details") or {}).get("thought")
+                self.thought_tokens = _sum(self.thought_tokens, _length(thought) if thought else 0)
+            self._reject(transcript)
+        usage = study_usage(manifest, seen)
+        if usage is None:
+            for transcript in seen:
+                self._count(transcript)
+            return
+        self.prompt_tokens = _sum(self.prompt_tokens, usage.prompt_tokens)
+        self.answer_tokens = _sum(self.answer_tokens, usage.completion_tokens)
+        self.cost, self.currency = _sum(self.cost, usage.cost), usage.currency or self.currency
+
+    def _count(self, transcript: Mapping[str, Any]) -> None:
+        """A local model's tokens; samples share one prompt, and how long each of them was is not kept."""
+        for one in [transcript, *transcript.get("rejected", ())]:
+            for phase in (one, (one.get("details") or {}).get("thought") or {}):
+                self.prompt_tokens = _sum(self.prompt_tokens, phase.get("prompt_tokens", 0))
+                self.answer_tokens = _sum(self.answer_tokens, _length(phase) if phase else 0)
+        if transcript.get("samples"):
+            self.answer_tokens = None
+
+    def _reject(self, transcript: Mapping[str, Any]) -> None:
+        """Answers that the proposer turned down, and those that the backend did before it."""
         details = transcript.get("details") or {}
-        thought = details.get("thought") or {}
-        for one, kept in ((transcript, details), (thought, thought.get("details") or {})):
-            if one:
-                self._count(one, kept.get("usage"))
-        if thought:
-            self.thought_tokens = _sum(self.thought_tokens, _length(thought))
-        rejected = [*transcript.get("rejected", ()), *details.get("rejected", ())]
-        rejected += details.get("rejected_by_backend", ())
+        inner = [*details.get("rejected", ()), *details.get("rejected_by_backend", ())]
+        rejected = [*transcript.get("rejected", ()), *inner]
         self.rejected += len(rejected)
         self.repeats += sum("tried" in str(one.get("reason")) for one in rejected if isinstance(one, Mapping))
-
-    def _count(self, one: Mapping[str, Any], usage: Mapping[str, Any] | None) -> None:
-        """A server's own count holds its repeated attempts too; of other models it is that of the answer."""
-        if usage is None:
-            self.prompt_tokens = _sum(self.prompt_tokens, one.get("prompt_tokens"))
-            self.answer_tokens = _sum(self.answer_tokens, _length(one))
-            return
-        self.prompt_tokens = _sum(self.prompt_tokens, usage.get("prompt_tokens"))
-        self.answer_tokens = _sum(self.answer_tokens, usage.get("completion_tokens"))
-        self.cost = _sum(self.cost, usage.get("cost"))
 
 
 def comparison_costs(path: Path, methods: tuple[str, ...]) -> list[Costs]:
@@ -90,14 +102,12 @@ def comparison_costs(path: Path, methods: tuple[str, ...]) -> list[Costs]:
                 continue
             one = made[method]
             one.violations += study.violations
-            one.currency = one.currency or _currency(study.manifest)
             for record in file.records(study.name):
                 one.proposals += 1
                 one.seconds += record.trial.proposal_s
                 key = (method, study.manifest["task"], record.trial.number, record.text)
                 texts[key] = texts.get(key, 0) + 1
-            for transcript in file.transcripts(study.name).values():
-                one.add(transcript)
+            one.add(study.manifest, file.transcripts(study.name).values())
     for (method, *_), count in texts.items():
         made[method].collisions += count if count > 1 else 0
     return list(made.values())
@@ -136,7 +146,8 @@ def costs_table(costs: list[Costs], labels: Mapping[str, str]) -> Table:
 NOTES = (
     "Tokens: means over the proposals that the model was asked for. prompt tokens: of all its prompts, with reasoning "
     "of both phases; of a server, its own count, repeated attempts included. answer tokens: all that were generated, "
-    "those that the grammar forced and those of thoughts included. ?: the server does not tell.",
+    "those that the grammar forced and those of thoughts included. ?: not told by the server, or not kept (of lm+gp, "
+    "the samples that were not chosen).",
     "violations: proposals that the study's check refused, none of which is ever evaluated. rejected: answers that "
     "were turned down and asked again; repeats: those of them that had been tried already. same %: trials whose "
     "configuration another seed of the method tried at the same place. Language models behind one proposer share the "
@@ -161,8 +172,3 @@ def _money(one: Costs) -> str:
     if one.cost is None:
         return "?"
     return f"{one.cost:.4f} {one.currency}".rstrip() if one.cost and math.isfinite(one.cost) else "0"
-
-
-def _currency(manifest: Mapping[str, Any]) -> str:
-    model = manifest.get("model") or {}
-    return str((model.get("prices") or {}).get("currency", ""))

@@ -125,9 +125,9 @@ def check_plan(plan: Plan, jobs: int = 1) -> None:
                 allowed="a proposer that asks a language model, a colon, and the model: lm:pocket",
                 hint=f"write {name!r}",
             )
-    for model in dict.fromkeys(plan.model_of(method) for method in plan.methods):
-        if model is not None:
-            parse_spec(model).check()
+    for spec in dict.fromkeys(plan.model_of(method) for method in plan.methods):
+        if spec is not None:
+            parse_spec(spec).check()
     if len(set(plan.methods)) < len(plan.methods) or not plan.methods:
         raise AirtuneError("a comparison needs one or more methods, all different", value=plan.methods)
     for what, value in (("seeds", plan.seeds), ("budget", plan.budget), ("jobs", jobs)):

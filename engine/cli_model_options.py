@@ -58,8 +58,9 @@ def chosen_proposer(
     temperature: float | None,
     settings: list[str],
     allow_network: bool,
+    dialect: str | None = None,
 ) -> Proposer:
-    """The proposer, with its model loaded if it needs one.
+    """The proposer, with its model loaded if it needs one; the model may be in `airtune.models.spec`'s one word.
 
     Raises:
         AirtuneError: If it, its model or its backend is unknown, or an option has no effect on it.
@@ -71,7 +72,7 @@ def chosen_proposer(
         made = make_proposer(name)
         options = {
             "--model": model, "--backend": backend, "--temperature": temperature,
-            "--model-setting": settings[0] if settings else None,
+            "--model-setting": settings[0] if settings else None, "--dialect": dialect,
         }  # fmt: skip
         for option, value in options.items():
             if value is not None:
@@ -89,8 +90,8 @@ def chosen_proposer(
             allowed="0 (greedy) or more",
             hint="--temperature 1 samples from the model as it was trained",
         )
-    from airtune.models import load_model
+    from airtune.models.spec import parse_spec
 
-    given = model_settings(settings, allow_network=allow_network, backend=backend)
-    loaded = load_model(model or "pocket", backend, **given)
-    return make_proposer(name, model=loaded, temperature=temperature)
+    spec = parse_spec(model or "pocket").but(backend, dialect)
+    given = model_settings(settings, allow_network=allow_network, backend=spec.backend)
+    return make_proposer(name, model=spec.load(**given), temperature=temperature)

@@ -69,6 +69,13 @@ def tune(
         help="What runs the model. (default: transformers)",
         rich_help_panel=MODEL_OPTIONS,
     ),
+    dialect: str | None = typer.Option(
+        None,
+        "--dialect",
+        help="How the model is talked to: pocket, or chat with settings such as "
+        "chat+history=turns+reasoning=on. (default: what the model says)",
+        rich_help_panel=MODEL_OPTIONS,
+    ),
     model_setting: list[str] = typer.Option(
         [],
         "--model-setting",
@@ -124,7 +131,7 @@ def tune(
         Progress(budget, enabled=not (json or no_progress)) as progress,
         Study(
             what,
-            chosen_proposer(proposer, model, backend, temperature, model_setting, allow_network),
+            chosen_proposer(proposer, model, backend, temperature, model_setting, allow_network, dialect),
             seed=seed,
             path=study,
             name=name,

@@ -44,7 +44,8 @@ def _pottery() -> tuple[ConfigurationSpace, Callable[[Mapping[str, Any]], float]
 
     def loss(config: Mapping[str, Any]) -> float:
         heat, time = (config["peak"] - 1120) / 300, log10(config["hours"] / 12)
-        return 0.03 + 0.2 * heat**2 + 0.15 * time**2 + {"ash": 0.06, "salt": 0.0, "tin": 0.1}[config["glaze"]]
+        glaze: float = {"ash": 0.06, "salt": 0.0, "tin": 0.1}[config["glaze"]]
+        return 0.03 + float(0.2 * heat**2 + 0.15 * time**2) + glaze
 
     return space, loss
 
@@ -59,7 +60,7 @@ def _bread() -> tuple[ConfigurationSpace, Callable[[Mapping[str, Any]], float]]:
     def loss(config: Mapping[str, Any]) -> float:
         rise = log10(config["yeast"] * config["rise_hours"] / 0.06)
         crust = abs(config["steam_minutes"] - 12) / 40 if config["steam"] == "yes" else 0.5
-        return 1.2 + rise**2 + crust
+        return float(1.2 + rise**2 + crust)
 
     return space, loss
 

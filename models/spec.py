@@ -72,13 +72,16 @@ class ModelSpec:
             (f"{self.backend}:" if self.backend else "") + name + (f" ({', '.join(given)})" if given else "")
         )
 
-    def load(self) -> LanguageModel:
+    def load(self, **more: Any) -> LanguageModel:
         """The model.
+
+        Args:
+            more: Settings beside its own, which they override.
 
         Raises:
             ModelError: See `load_model`.
         """
-        return load_model(self.name, self.backend, dialect=self.dialect, **self.settings)
+        return load_model(self.name, self.backend, **{"dialect": self.dialect, **self.settings, **more})
 
     def check(self) -> None:
         """Refuse what can be seen to be wrong without loading weights.
