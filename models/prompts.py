@@ -30,7 +30,7 @@ class PromptTokenizer:
             generation = GenerationConfig.from_pretrained(path, local_files_only=True) if has_ends else None
         except Exception as error:  # the library raises half a dozen unrelated types for a broken checkpoint
             raise ModelError(
-                f"{path} has no tokenizer that transformers can load: {error}",
+                f"{path} is not a checkpoint that transformers can load: {error}",
                 value=str(path),
                 hint="config.json, tokenizer.json and *.safetensors must belong together: copy all of them",
             ) from error
