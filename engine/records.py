@@ -88,7 +88,7 @@ class StudyRecord:
     violations: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "manifest", checked_manifest(self.manifest, self.name))
+        object.__setattr__(self, "manifest", checked_manifest(self.manifest, self.name, self.created))
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,14 +69,16 @@ def strict_json(text: str | bytes, what: str) -> Any:
     return value
 
 
-def checked_manifest(manifest: object, name: object) -> Stored:
-    """A study's manifest with the types that are relied on.
+def checked_manifest(manifest: object, name: object, created: object) -> Stored:
+    """A study's manifest with the types that are relied on; its name and time are looked at, too.
 
     Raises:
         StoreError: Naming what has another type.
     """
     if not isinstance(name, str):
         raise _strange(f"a study has the name {name!r:.60}", "name")
+    if not _is(created, _NUMBER):
+        raise _strange(f"study {name!r} was created at {created!r:.60}", "created")
     what = f"the manifest of study {name!r}"
     found = _shaped(manifest, MANIFEST, what)
     for field, shape in (("model", MODEL), ("comparison", COMPARISON)):
