@@ -219,6 +219,9 @@ def _show_trial(file: StudyFile, record: StudyRecord, number: int, as_json: bool
 def _transcript_lines(transcript: dict[str, Any]) -> list[str]:
     """How a language model came to propose it: prompt, answer, log-probability, what was rejected before."""
     lines = ["prompt", *(f"  {line}" for line in str(transcript["prompt"]).splitlines())]
+    thought = (transcript.get("details") or {}).get("thought")
+    if thought:
+        lines += ["thought", *(f"  {line}" for line in str(thought["text"]).splitlines())]
     lines += ["answer", f"  {transcript['text']}"]
     told = transcript["logprobs"]  # None: a server that does not tell them
     logprobs = None if told is None else [float(value) for value in told]
