@@ -8,14 +8,13 @@ are encoded once.
 What is promised: the same list of requests gives the same bits (same machine, threads, dtype, versions). A
 row's random numbers depend on its own seed alone, one uniform per drawn token. In another batch the matrix
 products may round otherwise, so log-probabilities may differ in the last bits (about 1e-6 in float32) and a
-token id may differ only where a draw falls on such an edge.
+token id may differ only where a draw falls on such an edge. With `deterministic` every row is a batch of its own.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,30 +25,20 @@ from torch import Tensor
 
 from airtune.grammars import Grammar
 from airtune.models.base import Completion, Dialect, ModelError, Request, TextRequest
-from airtune.models.chat import ChatDialect
-from airtune.models.chat_format import format_of, special_texts
 from airtune.models.checkpoint import checkpoint_manifest, require_safetensors
 from airtune.models.density import TokenLaw
+from airtune.models.determinism import read_mode, require_deterministic
 from airtune.models.free_text import FreeMatcher
 from airtune.models.masks import Matcher, make_engine
 from airtune.models.offline import stay_offline
 from airtune.models.packed import PackedLogits
+from airtune.models.prompts import PromptTokenizer, answer_limit
 from airtune.models.sampling import draw
+from airtune.models.threads import torch_threads
 from airtune.models.vocabulary import vocabulary_of
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 SMALL_MODEL = 100_000_000
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    """Torch's thread count for the time of one call; the caller's own work keeps what it had."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @dataclass(slots=True)
@@ -125,9 +114,11 @@ class TransformersModel:
             100 million weights (more only makes those slower, and one thread gives the same bits on any
             number of cores), torch's own choice above.
         max_batch_tokens: Prompt tokens (padding included) in one forward pass of the prefill.
+        deterministic: "strict" (or True) generates each answer by itself, so that it cannot depend on others, tests
+            that on the loaded model, and refuses one that fails; "warn" only says so; "off" (default) is faster.
 
     Raises:
-        ModelError: If the directory holds no usable checkpoint, or a setting is not known.
+        ModelError: If the directory holds no usable checkpoint, a setting is not known, or the self-test fails.
     """
 
     backend = "transformers"
@@ -144,21 +135,23 @@ class TransformersModel:
         fast_forward: bool = True,
         threads: int | None = None,
         max_batch_tokens: int = 16_384,
+        deterministic: str | bool = "off",
     ) -> None:
         self.path = Path(path)
         self.name = name or str(path)
-        self.dialect: Dialect = dialect
         if dtype not in DTYPES:
             raise ModelError(f"unknown dtype {dtype!r}", value=dtype, allowed=", ".join(DTYPES))
+        self.deterministic = read_mode(deterministic)
         require_safetensors(self.path)
         stay_offline()
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoModelForCausalLM
         from transformers.utils import logging
 
         logging.disable_progress_bar()
+        self.prompts = PromptTokenizer(self.path)
+        self.tokenizer = self.prompts.tokenizer
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(self.path, local_files_only=True)
             self.model = AutoModelForCausalLM.from_pretrained(
                 self.path, dtype=DTYPES[dtype], local_files_only=True, use_safetensors=True
             )
@@ -186,6 +179,7 @@ class TransformersModel:
             "fast_forward": fast_forward,
             "threads": threads,
             "max_batch_tokens": max_batch_tokens,
+            "deterministic": self.deterministic,
         }
         self.fast_forward = fast_forward
         self.threads = threads
@@ -196,41 +190,34 @@ class TransformersModel:
         self._sliding = "sliding_attention" in kinds if kinds else bool(getattr(config, "sliding_window", None))
         self.vocabulary = vocabulary_of(self.tokenizer, self.model.get_output_embeddings().weight.shape[0])
         self.engine = make_engine(mask_engine, self.vocabulary)
-        # A chat model may end its turn with another token than the tokenizer's end of sequence (Gemma does).
-        ends = getattr(self.model.generation_config, "eos_token_id", None)
-        self._ends = frozenset([*self.vocabulary.eos_ids, *([ends] if isinstance(ends, int) else ends or [])])
-        # A chat template writes the special tokens itself; a plain prompt gets those the tokenizer adds.
-        self._add_special = not getattr(self.tokenizer, "chat_template", None)
-        if isinstance(dialect, ChatDialect):
-            self.dialect = dialect.bind(
-                format=format_of(self.tokenizer),
-                special=special_texts(self.tokenizer),
-                count_tokens=self.count_tokens,
-                max_tokens=self.context,
-            )
+        self._ends = frozenset([*self.vocabulary.eos_ids, *self.prompts.turn_ends])
+        self.dialect = self.prompts.bind(dialect, self.context - 1)  # one place is for the end of the answer
+        self.self_test = require_deterministic(self, self.deterministic)
 
     def manifest(self) -> dict[str, Any]:
-        """Hashes of weights, tokenizer and config; versions; dtype, device, threads and settings."""
+        """Hashes of weights, tokenizer and config; versions; dtype, device, threads and settings; the self-test."""
+        tested = {} if self.self_test is None else {"self_test": self.self_test.json()}
         return {
             "model": self.name,
             "backend": self.backend,
             "dialect": self.dialect.name,
             **checkpoint_manifest(self.path),
             "settings": dict(self.settings),
+            **tested,
         }
 
     def count_tokens(self, prompt: str) -> int:
         """Length of a prompt in tokens."""
-        return len(self._encode(prompt))
+        return self.prompts.count(prompt)
 
     def _encode(self, prompt: str) -> list[int]:
-        return list(self.tokenizer.backend_tokenizer.encode(prompt, add_special_tokens=self._add_special).ids)
+        return self.prompts.encode(prompt)
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """See `LanguageModel.generate`. One call is one batch."""
         if not requests:
             return []
-        encoded = {prompt: self._encode(prompt) for prompt in dict.fromkeys(r.prompt for r in requests)}
+        encoded = self.prompts.encode_all(request.prompt for request in requests)
         rows = [self._open(request, len(encoded[request.prompt])) for request in requests]
         for row in rows:  # an answer may start with forced tokens, or consist of them
             row.take_forced(self.fast_forward)
@@ -244,11 +231,11 @@ class TransformersModel:
         self._open(
             Request(prompt, grammar, seed=0, temperature=temperature), len(ids)
         )  # raises as `generate` would
-        with torch.inference_mode(), _threads(self.threads):
+        with torch.inference_mode(), torch_threads(self.threads):
             packed = PackedLogits(self.model, ids, self.device)
 
         def logits(prefixes: Sequence[tuple[int, ...]], columns: Sequence[Any]) -> list[Any]:
-            with _threads(self.threads):
+            with torch_threads(self.threads):
                 return packed(prefixes, columns)
 
         return TokenLaw(grammar, temperature, self.engine, self.fast_forward, logits)
@@ -257,12 +244,12 @@ class TransformersModel:
         """See `TextWriter.write`. One call is one batch."""
         if not requests:
             return []
-        encoded = {prompt: self._encode(prompt) for prompt in dict.fromkeys(r.prompt for r in requests)}
+        encoded = self.prompts.encode_all(request.prompt for request in requests)
         rows, matchers = [], []
         for request in requests:
             matcher = FreeMatcher(self.vocabulary, self._ends, request.stop)
             matchers.append(matcher)
-            rows.append(self._row(request, matcher, len(encoded[request.prompt]), request.max_tokens, None))
+            rows.append(self._row(request, matcher, len(encoded[request.prompt])))
         self._complete(rows, encoded)
         return [
             replace(self._completion(row, len(encoded[row.request.prompt])), text=matcher.text)
@@ -270,38 +257,13 @@ class TransformersModel:
         ]
 
     def _open(self, request: Request, prompt_tokens: int) -> _Row:
-        limit = request.max_tokens or request.grammar.max_length + 1  # no token is shorter than one byte
-        if request.max_tokens is not None and request.max_tokens < 1:
-            raise ModelError(
-                "max_tokens must be 1 or more", value=request.max_tokens, allowed="None, 1, 2, ..."
-            )
-        matcher = self.engine.compile(request.grammar)
-        return self._row(request, matcher, prompt_tokens, limit, request.grammar.max_length)
+        return self._row(request, self.engine.compile(request.grammar), prompt_tokens)
 
     def _row(
-        self,
-        request: Request | TextRequest,
-        matcher: Matcher | FreeMatcher,
-        prompt_tokens: int,
-        limit: int,
-        longest: int | None,
+        self, request: Request | TextRequest, matcher: Matcher | FreeMatcher, prompt_tokens: int
     ) -> _Row:
-        """An open row, once it is certain that it can be answered; `longest` is the grammar's own bound."""
-        if not request.temperature >= 0:
-            raise ModelError(
-                "temperature must be 0 or more", value=request.temperature, allowed="0 (greedy), 1.0, ..."
-            )
-        if not prompt_tokens:
-            raise ModelError("the prompt is empty", value=request.prompt, hint="a dialect renders prompts")
-        needed = prompt_tokens + (limit if longest is None else min(limit, longest))
-        if needed > self.context:
-            raise ModelError(
-                f"the prompt has {prompt_tokens} tokens and the answer up to {needed - prompt_tokens}, "
-                f"more than the model's context of {self.context}",
-                value=prompt_tokens,
-                allowed=f"{self.context} tokens in all",
-                hint="show fewer trials (the dialect's max_trials), or use a model with a longer context",
-            )
+        """An open row, once it is certain that it can be answered."""
+        limit = answer_limit(request, prompt_tokens, self.context)
         generator = torch.Generator(device="cpu").manual_seed(request.seed)
         return _Row(request, matcher, generator, limit, position=prompt_tokens)
 
@@ -321,8 +283,9 @@ class TransformersModel:
         Rows that bring different numbers of tokens to a step have padding between their tokens. A sliding window
         counts places in the cache, padding included, and would see fewer tokens: such a model's rows go alone.
         """
-        batches = [[row] for row in rows] if self._sliding else [list(rows)] if rows else []
-        with torch.inference_mode(), _threads(self.threads):
+        alone = self._sliding or self.deterministic != "off"
+        batches = [[row] for row in rows] if alone else [list(rows)] if rows else []
+        with torch.inference_mode(), torch_threads(self.threads):
             for batch in batches:
                 self._decode(batch, encoded)
 
