@@ -84,6 +84,13 @@ def tune(
         "record=FILE; may be repeated.",
         rich_help_panel=MODEL_OPTIONS,
     ),
+    deterministic: bool = typer.Option(
+        False,
+        "--deterministic",
+        help="Answers that are the same bits in any batch; a model that a test at the start finds otherwise is "
+        "refused (--model-setting deterministic=warn only says so).",
+        rich_help_panel=MODEL_OPTIONS,
+    ),
     allow_network: bool = typer.Option(
         False,
         "--allow-network",
@@ -127,11 +134,12 @@ def tune(
 
     _check_run(budget, jobs, timeout)
     what = _task(task, space, command, objective)
+    settings = [*model_setting, *(["deterministic=strict"] if deterministic else [])]
     with (
         Progress(budget, enabled=not (json or no_progress)) as progress,
         Study(
             what,
-            chosen_proposer(proposer, model, backend, temperature, model_setting, allow_network, dialect),
+            chosen_proposer(proposer, model, backend, temperature, settings, allow_network, dialect),
             seed=seed,
             path=study,
             name=name,
