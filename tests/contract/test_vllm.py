@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import random
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,9 +17,13 @@ import pytest
 from pytest_socket import disable_socket, enable_socket
 
 from airtune.benchmarks import get_task
+from airtune.benchmarks.cohort import Cohort, Member
+from airtune.engine.export import export_jsonl
+from airtune.engine.manifest import study_manifest
 from airtune.engine.outcome import evaluate
 from airtune.engine.proposers import make_proposer
 from airtune.engine.seeds import derive_seed
+from airtune.engine.store import StudyFile
 from airtune.engine.types import Task, Trial
 from airtune.models import LanguageModel, ModelError, Request, load_model
 from airtune.models.masks import make_engine
@@ -227,9 +230,7 @@ class TestDeterministic(LiveModelContract):
     @pytest.fixture(scope="class")
     @classmethod
     def model(cls) -> LanguageModel:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            return started("pocket", deterministic="strict", dtype="bfloat16")
+        return started("pocket", deterministic="strict", dtype="bfloat16")
 
     def test_bits_do_not_depend_on_company(self, model: LanguageModel) -> None:
         mixed = self.cases.mixed
@@ -244,6 +245,23 @@ class TestDeterministic(LiveModelContract):
         }  # fmt: skip
         assert found["settings"]["deterministic"] == "strict"
         assert found["settings"]["environment"]["VLLM_CPU_ATTN_SPLIT_KV"] == "0"
+
+    def test_a_study_alone_and_among_others(self, model: LanguageModel, tmp_path: Path) -> None:
+        alone = together(model, tmp_path / "alone.airtune", [3])
+        among = together(model, tmp_path / "among.airtune", range(17))
+        assert alone == among
+
+
+def together(model: LanguageModel, path: Path, seeds: Sequence[int], budget: int = 6) -> str:
+    """The export of the study with seed 3, which advanced in one batch with those of the other seeds."""
+    task, proposer = get_task("toy/branin"), make_proposer("lm", model=model)
+    with StudyFile(path) as file:
+        members = [Member(f"study {s}", task, s, study_manifest(task, proposer, s)) for s in seeds]
+        file.acquire(*(member.name for member in members))
+        cohort = Cohort(file, proposer, members)
+        while cohort.advance(budget):
+            pass
+        return "".join(export_jsonl(file, "study 3", times=False, transcripts=True))
 
 
 def play(model: LanguageModel, task: Task, budget: int) -> list[Any]:
