@@ -190,7 +190,7 @@ def _grid(
     name: str, distribution: FloatDistribution | IntDistribution, number: type[int] | type[float]
 ) -> tuple[Hyperparameter[Any, Any], _Values]:
     """Steps: an ordinal of the values, or the position of a value where they are many."""
-    low, high, step = float(distribution.low), float(distribution.high), float(distribution.step or 1)
+    low, high, step = distribution.low, distribution.high, distribution.step or 1
     last = round((high - low) / step)
 
     def at(position: int) -> int | float:
@@ -201,7 +201,8 @@ def _grid(
     def position(value: Any) -> int:
         if not low <= value <= high:
             raise ValueError(f"{value!r} is not from {low!r} to {high!r}")
-        return round((value - low) / step)
+        steps: float = (value - low) / step
+        return round(steps)
 
     if last < LARGEST_GRID:
         values = [at(k) for k in range(last + 1)]
