@@ -238,7 +238,8 @@ class ChatDialect:
         some = f" ({len(kept)} of {len(done)}; the worse ones are left out)" if len(kept) < len(done) else ""
         lines = ["No trial has finished yet."]
         if done:
-            lines = [f"Trials so far, oldest first{some}: {words.columns} -> loss"]
+            inactive = ", - where not active" if words.problem.space.conditions else ""
+            lines = [f"Trials so far, oldest first{some}{inactive}: {words.columns} -> loss"]
             lines += [f"{words.row(trials[i])} -> {words.result(trials[i])}" for i in done if i in kept]
         pending = [trial for trial in trials if trial.status == "asked"]
         if pending:
