@@ -223,8 +223,8 @@ def _cause(stored: StoredStudy, one: StudyReplay, what: Divergence, level: int) 
     if one.differences:
         return explained(one.differences)
     settings = (stored.manifest.get("model") or {}).get("settings") or {}
-    if level == 2 and not (settings.get("deterministic") or settings.get("batch_invariant")):
-        return "the model was not run in batch-invariant mode: its last bits depend on the company in a batch"
+    if level == 2 and settings.get("deterministic", "off") == "off":
+        return "the model was not run with deterministic=strict: its last bits depend on the company in a batch"
     if level == 0 or stored.manifest.get("model") is None:
         return "packages and hardware are the recorded ones: the history, the manifest or the proposal was edited"
     return (

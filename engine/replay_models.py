@@ -13,6 +13,13 @@ from airtune.models.chat import ChatDialect
 from airtune.models.chat_format import JSONFormat, read_messages
 from airtune.models.registry import make_dialect
 
+# Settings of a vLLM manifest that `load_model` takes.
+_VLLM = (
+    "block_size", "deterministic", "dtype", "enable_chunked_prefill", "enable_prefix_caching", "enforce_eager",
+    "max_model_len", "max_num_batched_tokens", "max_num_seqs", "pipeline_parallel_size", "quantization",
+    "structured_outputs", "tensor_parallel_size", "threads",
+)  # fmt: skip
+
 
 class NotRecordedError(AirtuneError):
     """A proposer asked for what the recording does not hold."""
@@ -150,7 +157,7 @@ def _loaded(
     Raises:
         ModelError: If it cannot be loaded here, or must not be: a model behind a server.
     """
-    recorded = str(manifest.get("backend"))
+    recorded, told = str(manifest.get("backend")), dict(manifest.get("settings") or {})
     if (backend or recorded) == "openai":
         raise ModelError(
             f"model {manifest.get('model')!r} is behind a server, which a replay does not ask again",
@@ -158,7 +165,9 @@ def _loaded(
             allowed="level 0 for such studies",
             hint="airtune replay --level 0 checks them against the recorded replies",
         )
-    kept = dict(manifest.get("settings") or {}) if backend in (None, recorded) else {}
+    kept = told if backend in (None, recorded) else {}
+    if recorded == "vllm":  # its manifest says how vLLM resolved all of them, and more
+        kept = {key: value for key, value in kept.items() if key in _VLLM and value is not None}
     called = name or str(manifest.get("model"))
     try:
         return load_model(

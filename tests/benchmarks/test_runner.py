@@ -163,9 +163,12 @@ def test_another_model_or_another_seed_stream_is_not_mixed_in(
     done: tuple[Path, list[Run]], tmp_path: Path
 ) -> None:
     for field, says in (("model_hash", "another language model"), ("seed", "another seed")):
+        value = 5 if field == "seed" else "'5'"
         shutil.copytree(done[0], tmp_path / field)
         with closing(sqlite3.connect(tmp_path / field / COMPARISON_FILE)) as db, db:
-            db.execute(f"UPDATE studies SET manifest = json_set(manifest, '$.{field}', 5), checksum = NULL")
+            db.execute(
+                f"UPDATE studies SET manifest = json_set(manifest, '$.{field}', {value}), checksum = NULL"
+            )
             upgrade(db)
         for jobs in (1, 2):
             with pytest.raises(AirtuneError, match=says) as raised:

@@ -129,7 +129,14 @@ def test_other_batches(recorded: Path) -> None:
         first = report.studies[0].first
         assert first is not None
         assert first.what == "log-probabilities"
-        assert "batch-invariant" in first.cause
+        assert "deterministic=strict" in first.cause
+
+
+def test_a_model_that_does_not_depend_on_its_batch(tmp_path: Path) -> None:
+    run(tmp_path / "s.sqlite", "lm+gp", load_model("pocket", deterministic="strict"))
+    report = replay(tmp_path / "s.sqlite", options=Options(2))
+    assert report.holds, report.json()
+    assert report.studies[0].checked == 3 * TRIALS  # once in each size of batch
 
 
 def test_another_machine(recorded: Path) -> None:
