@@ -21,6 +21,7 @@ from airtune.engine.cli_output import (
     visible,
     visible_json,
 )
+from airtune.engine.cli_show_density import check_density, show_density
 
 if TYPE_CHECKING:
     from airtune.engine import StudyFile
@@ -68,13 +69,11 @@ def show(
     """Show the studies in a file, one study's trials, or one trial. Of a comparison: how far it is, and its means."""
     from airtune.engine import StudyFile
 
-    _check_density(density, trial, {"--out": output, "--model": model, "--density-budget": density_budget})
+    check_density(density, {"--out": output, "--model": model, "--density-budget": density_budget})
     file = _study_file(file)
     with StudyFile(file, readonly=True) as opened:
         studies = opened.studies()
-        if density and trial is not None:
-            from airtune.engine.cli_show_density import show_density
-
+        if density:
             show_density(
                 opened, study_name, trial, output=output, model=model, budget=density_budget, as_json=json
             )
@@ -90,24 +89,6 @@ def show(
             show_comparison(opened, studies)
         else:
             _show_studies(opened, studies)
-
-
-def _check_density(density: bool, trial: int | None, options: dict[str, Any]) -> None:
-    """Refuse options of --density without it, and it without a trial."""
-    from airtune.grammars import AirtuneError
-
-    given = [option for option, value in options.items() if value is not None]
-    if given and not density:
-        raise AirtuneError(
-            f"{given[0]} has no effect without --density", value=str(options[given[0]]),
-            allowed="--trial N --density with it", hint=f"leave {given[0]} out, or add --density",
-        )  # fmt: skip
-    if density and trial is None:
-        raise AirtuneError(
-            "--density is about one trial",
-            allowed="--trial N with it",
-            hint="airtune show FILE lists the trials",
-        )
 
 
 def _study_file(path: Path) -> Path:

@@ -18,10 +18,22 @@ _SPARKS = 32
 _LIKELIEST = 5
 
 
+def check_density(density: bool, options: Mapping[str, object]) -> None:
+    """Raise an AirtuneError if one of the options that belong to --density was given without it."""
+    from airtune.grammars import AirtuneError
+
+    for option, value in options.items():
+        if value is not None and not density:
+            raise AirtuneError(
+                f"{option} has no effect without --density", value=str(value), allowed=f"--density with {option}",
+                hint=f"leave {option} out, or add --density",
+            )  # fmt: skip
+
+
 def show_density(
     file: StudyFile,
     name: str | None,
-    number: int,
+    number: int | None,
     *,
     output: Path | None,
     model: str | None,
@@ -33,7 +45,7 @@ def show_density(
     Args:
         file: The study file.
         name: The study; None for the only one.
-        number: The trial.
+        number: The trial; None is refused.
         output: The PNG file; None for one named after file and trial, none at all with `as_json`.
         model: Where the model is here, if not under its recorded name.
         budget: Beginnings of answers that may be opened; None for the default.
@@ -43,8 +55,14 @@ def show_density(
         AirtuneError: See `airtune.engine.inside.Inspector`; or if the figure cannot be written.
     """
     from airtune.engine.inside import Inspector
+    from airtune.grammars import AirtuneError
     from airtune.models.beliefs import BUDGET
 
+    if number is None:
+        raise AirtuneError(
+            "--density is about one trial", allowed="--trial N with it",
+            hint=f"airtune show {file.path} lists the trials",
+        )  # fmt: skip
     look = Inspector(file, name, model, BUDGET if budget is None else budget).look(number)
     if output is None and not as_json:
         output = Path(f"{file.path.stem}-trial-{number}-density.png")

@@ -135,8 +135,11 @@ class Bins:
         if not isinstance(self._hp, NumericalHyperparameter):
             self.starts = np.arange(size, dtype=np.int64)
             self.edges = np.linspace(0.0, 1.0, size + 1)
-            self.labels = [str(self._axis.value(i)) for i in range(size)]
+            self.labels = [_label(self._axis.value(i)) for i in range(size)]
             return
+        # A whole number is as wide as any other: the scale begins half before the first and ends half after the last.
+        half = 0.5 if self.integer else 0.0
+        self._ends = float(self._hp.lower) - half, float(self._hp.upper) + half
         wanted = (
             range(size) if size <= most else (self._axis.nearest(self.value(i / most)) for i in range(most))
         )
@@ -149,20 +152,20 @@ class Bins:
 
     def unit(self, value: Any) -> float:
         """Where a value lies on the unit interval of the scale; a choice in the middle of its bin."""
-        if not isinstance(self._hp, NumericalHyperparameter):
+        if self.labels is not None:
             return (self._axis.nearest(value) + 0.5) / self._axis.size
-        low, high = float(self._hp.lower), float(self._hp.upper)
-        if self._hp.log:
-            return math.log(value / low) / math.log(high / low) if high > low else 0.0
-        return (value - low) / (high - low) if high > low else 0.0
+        low, high = self._ends
+        return float(
+            math.log(value / low) / math.log(high / low) if self.log else (value - low) / (high - low)
+        )
 
     def _unit_at(self, index: int) -> float:
         return self.unit(self._axis.value(index))
 
     def value(self, unit: float) -> float:
         """The inverse of `unit`, for numbers."""
-        low, high = float(self._hp.lower), float(self._hp.upper)
-        return low * (high / low) ** unit if self._hp.log else low + unit * (high - low)
+        low, high = self._ends
+        return float(low * (high / low) ** unit if self.log else low + unit * (high - low))
 
     def of(self, indices: Indices) -> NDArray[np.intp]:
         """The bins that lattice indices are in."""
@@ -181,6 +184,10 @@ class Bins:
     def integer(self) -> bool:
         """Whether the values are whole numbers."""
         return isinstance(self._axis.value(0), int)
+
+
+def _label(value: Any) -> str:
+    return f"{value:.2g}" if isinstance(value, float) else str(value)
 
 
 def believe(law: AnswerLaw, token_ids: Sequence[int], budget: int = BUDGET) -> Belief:

@@ -14,10 +14,9 @@ from airtune.models.beliefs import BINS, Bins, Density, Pair
 MOST_DENSITIES, MOST_PAIRS = 12, 9  # what is not drawn is told
 COLUMNS = 3
 _BINS = 96
-# Steps of a pair's shade: from a quarter of what a uniform law would have there, each four times the one before.
-_STEPS = ((-2.0, 0.10), (0.0, 0.24), (2.0, 0.42), (4.0, 0.64), (6.0, 0.9))
-_FLOOR = -8.0  # log2 of the smallest density drawn, relative to a uniform law
-_WIDTH, _SINGLE, _PAIR, _HEAD = 7.4, 1.75, 2.35, 0.75  # inches
+_LOWEST = -8  # log2 of the smallest density drawn, relative to a uniform law
+_PALEST = -3  # the same for pairs; each step of their shade from there is twice as dense as the one before
+_WIDTH, _SINGLE, _PAIR, _HEAD = 7.4, 1.6, 2.3, 0.42  # inches
 _TRIED = OTHERS[0]
 
 
@@ -27,54 +26,81 @@ def density_figure(look: Look) -> Any:
 
     belief = look.belief
     densities, pairs = belief.densities[:MOST_DENSITIES], belief.pairs[:MOST_PAIRS]
-    rows = [(len(densities) + COLUMNS - 1) // COLUMNS, (len(pairs) + COLUMNS - 1) // COLUMNS]
+    rows = [-(-len(part) // COLUMNS) for part in (densities, pairs)]
     height = _HEAD + rows[0] * _SINGLE + rows[1] * _PAIR
     figure = Figure(figsize=(_WIDTH, height))
-    _head(figure, look, height)
     bins = {d.name: Bins(belief.grammar, d.level, _BINS) for d in densities}
     curves = [_relative(bins[d.name].masses(d), np.diff(bins[d.name].edges)) for d in densities]
-    top = max([2.0, *(float(np.ceil(curve.max(initial=0.0))) for curve in curves)]) + 0.5
+    lowest = min([-4.0, *(float(curve[np.isfinite(curve)].min(initial=0.0)) for curve in curves)])
+    # The same scale on all panels: they can be compared.
+    limits = (
+        max(_LOWEST, 2 * int(np.floor(lowest / 2))),
+        max([2.0, *(float(c.max(initial=0.0)) for c in curves)]) + 0.5,
+    )
     for i, (density, curve) in enumerate(zip(densities, curves, strict=True)):
-        place = _place(i, _HEAD, _SINGLE, height, (0.62, 0.30))
-        _single(figure.add_axes(place), density, bins[density.name], curve, look, top, first=i % COLUMNS == 0)
+        axes = figure.add_axes(_place(i, _HEAD, _SINGLE, height))
+        _single(axes, density, bins[density.name], curve, look, limits, first=i % COLUMNS == 0)
     wide = {d.name: Bins(belief.grammar, d.level, BINS) for d in belief.densities}
-    for i, pair in enumerate(pairs):
-        place = _place(i, _HEAD + rows[0] * _SINGLE, _PAIR, height, (0.68, 0.34))
-        _joint(figure.add_axes(place), pair, wide[pair.first], wide[pair.second], look)
+    grids = [
+        _relative(p.mass, np.outer(np.diff(wide[p.first].edges), np.diff(wide[p.second].edges)))
+        for p in pairs
+    ]
+    darkest = max([1, *(int(np.floor(grid.max(initial=0.0))) for grid in grids)])
+    for i, (pair, grid) in enumerate(zip(pairs, grids, strict=True)):
+        axes = figure.add_axes(_place(i, _HEAD + rows[0] * _SINGLE, _PAIR, height))
+        _joint(axes, pair, grid, wide[pair.first], wide[pair.second], look, darkest)
+    _head(figure, look, height, darkest if pairs else None)
     return figure
 
 
-def _place(i: int, above: float, size: float, height: float, margins: tuple[float, float]) -> Any:
-    """Axes rectangle of panel i of a block: `margins` are the room below and above it, in inches."""
-    left, gap, right = 0.62, 0.52, 0.12
+def _place(i: int, above: float, size: float, height: float) -> Any:
+    """Axes rectangle of panel i of a block whose rows are `size` inches high and begin `above` inches down."""
+    left, gap, right, top, bottom = 0.62, 0.6, 0.12, 0.27, 0.5
     width = (_WIDTH - left - right - gap * (COLUMNS - 1)) / COLUMNS
     x = left + (i % COLUMNS) * (width + gap)
-    y = height - above - (i // COLUMNS + 1) * size + margins[0] - 0.12
-    return (x / _WIDTH, y / height, width / _WIDTH, (size - sum(margins) + 0.12) / height)
+    y = height - above - (i // COLUMNS + 1) * size + bottom
+    return (x / _WIDTH, y / height, width / _WIDTH, (size - top - bottom) / height)
 
 
-def _head(figure: Any, look: Look, height: float) -> None:
-    """What the marks mean, on one line, and below it what is not drawn."""
-    axes = figure.add_axes((0, 1 - 0.42 / height, 1, 0.36 / height))
+def _head(figure: Any, look: Look, height: float, darkest: int | None) -> None:
+    """What the marks and shades mean, and what is not drawn."""
+    from matplotlib.patches import Rectangle
+
+    axes = figure.add_axes((0, 1 - _HEAD / height, 1, _HEAD / height))
     axes.set_axis_off()
     axes.set_xlim(0, _WIDTH)
-    axes.set_ylim(0, 1)
-    x = 0.62
-    for strength, text in ((0.15, ""), (0.55, ""), (1.0, "tried, darker where the loss is lower")):
-        _point(axes, x, 0.7, strength)
-        axes.text(x + 0.13, 0.7, text, va="center", fontsize=8, color=MUTED)
-        x += 0.16
-    x = 3.15
-    axes.plot(x, 0.7, "x", color=INK, ms=4.5, mew=1.2)
-    axes.text(x + 0.13, 0.7, "failed or running", va="center", fontsize=8, color=MUTED)
-    _chosen(axes, 4.45, 0.7)
-    axes.text(4.61, 0.7, f"trial {look.trial.number}", va="center", fontsize=8, color=MUTED)
+    axes.set_ylim(0, _HEAD)
+    y = _HEAD - 0.16
+
+    def text(x: float, words: str, at: float = y) -> None:
+        axes.text(x, at, words, va="center", fontsize=8, color=MUTED)
+
+    for i, strength in enumerate((0.15, 0.55, 1.0)):
+        _point(axes, 0.66 + 0.14 * i, y, strength)
+    text(1.06, "tried, darker where the loss is lower")
+    axes.plot(3.2, y, "x", color=INK, ms=4.5, mew=1.2)
+    text(3.3, "no loss")
+    _chosen(axes, 3.98, y)
+    text(4.12, f"trial {look.trial.number}")
+    if darkest is not None:
+        text(4.98, _times(_PALEST))
+        for i, step in enumerate(range(_PALEST, darkest + 1)):
+            axes.add_patch(
+                Rectangle(
+                    (5.36 + 0.13 * i, y - 0.06), 0.13, 0.12, fc=ACCENT, alpha=_shade(step, darkest), lw=0
+                )
+            )
+        text(5.42 + 0.13 * (darkest - _PALEST + 1), f"{_times(darkest)} uniform")
     belief = look.belief
     left_out = max(0, len(belief.densities) - MOST_DENSITIES) + max(0, len(belief.pairs) - MOST_PAIRS)
-    notes = [f"{left_out} panels are not drawn"] if left_out else []
+    notes = [f"{left_out} panels not drawn"] if left_out else []
     if belief.missing:
-        notes.append(f"{len(belief.missing)} pairs would need a larger budget than {belief.budget}")
-    axes.text(_WIDTH - 0.12, 0.7, "; ".join(notes), va="center", ha="right", fontsize=8, color=MUTED)
+        notes.append(f"{len(belief.missing)} pairs need a larger budget than {belief.budget}")
+    text(0.62, "; ".join(notes), y - 0.17)
+
+
+def _shade(step: int, darkest: int) -> float:
+    return 0.06 + 0.84 * (step - _PALEST) / (darkest - _PALEST)
 
 
 def _relative(mass: Any, width: Any) -> Any:
@@ -84,39 +110,41 @@ def _relative(mass: Any, width: Any) -> Any:
 
 
 def _single(
-    axes: Any, density: Density, bins: Bins, curve: Any, look: Look, top: float, *, first: bool
+    axes: Any, density: Density, bins: Bins, curve: Any, look: Look, limits: tuple[int, float], *, first: bool
 ) -> None:
-    line = np.clip(curve, _FLOOR, None)
+    low, top = limits
+    strip = 0.3 * (top - low)  # for the tried points, below the curve
+    line = np.clip(curve, low, None)
     axes.stairs(np.maximum(line, 0), bins.edges, baseline=0, fill=True, color=ACCENT, alpha=0.28, lw=0)
     axes.stairs(np.minimum(line, 0), bins.edges, baseline=0, fill=True, color=GREY, alpha=0.25, lw=0)
     axes.stairs(line, bins.edges, baseline=None, color=ACCENT, lw=1.0)
     axes.axhline(0, color=MUTED, lw=0.6)
     axes.set_xlim(0, 1)
-    axes.set_ylim(_FLOOR - 3.2, top)  # below the floor lie the tried points
-    axes.axhspan(_FLOOR - 3.2, _FLOOR, color=BAND, lw=0, zorder=0)
+    axes.set_ylim(low - strip, top)
+    axes.axhspan(low - strip, low, color=BAND, lw=0, zorder=0)
     for trial, strength in _tried(look):
         if density.name in trial.config:
-            _point(axes, bins.unit(trial.config[density.name]), _FLOOR - 1.6, strength)
+            _point(axes, bins.unit(trial.config[density.name]), low - strip / 2, strength)
     if density.name in look.trial.config:
         x = bins.unit(look.trial.config[density.name])
-        axes.plot([x, x], [_FLOOR, top], color=INK, lw=0.8, ls=(0, (2, 1.5)), zorder=6)
-        _chosen(axes, x, _FLOOR - 1.6)
+        axes.plot([x, x], [low, top], color=INK, lw=0.8, ls=(0, (2, 1.5)), zorder=6)
+        _chosen(axes, x, low - strip / 2)
     _title(axes, density.name, f"{density.entropy:.1f} bits")
     axes.set_xlabel(_law(density), fontsize=7.5, color=MUTED, labelpad=2)
     _ticks(axes.xaxis, bins, most=4)
-    steps = [v for v in range(-8, int(top) + 1, 4)]
+    steps = [v for v in range(low, int(top) + 1) if v % (2 if top - low < 9 else 4) == 0]
     axes.set_yticks(steps, [_times(v) for v in steps] if first else [""] * len(steps))
     axes.tick_params(labelsize=7.5)
     axes.grid(axis="y", color=GRID)
 
 
-def _joint(axes: Any, pair: Pair, rows: Bins, columns: Bins, look: Look) -> None:
+def _joint(axes: Any, pair: Pair, grid: Any, rows: Bins, columns: Bins, look: Look, darkest: int) -> None:
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
 
-    area = np.outer(np.diff(rows.edges), np.diff(columns.edges))
-    level = np.searchsorted([low for low, _ in _STEPS], _relative(pair.mass, area), side="right") - 1
-    for step, (_, alpha) in enumerate(_STEPS):
+    steps = range(_PALEST, darkest + 1)
+    level = np.searchsorted(steps, grid, side="right") - 1 + _PALEST
+    for step in steps:
         corners = [
             rectangle
             for i in range(len(rows.starts))
@@ -125,7 +153,11 @@ def _joint(axes: Any, pair: Pair, rows: Bins, columns: Bins, look: Look) -> None
         if corners:
             axes.add_patch(
                 PathPatch(
-                    Path.make_compound_path(*map(Path, corners)), fc=ACCENT, alpha=alpha, lw=0, zorder=1
+                    Path.make_compound_path(*map(Path, corners)),
+                    fc=ACCENT,
+                    alpha=_shade(step, darkest),
+                    lw=0,
+                    zorder=1,
                 )
             )
     for trial, strength in _tried(look):
@@ -137,7 +169,7 @@ def _joint(axes: Any, pair: Pair, rows: Bins, columns: Bins, look: Look) -> None
         _chosen(axes, rows.unit(look.trial.config[pair.first]), columns.unit(look.trial.config[pair.second]))
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
-    _title(axes, f"{_short(pair.second, 13)} over {_short(pair.first, 13)}", "")
+    _title(axes, f"{_short(pair.second, 12)} over {_short(pair.first, 12)}", "")
     axes.set_xlabel(_law(pair), fontsize=7.5, color=MUTED, labelpad=2)
     _ticks(axes.xaxis, rows, most=4)
     _ticks(axes.yaxis, columns, most=5)
@@ -195,7 +227,7 @@ def _ticks(axis: Any, bins: Bins, most: int) -> None:
     if bins.labels is not None:
         middles = (bins.edges[1:] + bins.edges[:-1]) / 2
         kept = list(range(0, len(middles), -(-len(middles) // (2 * most))))
-        width = max(3, 20 // len(kept))
+        width = max(5, 24 // len(kept)) if axis.axis_name == "x" else 8
         axis.set_ticks([middles[i] for i in kept], [_short(bins.labels[i], width) for i in kept])
         return
     low, high = bins.value(0.0), bins.value(1.0)
