@@ -12,7 +12,16 @@ from itertools import pairwise
 
 import typer
 
-from airtune.engine import cli_bench, cli_grammar, cli_models, cli_replay, cli_report, cli_show, cli_tune
+from airtune.engine import (
+    cli_bench,
+    cli_grammar,
+    cli_models,
+    cli_recover,
+    cli_replay,
+    cli_report,
+    cli_show,
+    cli_tune,
+)
 from airtune.engine.cli_output import report_error
 
 app = typer.Typer(
@@ -30,7 +39,7 @@ app.command("report")(cli_report.report)
 app.command("export")(cli_show.export)
 app.command("replay")(cli_replay.replay)
 app.command("diff")(cli_replay.diff)
-app.command("recover")(cli_replay.recover)
+app.command("recover")(cli_recover.recover)
 app.command("grammar")(cli_grammar.grammar)
 app.add_typer(cli_models.app, name="models")
 app.command("bench")(cli_bench.bench)

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from airtune.engine.database import APPLICATION_ID, Database
 from airtune.engine.records import COLUMNS, SCHEMA, SCHEMA_VERSION, from_json, unpack
+from airtune.engine.recover_report import Rows, Salvage, report
 from airtune.engine.replay_records import stored_space
 from airtune.engine.rows import CHECKSUM_BYTES, insert, is_intact, trial_record, upgrade
 from airtune.engine.sqlite_pages import Pages, Row, read_pages
@@ -28,69 +28,6 @@ _REALS = {
     "violations": ("time",),
 }  # SQLite writes a real that is whole as an integer
 _FIRST_VERSION_WITH_CHECKSUMS = 3
-
-
-@dataclass(slots=True)
-class StudySalvage:
-    """What is left of one study.
-
-    Attributes:
-        name: The study; None if its name and manifest are lost.
-        trials: Trials that were salvaged.
-        unfinished: Of them, those without a result: what was in flight, or whose result is lost. A resumed study
-            evaluates them again.
-        lost: Numbers of the trials that are known to be lost.
-        lost_transcripts: Numbers of the salvaged trials that a model proposed whose transcript is lost.
-    """
-
-    name: str | None
-    trials: int = 0
-    unfinished: list[int] = field(default_factory=list)
-    lost: list[int] = field(default_factory=list)
-    lost_transcripts: list[int] = field(default_factory=list)
-
-    @property
-    def whole(self) -> bool:
-        """Whether nothing of it is known to be lost."""
-        return self.name is not None and not self.lost and not self.lost_transcripts
-
-
-@dataclass(slots=True)
-class Salvage:
-    """What was salvaged of a file.
-
-    Attributes:
-        source: The damaged file.
-        target: The new one.
-        verified: Whether every row was verified by its checksum; False for files of older versions.
-        studies: Study by study; last those whose manifest is lost, with what cannot be used without it.
-        documents: Documents of the file as a whole that were salvaged.
-    """
-
-    source: Path
-    target: Path
-    verified: bool
-    studies: list[StudySalvage] = field(default_factory=list)
-    documents: list[str] = field(default_factory=list)
-
-    def json(self) -> dict[str, Any]:
-        """As a JSON document shows it."""
-        return {
-            "source": str(self.source),
-            "target": str(self.target),
-            "verified": self.verified,
-            "documents": self.documents,
-            "studies": [
-                {
-                    "study": one.name, "trials": one.trials, "unfinished": one.unfinished, "lost": one.lost,
-                    "lost_transcripts": one.lost_transcripts,
-                }
-                for one in self.studies
-            ],
-        }  # fmt: skip
-
-
-Rows = dict[str, dict[tuple[Any, ...], tuple[Any, ...]]]  # by table and key: the values of COLUMNS
 
 
 def recover(source: Path, target: Path) -> Salvage:
@@ -126,7 +63,7 @@ def recover(source: Path, target: Path) -> Salvage:
             hint="look for a backup; exports (airtune export) are no study files, but have all trials",
         )
     _write(target, rows)
-    return _report(source, target, verified, rows, known)
+    return report(source, target, verified, rows, known)
 
 
 def _read(path: Path, *, missing: bool = False) -> bytes:
@@ -270,37 +207,6 @@ def _write(target: Path, rows: Rows) -> None:
         for path in (target, *(target.with_name(target.name + end) for end in ("-wal", "-shm"))):
             path.unlink(missing_ok=True)
         raise
-
-
-def _report(source: Path, target: Path, verified: bool, rows: Rows, known: set[tuple[int, int]]) -> Salvage:
-    found = Salvage(source, target, verified, documents=sorted(key[0] for key in rows["documents"]))
-    names = {key[0]: row[1] for key, row in rows["studies"].items()}
-    numbers: dict[int, set[int]] = {}
-    for study, number in known:
-        numbers.setdefault(study, set()).add(number)
-    for study in [*sorted(names), *sorted(numbers.keys() - names.keys())]:
-        trials = {key[1]: row for key, row in rows["trials"].items() if key[0] == study}
-        if study not in names and not trials:
-            continue  # only an index entry tells of it, and that has no checksum
-        one = StudySalvage(names.get(study), len(trials))
-        one.unfinished = sorted(number for number, row in trials.items() if row[5] == "asked")
-        one.lost = sorted(_believable(numbers.get(study, set()), trials) - trials.keys())
-        manifest = from_json(rows["studies"][study,][2], "manifest") if study in names else {}
-        one.lost_transcripts = sorted(
-            number
-            for number, row in trials.items()
-            if manifest.get("model")
-            and str(row[4]).startswith("lm")
-            and (study, number) not in rows["transcripts"]
-        )
-        found.studies.append(one)
-    return found
-
-
-def _believable(told: set[int], trials: Iterable[int]) -> set[int]:
-    """Numbers of trials that there were: all up to the last salvaged one, and what an index, unverified, tells of."""
-    certain = set(range(max(trials, default=-1) + 1))
-    return certain | {number for number in told if number < 2 * (len(told) + len(certain)) + 64}
 
 
 def default_target(source: Path) -> Path:
