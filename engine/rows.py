@@ -96,8 +96,8 @@ def trial_record(row: Sequence[Any]) -> TrialRecord:
     fields = ("number", "config", "status", "loss", "reason", "info", "proposal_s", "evaluation_s")
     trial = Trial(**{field: known[field] for field in fields})
     pending = None if known["pending"] is None else tuple(known["pending"])
-    rest = (known[field] for field in ("text", "origin", "log", "asked", "finished"))
-    return TrialRecord(trial, *rest, pending)
+    rest = {field: known[field] for field in ("text", "origin", "log", "asked", "finished")}
+    return TrialRecord(trial, **rest, pending=pending)
 
 
 def upgrade(db: sqlite3.Connection) -> None:
