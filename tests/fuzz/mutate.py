@@ -92,9 +92,14 @@ def mutated_json(random: Random, value: Any) -> Any:
         places = list(_places(whole))
         holder, key = random.choice(places)
         other, from_ = random.choice(places)
-        kind = random.randrange(8)
+        kind = random.randrange(14)
         if kind < 3:
             holder[key] = hostile(random)
+        elif kind >= 8 and not isinstance(
+            holder[key], dict | list
+        ):  # mild: what stands elsewhere, of its kind
+            alike = [h[k] for h, k in places if type(h[k]) is type(holder[key])]
+            holder[key] = random.choice(alike)
         elif kind == 3 and holder is not whole:
             del holder[key]
         elif kind == 4:

@@ -97,6 +97,11 @@ def studies(random: Random) -> None:
         ]
         if random.random() < 0.04:
             commands.append(["report", str(path), "--out", str(Path(folder) / "report")])
+        if random.random() < 0.2:
+            other = Path(folder) / "other.sqlite"
+            other.write_bytes(whole())
+            commands += [["diff", str(path), str(other)], ["recover", str(path)]]
+            commands += [["replay", str(path), "--level", "0"], ["diff", str(other), str(path), "--json"]]
         refused: AirtuneError | None = None
         for command in commands:
             refused = _run(command) or refused
