@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -79,7 +80,7 @@ def _open(storage: str | optuna.storages.BaseStorage) -> optuna.storages.BaseSto
     try:
         return optuna.storages.get_storage(storage)
     except (ImportError, ValueError, SQLAlchemyError) as error:
-        shown = _without_password(storage)
+        shown = shown_url(storage)
         why = str(error).partition("\n")[0].replace(storage, shown)
         raise StoreError(
             f"the Optuna storage {shown!r} cannot be used: {why}",
@@ -90,7 +91,8 @@ def _open(storage: str | optuna.storages.BaseStorage) -> optuna.storages.BaseSto
         ) from None  # the cause would show the password
 
 
-def _without_password(url: str) -> str:
+def shown_url(url: str) -> str:
+    """A storage's address as it may be printed: without its password."""
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
@@ -123,7 +125,9 @@ def _study(record: StudyRecord, storage: optuna.storages.BaseStorage) -> optuna.
         if record.name not in optuna.get_all_study_names(storage):
             study = optuna.create_study(storage=storage, study_name=record.name, direction="minimize")
             study.set_user_attr(MANIFEST, dict(record.manifest))
-            study.set_metric_names([str(record.manifest["metric"])])
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                study.set_metric_names([str(record.manifest["metric"])])
             return study
         study = optuna.load_study(study_name=record.name, storage=storage)
     finally:
@@ -158,9 +162,3 @@ def _trial(one: TrialRecord, distributions: Mapping[str, BaseDistribution], seed
     made.datetime_start = datetime.fromtimestamp(one.asked)  # Optuna's times are local ones without a zone
     made.datetime_complete = datetime.fromtimestamp(one.asked if one.finished is None else one.finished)
     return made
-
-
-def summary(exported: Exported) -> str:
-    """What became of one study, in words."""
-    waiting = f", {exported.waiting} without a result left out" if exported.waiting else ""
-    return f"{exported.study}: {exported.added} trials written, {exported.present} were there{waiting}"

@@ -123,6 +123,10 @@ def _why(error: BaseException) -> str:
 def _connect(address: str | None) -> tuple[Any, bool]:
     """Ray, connected; and whether the cluster is ours to end."""
     stay_offline()  # its usage reports, before it is imported
+    where = address or os.environ.get("RAY_ADDRESS") or "local"
+    if where == "local":
+        # What Ray does on macOS, read when it is imported: a cluster of one machine, listening on its loopback alone.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     try:
         import ray
     except ImportError as error:
@@ -134,10 +138,7 @@ def _connect(address: str | None) -> tuple[Any, bool]:
         ) from error
     if ray.is_initialized():
         return ray, False
-    where = address or os.environ.get("RAY_ADDRESS") or "local"
-    local: dict[str, Any] = (
-        {"_node_ip_address": "127.0.0.1", "include_dashboard": False} if where == "local" else {}
-    )
+    local: dict[str, Any] = {"include_dashboard": False} if where == "local" else {}
     try:
         ray.init(address=where, log_to_driver=False, configure_logging=False, **local)
     except (ConnectionError, ValueError, RuntimeError) as error:
