@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from airtune.benchmarks import get_task
 from airtune.benchmarks.compare import compare_plan, main
 from airtune.benchmarks.compare_costs import Costs, comparison_costs, costs_table
 from airtune.benchmarks.plan import Plan, check_plan, study_seed
 from airtune.benchmarks.runner import Run, run_suite
 from airtune.engine.cli import main as airtune
-from airtune.grammars import AirtuneError
+from airtune.grammars import AirtuneError, space_grammar
+from tests.servers.fake_openai import serve
 
 THINKING = "scripted@chat+reasoning=on+reasoning_tokens=20"
 
@@ -162,3 +164,42 @@ def test_bad_input_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> No
         airtune(["bench", "compare", "--models", "nowhere", "--out", "x"])
     assert stopped.value.code == 2
     assert "nowhere" in capsys.readouterr().err
+
+
+@pytest.mark.allow_hosts(["127.0.0.1"])
+def test_a_served_model_beside_a_local_one_and_again_from_its_recording(tmp_path: Path) -> None:
+    """Tokens and money are the server's own counts; the recording has them too, and asks nobody."""
+    prices, record = tmp_path / "prices.json", tmp_path / "answers.jsonl"
+    prices.write_text('{"tuner": {"prompt": 2.0, "completion": 10.0}, "currency": "EUR"}', encoding="utf-8")
+    with serve() as server:
+        server.grammars = [space_grammar(get_task("toy/branin").space)]
+        served = (
+            f"openai:tuner+server=vllm+base_url={server.url}+prices={prices}+record={record}"
+            "@chat+reasoning=on+reasoning_tokens=50"
+        )
+        plan = compare_plan(["scripted", served], seeds=1, budget=2)
+        runs = run_suite(plan, tmp_path / "live", jobs=1)
+        asked = len(server.seen)
+    local, remote, *_ = comparison_costs(tmp_path / "live", plan.methods)
+    assert asked == 2 * remote.said == 24  # a thought and an answer for each
+    assert local.cost == 0.0
+    assert remote.prompt_tokens is not None
+    assert remote.answer_tokens is not None
+    assert remote.cost == pytest.approx((2.0 * remote.prompt_tokens + 10.0 * remote.answer_tokens) / 1e6)
+    again = compare_plan([f"replay:{record}"], seeds=1, budget=2)
+    assert configs(run_suite(again, tmp_path / "again", jobs=1), again.methods[0]) == configs(
+        runs, plan.methods[1]
+    )
+    (replayed, *_) = comparison_costs(tmp_path / "again", again.methods)
+    counted = (
+        "prompt_tokens",
+        "answer_tokens",
+        "thought_tokens",
+        "cost",
+        "currency",
+        "said",
+        "rejected",
+        "violations",
+    )
+    assert [getattr(replayed, name) for name in counted] == [getattr(remote, name) for name in counted]
+    assert replayed.currency == "EUR"
