@@ -240,14 +240,31 @@ def export(
         False, "--no-transcripts", help="Leave out prompts and answers (CSV never has them)."
     ),
     output: Path | None = typer.Option(None, "-o", "--output", metavar="OUT", help="A file to write to."),
+    optuna: str | None = typer.Option(
+        None,
+        "--optuna",
+        metavar="URL",
+        help="Into an Optuna storage instead, for example sqlite:///optuna.db.",
+    ),
 ) -> None:
-    """Write a study file as text: stable, so that identical studies give identical bytes with --no-times."""
+    """Write a study file as text, the same bytes for the same study with --no-times; or into an Optuna storage."""
     from airtune.engine import StudyFile, export_csv, export_jsonl
     from airtune.grammars import AirtuneError
 
     if jsonl and csv:
         raise AirtuneError("--jsonl and --csv were both given", allowed="one of them", hint="leave one out")
+    if optuna is not None and (jsonl or csv or no_times or no_transcripts or output):
+        raise AirtuneError(
+            "--optuna writes no text",
+            value=optuna,
+            allowed="--study-name beside it",
+            hint="leave the others out",
+        )
     with StudyFile(_study_file(file), readonly=True) as opened:
+        if optuna is not None:
+            from airtune.engine.cli_optuna import export_optuna
+
+            return export_optuna(opened, study_name, optuna)
         if csv:
             text = visible(export_csv(opened, study_name, times=not no_times))
         else:
