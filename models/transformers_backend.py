@@ -14,6 +14,7 @@ token id may differ only where a draw falls on such an edge. With `deterministic
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from torch import Tensor
 
 from airtune.grammars import Grammar
 from airtune.models.base import Completion, Dialect, ModelError, Request, TextRequest
+from airtune.models.branching import ANSWERS, Branch, Branches
 from airtune.models.checkpoint import checkpoint_manifest, require_safetensors
 from airtune.models.density import TokenLaw
 from airtune.models.determinism import read_mode, require_deterministic
@@ -92,6 +94,14 @@ class _Row:
                 hint="the weights are damaged (airtune models verify), or try dtype='float32'",
             ) from error
         self.take(token, logprob)
+
+    def read(self, line: int, answer: int) -> Branch:
+        """What is new since the last forward pass, which counts as read from here on."""
+        branch = Branch(line, answer, self.next_ids, self.position)
+        self.position += len(self.next_ids)
+        self.steps += 1
+        self.next_ids = []
+        return branch
 
     @property
     def done(self) -> bool:
@@ -187,7 +197,15 @@ class TransformersModel:
         config = self.model.config.get_text_config()
         self.context = int(getattr(config, "max_position_embeddings", 0) or 1 << 30)
         kinds = getattr(config, "layer_types", None)
-        self._sliding = "sliding_attention" in kinds if kinds else bool(getattr(config, "sliding_window", None))
+        self._sliding = (
+            "sliding_attention" in kinds if kinds else bool(getattr(config, "sliding_window", None))
+        )
+        # Masks of our own need attention that takes them, in every layer.
+        self._branching = (
+            not self._sliding
+            and set(kinds or ["full_attention"]) == {"full_attention"}
+            and getattr(config, "_attn_implementation", None) in ("sdpa", "eager")
+        )
         self.vocabulary = vocabulary_of(self.tokenizer, self.model.get_output_embeddings().weight.shape[0])
         self.engine = make_engine(mask_engine, self.vocabulary)
         self._ends = frozenset([*self.vocabulary.eos_ids, *self.prompts.turn_ends])
@@ -291,7 +309,11 @@ class TransformersModel:
 
     def _decode(self, rows: list[_Row], encoded: dict[str, list[int]]) -> None:
         """Fill in the answers of open rows."""
-        logits, cache, seen = self._prefill([(*encoded[row.request.prompt], *row.token_ids) for row in rows])
+        prefixes = [(*encoded[row.request.prompt], *row.token_ids) for row in rows]
+        if self._branching and len(set(prefixes)) < len(rows):
+            self._decode_branches(rows, prefixes)
+            return
+        logits, cache, seen = self._prefill(prefixes)
         for row in rows:
             row.position += len(row.next_ids)
             row.next_ids = []
@@ -308,6 +330,31 @@ class TransformersModel:
                 seen = seen[index]
                 rows = [rows[i] for i in keep]
             logits, seen = self._step(rows, cache, seen)
+
+    def _decode_branches(self, rows: list[_Row], prefixes: list[tuple[int, ...]]) -> None:
+        """The same where rows share prompts, which are then kept once: see `airtune.models.branching`."""
+        count: Counter[tuple[int, ...]] = Counter()
+        places: list[tuple[tuple[int, ...], int]] = []
+        for prefix in prefixes:
+            places.append((prefix, count[prefix] // ANSWERS))
+            count[prefix] += 1
+        line_of = {place: i for i, place in enumerate(dict.fromkeys(places))}
+        lines = [line_of[place] for place in places]
+        logits, cache, seen = self._prefill([prefix for prefix, _ in line_of])
+        branches = Branches(self.model, cache, seen)
+        logits = logits[lines]
+        for row in rows:
+            row.position += len(row.next_ids)
+            row.next_ids = []
+        left = list(range(len(rows)))
+        while True:
+            for i, line in zip(left, logits, strict=True):
+                rows[i].draw(line)
+                rows[i].take_forced(self.fast_forward)
+            left = [i for i in left if not rows[i].done]
+            if not left:
+                return
+            logits = branches.read([rows[i].read(lines[i], i) for i in left])
 
     def _step(self, rows: list[_Row], cache: Any, seen: Tensor) -> tuple[Any, Tensor]:
         """Read every row's new tokens: logits (rows, width) after the last, and the grown attention mask."""
