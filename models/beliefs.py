@@ -187,7 +187,10 @@ class Bins:
 
 
 def _label(value: Any) -> str:
-    return f"{value:.2g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    text = f"{value:.2g}"
+    return text if len(text) <= 6 else f"{value:.0e}"
 
 
 def believe(law: AnswerLaw, token_ids: Sequence[int], budget: int = BUDGET) -> Belief:

@@ -169,7 +169,9 @@ def _joint(axes: Any, pair: Pair, grid: Any, rows: Bins, columns: Bins, look: Lo
         _chosen(axes, rows.unit(look.trial.config[pair.first]), columns.unit(look.trial.config[pair.second]))
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
-    _title(axes, f"{_short(pair.second, 12)} over {_short(pair.first, 12)}", "")
+    room = 25 - min(12, len(pair.first))
+    upper = _short(pair.second, room)
+    _title(axes, f"{upper} over {_short(pair.first, 25 - len(upper))}", "")
     axes.set_xlabel(_law(pair), fontsize=7.5, color=MUTED, labelpad=2)
     _ticks(axes.xaxis, rows, most=4)
     _ticks(axes.yaxis, columns, most=5)
@@ -208,7 +210,7 @@ def _chosen(axes: Any, x: float, y: float) -> None:
 
 
 def _title(axes: Any, left: str, right: str) -> None:
-    axes.set_title(_short(left, 30 - len(right)), loc="left", fontsize=8.5, fontweight="bold", pad=5)
+    axes.set_title(_short(left, 31 - len(right)), loc="left", fontsize=8.5, fontweight="bold", pad=5)
     axes.set_title(right, loc="right", fontsize=7.5, color=MUTED, pad=5)
 
 
@@ -227,7 +229,7 @@ def _ticks(axis: Any, bins: Bins, most: int) -> None:
     if bins.labels is not None:
         middles = (bins.edges[1:] + bins.edges[:-1]) / 2
         kept = list(range(0, len(middles), -(-len(middles) // (2 * most))))
-        width = max(5, 24 // len(kept)) if axis.axis_name == "x" else 8
+        width = max(6, 28 // len(kept)) if axis.axis_name == "x" else 8
         axis.set_ticks([middles[i] for i in kept], [_short(bins.labels[i], width) for i in kept])
         return
     low, high = bins.value(0.0), bins.value(1.0)
