@@ -13,6 +13,7 @@ from typing import Any
 
 from ConfigSpace import ConfigurationSpace
 
+from airtune import grammars, models
 from airtune.engine.types import Proposer, StoreError, Task
 from airtune.models import LanguageModel
 
@@ -97,13 +98,29 @@ def space_hash(described: Mapping[str, Any]) -> str:
 
 def study_versions() -> dict[str, str]:
     """Versions of Python and of the packages that proposals depend on, of those that are installed."""
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "airtune source": _source_hash()}
     for package in _PACKAGES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
     return found
+
+
+@lru_cache(maxsize=1)
+def _source_hash() -> str:
+    """What tells two states of Airtune's own code apart that have one version: all that proposals are made by."""
+    digest = hashlib.sha256()
+    here = Path(__file__).parent
+    for folder in (
+        Path(next(iter(grammars.__path__))),
+        Path(next(iter(models.__path__))),
+        here / "proposers",
+    ):
+        for file in sorted(folder.rglob("*.py")):
+            digest.update(f"{folder.name}/{file.relative_to(folder).as_posix()}\0".encode())
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:16]
 
 
 @lru_cache(maxsize=1)
