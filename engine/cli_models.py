@@ -148,13 +148,13 @@ def pack(
             {
                 "path": str(packed.path),
                 "sha256": packed.sha256,
-                "bytes": packed.manifest.bytes,
+                "bytes": packed.manifest.total,
                 "files": dict(packed.manifest.files),
                 "left_out": list(packed.left_out),
             }
         )
         return
-    lines = [f"{packed.path}: {len(packed.manifest.files)} files, {_size(packed.manifest.bytes)} bytes"]
+    lines = [f"{packed.path}: {len(packed.manifest.files)} files, {_size(packed.manifest.total)} bytes"]
     if packed.left_out:
         lines.append(f"left out, as neither safetensors, tokenizer nor text: {', '.join(packed.left_out)}")
     lines += [f"SHA-256 {packed.sha256}", "on the other machine:"]
@@ -183,7 +183,7 @@ def unpack(
     manifest = unpack_model(file, to, sha256)
     if json:
         print_json(
-            {"path": str(to), "name": manifest.name, "bytes": manifest.bytes, "files": dict(manifest.files)}
+            {"path": str(to), "name": manifest.name, "bytes": manifest.total, "files": dict(manifest.files)}
         )
         return
     folders = sorted({name.partition("/")[0] for name in manifest.files if "/" in name})

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
+from io import BufferedRandom, BytesIO
 from pathlib import Path
 from typing import IO
 
@@ -149,7 +150,7 @@ def _data(folder: Path) -> tuple[dict[str, Path], list[str]]:
 
 
 @contextmanager
-def _new_file(target: Path) -> Iterator[IO[bytes]]:
+def _new_file(target: Path) -> Iterator[BufferedRandom]:
     """A file that appears under its name when it is whole, and not at all after an error."""
     temporary: Path | None = None
     try:
@@ -174,13 +175,11 @@ def _new_file(target: Path) -> Iterator[IO[bytes]]:
             temporary.unlink(missing_ok=True)
 
 
-def _write(file: IO[bytes], manifest: PackManifest, files: dict[str, Path]) -> str:
+def _write(file: BufferedRandom, manifest: PackManifest, files: dict[str, Path]) -> str:
     """Write the archive; its SHA-256."""
-    import io
-
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
         document = manifest.to_json()
-        archive.addfile(_member(MANIFEST, len(document)), io.BytesIO(document))
+        archive.addfile(_member(MANIFEST, len(document)), BytesIO(document))
         for name, path in files.items():
             with path.open("rb") as content:
                 checked = _Hashed(content)

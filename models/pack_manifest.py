@@ -41,8 +41,8 @@ class PackManifest:
     sizes: Mapping[str, int]
 
     @property
-    def bytes(self) -> int:
-        """Size of all files."""
+    def total(self) -> int:
+        """Bytes of all files."""
         return sum(self.sizes.values())
 
     def to_json(self) -> bytes:

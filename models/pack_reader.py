@@ -9,8 +9,8 @@ import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader, BufferedWriter
 from pathlib import Path
-from typing import IO
 
 from airtune.models.checkpoint import MANIFEST, require_safetensors
 from airtune.models.pack_manifest import MOST_BYTES, PackError, PackManifest
@@ -73,10 +73,10 @@ def unpack_model(path: str | Path, to: str | Path, sha256: str | None = None) ->
     manifest = verify_pack(path, sha256)
     try:
         free = shutil.disk_usage(target.absolute().parent).free
-        if free < manifest.bytes:
+        if free < manifest.total:
             raise PackError(
-                f"{target.absolute().parent} has room for {free:,} bytes, and the pack holds {manifest.bytes:,}",
-                value=free, allowed=f"{manifest.bytes:,} bytes", hint="make room, or choose another --to",
+                f"{target.absolute().parent} has room for {free:,} bytes, and the pack holds {manifest.total:,}",
+                value=free, allowed=f"{manifest.total:,} bytes", hint="make room, or choose another --to",
             )  # fmt: skip
         with tempfile.TemporaryDirectory(
             prefix=f".{target.name}-",
@@ -108,7 +108,7 @@ def unpack_model(path: str | Path, to: str | Path, sha256: str | None = None) ->
     return manifest
 
 
-def _read(file: IO[bytes], folder: Path | None) -> PackManifest:
+def _read(file: BufferedReader, folder: Path | None) -> PackManifest:
     """Check an archive against its manifest, and write it into a folder if there is one."""
     try:
         # Not compressed, so that nothing can be larger than it looks.
@@ -122,7 +122,7 @@ def _read(file: IO[bytes], folder: Path | None) -> PackManifest:
         raise _damaged(f"{type(error).__name__}: {error}".splitlines()[0][:200]) from error
 
 
-def _members(archive: tarfile.TarFile, file: IO[bytes], folder: Path | None) -> PackManifest:
+def _members(archive: tarfile.TarFile, file: BufferedReader, folder: Path | None) -> PackManifest:
     length = os.fstat(file.fileno()).st_size
     first = archive.next()
     if first is None or first.name != MANIFEST:
@@ -132,8 +132,8 @@ def _members(archive: tarfile.TarFile, file: IO[bytes], folder: Path | None) -> 
         raise _damaged(f"its {MANIFEST} would have {first.size} bytes, {MOST_BYTES} at most")
     document = b"".join(_content(file, first))
     manifest = PackManifest.from_json(document)
-    if manifest.bytes > length:
-        raise _damaged(f"its files would have {manifest.bytes} bytes, more than the archive's {length}")
+    if manifest.total > length:
+        raise _damaged(f"its files would have {manifest.total} bytes, more than the archive's {length}")
     if folder is not None:
         (folder / MANIFEST).write_bytes(document)
     for name, size in manifest.sizes.items():
@@ -168,7 +168,7 @@ def _check_kind(member: tarfile.TarInfo) -> None:
         )
 
 
-def _content(file: IO[bytes], member: tarfile.TarInfo) -> Iterator[bytes]:
+def _content(file: BufferedReader, member: tarfile.TarInfo) -> Iterator[bytes]:
     """What a member holds, in parts; exactly as much as its header says."""
     file.seek(member.offset_data)
     left = member.size
@@ -181,7 +181,7 @@ def _content(file: IO[bytes], member: tarfile.TarInfo) -> Iterator[bytes]:
 
 
 @contextmanager
-def _destination(folder: Path | None, member: tarfile.TarInfo) -> Iterator[IO[bytes] | None]:
+def _destination(folder: Path | None, member: tarfile.TarInfo) -> Iterator[BufferedWriter | None]:
     """Where a member goes: a new file below the folder, with tarfile's own check of the name besides ours."""
     if folder is None:
         yield None
@@ -194,7 +194,7 @@ def _destination(folder: Path | None, member: tarfile.TarInfo) -> Iterator[IO[by
         yield file
 
 
-def _check_end(file: IO[bytes], end: int, length: int) -> None:
+def _check_end(file: BufferedReader, end: int, length: int) -> None:
     """After the last member come two blocks of zeros, more to the end of a record, and nothing else."""
     expected = -(-(end + 2 * tarfile.BLOCKSIZE) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
     file.seek(end)
@@ -209,7 +209,7 @@ class _Headers:
     regular expression; negative ones would have it go round in circles.
     """
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: BufferedReader) -> None:
         self._file = file
 
     def read(self, size: int = -1) -> bytes:
@@ -227,7 +227,7 @@ class _Headers:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
+def _opened(path: Path) -> Iterator[BufferedReader]:
     try:
         if path.exists() and not path.is_file():
             raise PackError(f"{path} is not a file", value=str(path), hint="give the archive that was packed")
