@@ -10,6 +10,7 @@ import json
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Protocol, runtime_checkable
 
@@ -209,7 +210,13 @@ class EnumeratedAxis:
 
     def pattern(self, inside: Intervals) -> Pattern:
         """See `Axis`."""
+        if inside == ((0, self.size - 1),):  # what every proposal's grammar starts from
+            return self._whole
         return literals([text for low, high in inside for text in self._texts[low : high + 1]])
+
+    @cached_property
+    def _whole(self) -> Pattern:
+        return literals(self._texts)
 
     def parse(self, text: str, pos: int) -> tuple[int, int] | None:
         """See `Axis`."""
