@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from airtune.engine.types import Trial
+    from airtune.grammars import AirtuneError
 
 # Columns for text that goes to a file or a pipe, where no terminal sets a width: wide enough for our tables.
 PIPE_COLUMNS = 160
@@ -205,6 +206,18 @@ def best_text(trial: Trial, metric: str) -> str:
     info = "".join(f", {name.replace('_', ' ')} {loss_text(value)}" for name, value in trial.info.items())
     loss = "none" if trial.loss is None else loss_text(trial.loss)
     return f"best: trial {trial.number}, {metric} {loss}{info}"
+
+
+def unwritable(path: object, error: OSError, option: str) -> AirtuneError:
+    """What to raise where an output file cannot be written; `option` chose it."""
+    from airtune.grammars import AirtuneError
+
+    return AirtuneError(
+        f"{str(path)!r} cannot be written: {error.strerror}",
+        value=str(path),
+        allowed="a file in a folder that exists and can be written to",
+        hint=f"choose another {option}",
+    )
 
 
 def report_error(error: BaseException, as_json: bool) -> None:

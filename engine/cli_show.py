@@ -18,6 +18,7 @@ from airtune.engine.cli_output import (
     print_trials,
     seconds_text,
     trial_json,
+    unwritable,
     visible,
     visible_json,
 )
@@ -276,9 +277,4 @@ def export(
     try:
         output.write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
-        raise AirtuneError(
-            f"{str(output)!r} cannot be written: {error.strerror}",
-            value=str(output),
-            allowed="a file in a folder that exists and can be written to",
-            hint="choose another -o",
-        ) from error
+        raise unwritable(output, error, "-o") from error

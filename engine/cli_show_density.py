@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airtune.engine.cli_output import config_text, out, print_json, print_lines, value_text
+from airtune.engine.cli_output import config_text, out, print_json, print_lines, unwritable, value_text
 
 if TYPE_CHECKING:
     from airtune.engine import StudyFile
@@ -65,7 +65,7 @@ def show_density(
         )  # fmt: skip
     look = Inspector(file, name, model, BUDGET if budget is None else budget).look(number)
     if output is None and not as_json:
-        output = Path(f"{file.path.stem}-trial-{number}-density.png")
+        output = Path(f"{Path(str(file.path)).stem}-trial-{number}-density.png")
     if output is not None:
         _save(look, output)
     if as_json:
@@ -87,10 +87,7 @@ def _save(look: Look, output: Path) -> None:
     try:
         save(lambda: density_figure(look), output)
     except OSError as error:
-        raise AirtuneError(
-            f"{str(output)!r} cannot be written: {error.strerror}", value=str(output),
-            allowed="a file in a folder that exists and can be written to", hint="choose another --out",
-        ) from error  # fmt: skip
+        raise unwritable(output, error, "--out") from error
 
 
 def _print(look: Look) -> None:

@@ -173,7 +173,9 @@ class Bins:
 
     def masses(self, density: Density) -> Floats:
         """(b,) the probability of each bin."""
-        return np.bincount(self.of(density.indices), density.mass, len(self.starts))
+        return np.asarray(
+            np.bincount(self.of(density.indices), density.mass, len(self.starts)), dtype=np.float64
+        )
 
     @property
     def log(self) -> bool:

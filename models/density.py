@@ -65,7 +65,9 @@ class TokenLaw:
         self.temperature = temperature
         self._engine, self._fast_forward, self._logits = engine, fast_forward, logits
         self._vocabulary: Vocabulary = engine.vocabulary
-        self._known = {(): self._step(())}  # of what was scored; also refuses a grammar that cannot be spoken
+        self._known: dict[Tokens, tuple[Tokens, Ids]] = {
+            (): self._step(())
+        }  # of what was scored; also refuses a grammar that cannot be spoken
 
     def next_tokens(self, prefixes: Sequence[Sequence[int]]) -> list[NextTokens]:
         """See `AnswerLaw.next_tokens`."""

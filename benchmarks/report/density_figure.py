@@ -77,7 +77,7 @@ def _head(figure: Any, look: Look, height: float, darkest: int | None) -> None:
 
     for i, strength in enumerate((0.15, 0.55, 1.0)):
         _point(axes, 0.66 + 0.14 * i, y, strength)
-    text(1.06, "tried, darker where the loss is lower")
+    text(1.06, "tried, fuller where the loss is lower")
     axes.plot(3.2, y, "x", color=INK, ms=4.5, mew=1.2)
     text(3.3, "no loss")
     _chosen(axes, 3.98, y)
@@ -190,7 +190,7 @@ def _runs(inside: Any, x: Any, edges: Any) -> list[Any]:
 
 
 def _tried(look: Look) -> list[tuple[Trial, float | None]]:
-    """The tried points, the best last; how dark each is, by the rank of its loss: 1 is the best, None has no loss."""
+    """The tried points, the best last; how full each is, by the rank of its loss: 1 is the best, None has no loss."""
     told = sorted((t for t in look.tried if t.loss is not None), key=lambda t: -(t.loss or 0.0))
     others: list[tuple[Trial, float | None]] = [(t, None) for t in look.tried if t.loss is None]
     return others + [(t, (i + 1) / len(told)) for i, t in enumerate(told)]

@@ -194,7 +194,7 @@ def test_what_the_model_believed_is_drawn_in_the_page(
         figure = page.locator(".proposal").nth(3).locator("svg")
         assert figure.is_visible()
         assert "trial 3" in figure.text_content()
-        assert figure.locator("text", has_text="x1").count() > 0
+        assert figure.locator("text", has_text="uniform").count() > 0
         accent = page.evaluate(
             "getComputedStyle(document.documentElement).getPropertyValue('--accent').trim()"
         )
