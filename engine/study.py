@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from airtune.engine.events import Asked, Event, Finished, Proposing, Result, SpaceExhausted, Stopped
 from airtune.engine.manifest import check_same_study, language_model, study_manifest
@@ -21,6 +21,11 @@ from airtune.engine.types import Proposer, Task, TaskError, Trial
 from airtune.engine.workers import Worker
 from airtune.grammars import AirtuneError, canonical_lattice, lattice_grammar
 from airtune.models import LanguageModel
+
+if TYPE_CHECKING:
+    from airtune.engine.integrations.ray_executor import RayExecutor
+
+Executor = Literal["local", "ray"]
 
 __all__ = ["Asked", "Event", "Finished", "Proposing", "Result", "SpaceExhausted", "Study"]
 
@@ -41,6 +46,8 @@ class Study:
         name: The study's name in the file; by default made of task, proposer, model and seed.
         timeout_s: Longest evaluation in seconds.
         isolate: Evaluate in a worker process; by default only where there is a `timeout_s`.
+        executor: Where evaluations run: "local", or "ray", on the Ray cluster that RAY_ADDRESS names (none: one on this
+            machine, while the study is open). Another program evaluates there, whatever `isolate` says.
 
     Raises:
         StoreError: If the file cannot be used, or holds a different study of that name.
@@ -58,13 +65,15 @@ class Study:
         name: str | None = None,
         timeout_s: float | None = None,
         isolate: bool | None = None,
+        executor: Executor = "local",
     ) -> None:
-        _check_settings(task, seed, timeout_s, isolate)
+        _check_settings(task, seed, timeout_s, isolate, executor)
         self.task = task
         self.seed = seed
         self._timeout_s = timeout_s
-        self._isolate = timeout_s is not None if isolate is None else isolate
-        self._worker: Worker | None = None
+        self._executor = executor
+        self._isolate = executor != "local" or (timeout_s is not None if isolate is None else isolate)
+        self._worker: Worker | RayExecutor | None = None
         self._grammar = lattice_grammar(canonical_lattice(task.space))
         # A file that is there is looked at before a model is loaded; a new one is only made after that.
         opened = StudyFile(path) if path is not None and Path(path).exists() else None
@@ -206,7 +215,7 @@ class Study:
             outcome = evaluate(self.task.objective, config)
         else:
             if self._worker is None:
-                self._worker = Worker(self.task.objective, self._timeout_s)
+                self._worker = _worker(self._executor, self.task, self._timeout_s)
             outcome = self._worker.evaluate(config)
         return self._finish(number, outcome, outcome.seconds)
 
@@ -331,7 +340,17 @@ def _default_name(task: Task, proposer: Proposer, seed: int) -> str:
     return "/".join(parts)
 
 
-def _check_settings(task: Task, seed: int, timeout_s: float | None, isolate: bool | None) -> None:
+def _worker(executor: Executor, task: Task, timeout_s: float | None) -> Worker | RayExecutor:
+    if executor == "local":
+        return Worker(task.objective, timeout_s)
+    from airtune.engine.integrations.ray_executor import RayExecutor
+
+    return RayExecutor(task.objective, timeout_s)
+
+
+def _check_settings(
+    task: Task, seed: int, timeout_s: float | None, isolate: bool | None, executor: str
+) -> None:
     if not callable(task.objective):
         raise TaskError(
             f"the objective of task {task.name!r} cannot be called: {task.objective!r}",
@@ -345,6 +364,13 @@ def _check_settings(task: Task, seed: int, timeout_s: float | None, isolate: boo
             value=seed,
             allowed="any whole number",
             hint="for example seed=0",
+        )
+    if executor not in get_args(Executor):
+        raise AirtuneError(
+            f"executor {executor!r} is not known",
+            value=executor,
+            allowed="'local' or 'ray'",
+            hint="leave it out to evaluate on this machine",
         )
     if timeout_s is None:
         return

@@ -20,6 +20,7 @@ from airtune.engine.seeds import derive_seed
 from airtune.engine.types import Task, Trial
 from airtune.grammars import AirtuneError, SpaceError
 from airtune.models import LanguageModel, load_model
+from airtune.models.offline import stay_offline
 
 
 class AirtuneSearch(Searcher):  # type: ignore[misc]
@@ -64,11 +65,12 @@ class AirtuneSearch(Searcher):  # type: ignore[misc]
         name: str = "objective",
         description: str = "",
     ) -> None:
-        super().__init__(metric=metric, mode=mode)
+        stay_offline()  # Ray's usage reports, before a cluster is started
         if mode not in (None, "min", "max"):
             raise AirtuneError(
                 f"mode {mode!r} is not known", value=mode, allowed="'min' or 'max'", hint="one objective only"
             )
+        super().__init__(metric=metric, mode=mode)
         self._metric: str | None = metric
         self._mode: str | None = mode
         self._seed = seed
