@@ -21,7 +21,7 @@ from airtune.grammars import space_grammar
 from airtune.models.base import Observation, Problem
 from airtune.models.chat import ChatDialect
 from airtune.models.chat_format import format_of, special_texts
-from airtune.models.chat_words import LOSS_DIGITS, Words, loss_text
+from airtune.models.chat_words import LOSS_DIGITS, Guard, Words, loss_text
 from airtune.models.registry import make_dialect
 
 VARIANTS = (
@@ -82,7 +82,7 @@ def number_forms(tokenizer: Any) -> dict[str, float]:
         for form, texts in forms.items()
     }
     problem = made_problem("sklearn/mlp/digits", 30)
-    words = Words(problem, space_grammar(problem.space), ())
+    words = Words(problem, space_grammar(problem.space), Guard())
     for form, write in (("trial as a row", words.row), ("trial as JSON", lambda o: words.answer(o.config))):
         lines = [f"{write(o)} -> {words.result(o)}\n" for o in problem.observations]
         counts[form] = float(np.mean([len(_encode(tokenizer, line)) for line in lines]))

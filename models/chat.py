@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any
 
 from ConfigSpace import ConfigurationSpace
@@ -12,7 +13,7 @@ from ConfigSpace import ConfigurationSpace
 from airtune.grammars import Grammar, space_grammar, unknown_name
 from airtune.models.base import ModelError, Problem
 from airtune.models.chat_format import ChatFormat, Message, PlainFormat, fold_system, message
-from airtune.models.chat_words import COMMON_SPECIAL, Words, defuse, loss_text
+from airtune.models.chat_words import COMMON_SPECIAL, Guard, Words, loss_text
 
 SETTINGS: Mapping[str, tuple[str, ...] | range] = {
     "detail": ("full", "space", "none"),
@@ -139,7 +140,7 @@ class ChatDialect:
         Raises:
             ModelError: If the prompt does not fit even with the best trial alone.
         """
-        words = Words(problem, space_grammar(problem.space), self._special)
+        words = Words(problem, space_grammar(problem.space), self._guard)
         done = [(i, o) for i, o in enumerate(problem.observations) if o.status != "asked"]
         # What stays longest comes first: the best loss, the newer of equals; then failures, newest first.
         ranked = sorted(done, key=lambda pair: (math.inf if pair[1].loss is None else pair[1].loss, -pair[0]))
@@ -166,7 +167,7 @@ class ChatDialect:
 
     def messages(self, problem: Problem) -> list[Message]:
         """The conversation that `render` makes a prompt of, all trials shown."""
-        words = Words(problem, space_grammar(problem.space), self._special)
+        words = Words(problem, space_grammar(problem.space), self._guard)
         return self._messages(words, set(range(len(problem.observations))))
 
     def conclude(self, prompt: str, thought: str, answer: int = 0) -> str:
@@ -178,7 +179,7 @@ class ChatDialect:
             answer: The longest answer, in tokens.
         """
         while True:
-            whole = self.format.conclude(prompt, defuse(thought, self._special), ASK)
+            whole = self.format.conclude(prompt, self._guard(thought), ASK)
             if self.count_tokens is None or self.max_tokens is None or not thought:
                 return whole
             excess = self.count_tokens(whole) + answer - self.max_tokens
@@ -186,9 +187,9 @@ class ChatDialect:
                 return whole
             thought = thought[:-excess]
 
-    @property
-    def _special(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys([*COMMON_SPECIAL, *self.special, *self.format.markers]))
+    @cached_property
+    def _guard(self) -> Guard:
+        return Guard(dict.fromkeys([*COMMON_SPECIAL, *self.special, *self.format.markers]))
 
     def _messages(self, words: Words, kept: set[int]) -> list[Message]:
         """The conversation with the finished trials of these indices, from the system's message on."""

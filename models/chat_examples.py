@@ -18,7 +18,7 @@ from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float,
 from airtune.grammars import Grammar, space_grammar
 from airtune.models.base import Observation, Problem
 from airtune.models.chat_format import Message, message
-from airtune.models.chat_words import Words
+from airtune.models.chat_words import Guard, Words
 
 if TYPE_CHECKING:
     from airtune.models.chat import ChatDialect
@@ -93,7 +93,7 @@ def worked_examples(dialect: ChatDialect) -> list[Message]:
     talk: list[Message] = []
     speaks = replace(dialect, budget=None, max_trials=None)
     for example in _examples()[: dialect.examples]:
-        words = Words(example.problem, example.grammar, ())
+        words = Words(example.problem, example.grammar, Guard())
         talk += speaks.conversation(words, set(range(len(example.problem.observations))))
         if dialect.reasoning == "on":
             talk += [message("assistant", _thought(example)), message("user", ASK)]

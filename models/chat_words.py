@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -52,26 +52,55 @@ def loss_text(loss: float) -> str:
     return f"{text}e{int(power)}" if exponent else text
 
 
+class Guard:
+    """Keeps a piece of JSON in its line and free of texts that mean something to a model.
+
+    What would break out is written as a JSON escape: line breaks that JSON lets pass, halves of a character, which
+    UTF-8 refuses, and the first character of a special text.
+
+    Args:
+        texts: Texts that must not occur; some models have thousands.
+    """
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        self._by_first: dict[str, list[str]] = {}
+        for text in filter(None, texts):
+            self._by_first.setdefault(text[0], []).append(text)
+
+    def __call__(self, text: str) -> str:
+        """The text with all of that escaped; read as JSON it says the same."""
+        for character in {c for c in text if c in "\u0085\u2028\u2029" or "\ud800" <= c <= "\udfff"}:
+            text = text.replace(character, _escape(character))
+        found = True
+        while found:  # an escape's own letters may complete another text
+            found = False
+            for first, tokens in self._by_first.items():  # in order: a prompt is the same in every process
+                for token in tokens if first in text else ():
+                    if token in text:
+                        found, text = True, text.replace(token, _escape(first) + token[1:])
+        return text
+
+
 @dataclass(frozen=True)
 class Words:
     """Writes about one problem.
 
     Whatever a user wrote (names, descriptions, choices, failure reasons) is written as a JSON string that holds
-    no line break and none of the `special` texts: it cannot end its line, its string, or its turn of a chat.
+    no line break and none of the guard's texts: it cannot end its line, its string, or its turn of a chat.
 
     Attributes:
         problem: What is tuned.
         grammar: The canonical grammar of its space.
-        special: Texts that must not occur in what users wrote.
+        guard: What keeps users' texts in their place.
     """
 
     problem: Problem
     grammar: Grammar
-    special: tuple[str, ...]
+    guard: Guard
 
     def quote(self, value: object) -> str:
         """A value as JSON that stays in its place."""
-        return defuse(json.dumps(value, ensure_ascii=False), self.special)
+        return self.guard(json.dumps(value, ensure_ascii=False))
 
     def task(self) -> list[str]:
         """The task's name, its description, and what is minimised."""
@@ -106,14 +135,12 @@ class Words:
         values = []
         for name in self._varying:
             axis = self._axes[name]
-            values.append(
-                defuse(axis.text(axis.index(config[name])), self.special) if name in config else "-"
-            )
+            values.append(self.guard(axis.text(axis.index(config[name]))) if name in config else "-")
         return ",".join(values)
 
     def answer(self, config: Mapping[str, Any]) -> str:
         """A configuration as the model writes it."""
-        return defuse(self.grammar.encode(self.grammar.snap(config)), self.special)
+        return self.guard(self.grammar.encode(self.grammar.snap(config)))
 
     def default(self) -> str | None:
         """The default configuration as the model writes it; None where none on the lattice is near it."""
@@ -166,7 +193,7 @@ class Words:
         """A value as the answers write it; as JSON where it is off the lattice."""
         axis, plain = self._axes[name], _plain(value)
         try:
-            return defuse(axis.text(axis.nearest(plain)), self.special)
+            return self.guard(axis.text(axis.nearest(plain)))
         except DecodeError:
             return self.quote(plain)
 
@@ -192,21 +219,6 @@ class Words:
         if type(clause).__name__ in ("InCondition", "ForbiddenInClause"):
             return ", ".join(self.quote(_plain(value)) for value in clause.values)
         return self.quote(_plain(clause.value))
-
-
-def defuse(text: str, special: tuple[str, ...]) -> str:
-    """JSON that stays in its line and holds no special text: what would break out is written as a JSON escape."""
-    odd = {c for c in text if c in "\u0085\u2028\u2029" or "\ud800" <= c <= "\udfff"}
-    for character in odd:  # line breaks that JSON lets pass, and halves of a character that UTF-8 refuses
-        text = text.replace(character, _escape(character))
-    found = True
-    while found:
-        found = False
-        for token in special:
-            if token and token in text:
-                found = True
-                text = text.replace(token, _escape(token[0]) + token[1:])
-    return text
 
 
 def _escape(character: str) -> str:

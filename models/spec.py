@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from airtune.grammars import unknown_name
 from airtune.models.base import LanguageModel, ModelError
 from airtune.models.registry import BACKENDS, DIALECTS, load_model, locate, make_dialect
 
@@ -44,6 +45,16 @@ class ModelSpec:
     backend: str | None = None
     dialect: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def _check_names(self) -> None:
+        import inspect
+
+        from airtune.models.transformers_backend import TransformersModel
+
+        known = {*inspect.signature(TransformersModel).parameters, "record"} - {"path", "name", "dialect"}
+        for key in self.settings.keys() - known:
+            message, allowed, hint = unknown_name("setting of the transformers backend", key, known)
+            raise ModelError(message, value=key, allowed=allowed, hint=hint)
 
     def but(self, backend: str | None = None, dialect: str | None = None) -> ModelSpec:
         """The same with a backend and a dialect that were given apart.
@@ -97,6 +108,8 @@ class ModelSpec:
             require_vllm()
         if self.backend in (None, "transformers", "vllm") and self.name != "scripted":
             locate(self.name)
+            if self.settings and self.backend != "vllm":  # which passes others on
+                self._check_names()
         elif "record" not in self.settings:  # which would begin the file
             self.load()
 

@@ -63,7 +63,14 @@ def test_loads_with_dialect_and_settings() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["nowhere", "pocket@chat+histroy=turns", "replay:/nowhere.jsonl", "vllm:nowhere", "scripted+contxt=1"],
+    [
+        "nowhere",
+        "pocket@chat+histroy=turns",
+        "replay:/nowhere.jsonl",
+        "vllm:nowhere",
+        "scripted+contxt=1",
+        "pocket+dtyp=float32",
+    ],
 )
 def test_what_cannot_be_used_is_refused_before_it_is_loaded(
     text: str, monkeypatch: pytest.MonkeyPatch
