@@ -231,15 +231,16 @@ def _is_at_rest(path: Path) -> bool:
 
 def _cannot(what: str, path: Path | None, error: sqlite3.Error) -> StoreError:
     text = str(error)
-    hint = "check the file and the disk, or choose another file (--study)"
-    if "full" in text or "disk I/O" in text:
-        hint = "free some space on the disk and run the same command again: nothing that was told is lost"
-    elif "readonly" in text or "unable to open" in text:
+    if "readonly" in text or "unable to open" in text:
         hint = "make the file and its folder writable, or choose another file (--study)"
-    elif "malformed" in text or "not a database" in text or "decode" in text:
-        hint = _salvage(path)
     elif "locked" in text:
         hint = "another program keeps the file locked: close it, or choose another file (--study)"
+    elif "full" in text or ("disk I/O" in text and what != "read"):
+        hint = "free some space on the disk and run the same command again: nothing that was told is lost"
+    elif what == "write" and "malformed" not in text:
+        hint = "check the file and the disk, or choose another file (--study)"
+    else:
+        hint = _salvage(path)
     return _error(path, f"cannot {what} study file {str(path)!r}: {text}", hint)
 
 
