@@ -117,7 +117,9 @@ class Inspector:
             raise StoreError(f"nothing was left to propose at trial {number}", value=number)
         self._check(study, number, "prompt", request.prompt, transcript["prompt"])
         self._check(study, number, "grammar", request.grammar.hash, transcript["grammar"])
-        law = answer_law(self._model, request.prompt, request.grammar, request.temperature)
+        # A model that thinks first answers to a prompt that has its thought in it.
+        prompt = str((transcript.get("details") or {}).get("answer_prompt", request.prompt))
+        law = answer_law(self._model, prompt, request.grammar, request.temperature)
         ids = transcript.get("token_ids")
         if not ids:
             raise StoreError(f"the tokens of trial {number} were not recorded", value=number)

@@ -13,8 +13,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from airtune.models.base import Completion, LanguageModel, ModelError, Request, TextRequest, TextWriter
+from airtune.grammars import Grammar
+from airtune.models.base import (
+    AnswerLaw,
+    Completion,
+    LanguageModel,
+    ModelError,
+    Request,
+    TextRequest,
+    TextWriter,
+)
 from airtune.models.chat import ChatDialect
+from airtune.models.density import answer_law
 
 
 def with_reasoning(model: LanguageModel) -> LanguageModel:
@@ -84,6 +94,10 @@ class ReasoningModel:
             )
             for answer, text, thought, prompt in zip(answers, asked, thoughts, prompts, strict=True)
         ]
+
+    def answer_law(self, prompt: str, grammar: Grammar, temperature: float = 1.0) -> AnswerLaw:
+        """See `TransparentModel.answer_law`. The prompt is that of the second phase: it has the thought in it."""
+        return answer_law(self._model, prompt, grammar, temperature)
 
     def _cut(self, text: str) -> str:
         """The thought up to the first text that ends it, should a backend have gone beyond."""

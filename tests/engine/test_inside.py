@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,18 @@ def test_every_proposal_is_seen_from_the_inside(study: Path) -> None:
             # What the model drew first has the probability that was recorded for it: bytes have one spelling each.
             first = next(d for d in look.belief.densities if d.name == "k")
             drawn = next(value for value in transcripts[number]["logprobs"] if value != 0.0)
-            assert first.of(first.chosen) == pytest.approx(2.718281828459045**drawn, abs=1e-9)
+            assert first.of(first.chosen) == pytest.approx(math.exp(drawn), abs=1e-9)
+
+
+def test_a_model_that_thinks_first(tmp_path: Path) -> None:
+    """Its answer was drawn after its thought: the law is that of the prompt with the thought in it."""
+    path = make(tmp_path / "s.sqlite", model=load_model("scripted", dialect="chat+reasoning=on"), trials=2)
+    with StudyFile(path, readonly=True) as file:
+        look = Inspector(file, budget=8).look(1)
+        drawn = next(v for v in file.transcripts(file.get().name)[1]["logprobs"] if v != 0.0)
+        assert look.belief.densities[0].of(look.belief.densities[0].chosen) == pytest.approx(
+            math.exp(drawn), abs=1e-9
+        )
 
 
 def test_other_weights_are_refused(tmp_path: Path) -> None:
