@@ -18,16 +18,16 @@ import io
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from ConfigSpace import Configuration
+from ConfigSpace import Configuration, ConfigurationSpace
 from numpy.typing import NDArray
 
 from airtune.benchmarks.spaces import random_space
@@ -137,22 +137,17 @@ def _study(number: int, seed: int, quota: int, engine: MaskEngine, result: Audit
                 result.collisions += 1
                 continue
             result.proposals += 1
-            problem = None
             try:
                 config = grammar.decode(text)
-                with contextlib.redirect_stdout(
-                    io.StringIO()
-                ):  # ConfigSpace 1.2.2 prints in one of its clauses
-                    Configuration(space, values=config)
             except DecodeError as error:
-                problem = str(error)
-            except Exception as error:  # whatever ConfigSpace's checker raises is its verdict
-                if grammar.approximate:
+                problem: str | None = str(error)
+            else:
+                problem = refusal(space, config)
+                if problem is not None and grammar.approximate:
                     result.proposals -= 1
                     result.redrawn += 1
                     configs.append(config)
                     continue
-                problem = repr(error)
             if text in excluded:
                 result.repeats += 1
                 problem = f"a repeat: {text}"
@@ -163,6 +158,16 @@ def _study(number: int, seed: int, quota: int, engine: MaskEngine, result: Audit
                 return
             drawn[text] = None
             configs.append(config)
+
+
+def refusal(space: ConfigurationSpace, config: Mapping[str, Any]) -> str | None:
+    """Why ConfigSpace's own checker refuses a configuration, or None."""
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # ConfigSpace 1.2.2 prints in one of its clauses
+            Configuration(space, values=dict(config))
+    except Exception as error:  # whatever it raises is its verdict
+        return repr(error)
+    return None
 
 
 def audit_piece(piece: int, quota: int, seed: int, engine: str, tokenizer: TokenizerName) -> AuditResult:
@@ -212,7 +217,7 @@ def audit(
     quota = -(-proposals // spaces)
     pieces = -(-spaces // PIECE)
     setting = {"quota": quota, "seed": seed, "engine": engine, "tokenizer": tokenizer}
-    done = _read(Path(path), setting) if path is not None else {}
+    done = read_pieces(Path(path), setting) if path is not None else {}
     total = AuditResult()
     for result in done.values():
         total.add(result)
@@ -243,7 +248,7 @@ def audit(
     return total
 
 
-def _read(path: Path, setting: dict[str, object]) -> dict[int, AuditResult]:
+def read_pieces(path: Path, setting: Mapping[str, object]) -> dict[int, AuditResult]:
     """Finished pieces of an earlier run; a torn last line is passed over and cut off."""
     done: dict[int, AuditResult] = {}
     if not path.exists():
@@ -258,7 +263,7 @@ def _read(path: Path, setting: dict[str, object]) -> dict[int, AuditResult]:
             raise AirtuneError(
                 f"{path} holds pieces of another audit",
                 value={key: entry.get(key) for key in setting},
-                allowed=str(setting),
+                allowed=str(dict(setting)),
                 hint="give another file",
             )
         done[int(entry["piece"])] = AuditResult(**{k: entry[k] for k in AuditResult.__slots__})
@@ -278,6 +283,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--engine", default="llguidance", choices=MASK_ENGINES)
     parser.add_argument("--tokenizer", default="bytes", choices=("bytes", "bpe"))
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--model", help="a language model proposes, in place of random logits")
+    parser.add_argument("--backend", default="transformers", help="what runs the model")
+    parser.add_argument(
+        "--model-setting", action="append", default=[], metavar="KEY=VALUE", help="a setting of the backend"
+    )
     parser.add_argument(
         "--out", type=Path, help="JSON-lines file of finished pieces; the same command resumes"
     )
@@ -288,16 +298,27 @@ def main(arguments: Sequence[str]) -> int:
         counts = f"{total.proposals} proposals, {total.violations} violations, {total.repeats} repeats"
         print(f"{total.studies} studies, {counts}", file=sys.stderr, flush=True)
 
-    result = audit(
-        options.proposals,
-        options.spaces,
-        options.seed,
-        options.engine,
-        options.tokenizer,
-        jobs=options.jobs,
-        path=options.out,
-        on_piece=say,
-    )
+    if options.model is not None:
+        from airtune.benchmarks.model_audit import audit_model
+        from airtune.engine.cli_model_options import model_settings
+        from airtune.models import load_model
+
+        settings = model_settings(options.model_setting, allow_network=False, backend=options.backend)
+        model = load_model(options.model, options.backend, **settings)
+        result = audit_model(
+            model, options.proposals, options.spaces, options.seed, path=options.out, on_piece=say
+        )
+    else:
+        result = audit(
+            options.proposals,
+            options.spaces,
+            options.seed,
+            options.engine,
+            options.tokenizer,
+            jobs=options.jobs,
+            path=options.out,
+            on_piece=say,
+        )
     if options.json:
         print(json.dumps(asdict(result), indent=1))
     else:

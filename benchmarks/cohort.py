@@ -7,6 +7,7 @@ at a time; trials that were asked and have no result are evaluated first of all,
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -43,14 +44,19 @@ class Member:
     task: Task
     seed: int
     manifest: Mapping[str, Any]
-    trials: list[Trial] = field(default_factory=list)
+    trials: dict[int, Trial] = field(default_factory=dict)
     texts: set[str] = field(default_factory=set)
     exhausted: bool = False
 
     @property
     def finished(self) -> int:
         """How many trials have a result."""
-        return sum(trial.status != "asked" for trial in self.trials)
+        return sum(trial.status != "asked" for trial in self.trials.values())
+
+    @property
+    def next(self) -> int:
+        """The first number that no trial has: behind the last, but in a salvaged file that lost some."""
+        return next(number for number in itertools.count() if number not in self.trials)
 
 
 class Cohort:
@@ -78,7 +84,7 @@ class Cohort:
                 continue
             _check(member, str(file.path), found.manifest)
             records = file.records(member.name)
-            member.trials = [record.trial for record in records]
+            member.trials = {record.trial.number: record.trial for record in records}
             member.texts = {record.text for record in records}
         if new:
             file.create_all(new)
@@ -99,27 +105,39 @@ class Cohort:
         left = [
             (one, trial)
             for one in self.members
-            for trial in one.trials
+            for trial in one.trials.values()
             if trial.status == "asked" and trial.number < budget
         ]
         if not left:
-            behind = [one for one in self.members if not one.exhausted and len(one.trials) < budget]
+            behind = [one for one in self.members if not one.exhausted and one.next < budget]
             if not behind:
                 return False
-            number = min(len(one.trials) for one in behind)
-            left = self._ask([one for one in behind if len(one.trials) == number], number)
+            number = min(one.next for one in behind)
+            # In the company that they were asked in, also where only some have lost the trial.
+            wave = [one for one in self.members if not one.exhausted and one.next >= number]
+            left = self._ask(wave, number)
         self._evaluate(left)
         return True
 
     def _ask(self, members: Sequence[Member], number: int) -> list[tuple[Member, Trial]]:
         """Propose and store trial `number` of all of them; those whose space is not exhausted, with it."""
-        jobs = [Job(one.task, tuple(one.trials), (), derive_seed(one.seed, number)) for one in members]
+        jobs = [
+            Job(
+                one.task,
+                tuple(one.trials[earlier] for earlier in range(number)),
+                (),
+                derive_seed(one.seed, number),
+            )
+            for one in members
+        ]
         started = time.perf_counter()
         propose_all(self._proposer, jobs)
         seconds = (time.perf_counter() - started) / len(jobs)
         asked: list[tuple[Member, Trial]] = []
         stored: list[Asking] = []
         for one, job in zip(members, jobs, strict=True):
+            if number in one.trials:
+                continue
             if job.proposal is None:
                 one.exhausted = True
                 continue
@@ -131,7 +149,7 @@ class Cohort:
         if stored:
             self._file.ask_all(stored)
         for (one, trial), asking in zip(asked, stored, strict=True):
-            one.trials.append(trial)
+            one.trials[number] = trial
             one.texts.add(asking.text)
         return asked
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from airtune.benchmarks.suites import get_suite
-from airtune.engine.proposers import PROPOSERS, needs_model
+from airtune.engine.proposers import PROPOSERS, make_proposer, needs_model
 from airtune.engine.seeds import derive_seed
 from airtune.grammars import AirtuneError, unknown_name
+from airtune.models.spec import parse_spec
 
 DEFAULT_METHODS = ("lm", "random", "default+random", "default+tpe", "default+gp")
 DEFAULT_MODEL = "pocket"
@@ -39,7 +40,8 @@ class Plan:
 
     Attributes:
         suite: A key of `airtune.benchmarks.suites.SUITES`.
-        methods: Proposer names; one that asks a language model may name it: "lm:pocket".
+        methods: Proposer names; one that asks a language model may name it: "lm:pocket", or any other
+            one-word form of `airtune.models.spec`.
         seeds: Studies per method and task.
         budget: Evaluations per study.
         model: The language model of the methods that ask one and do not name it.
@@ -90,8 +92,12 @@ def study_name(task: str, method: str, seed: int) -> str:
 
 
 def study_seed(task: str, method: str, seed: int) -> int:
-    """The seed of one study of a comparison: no two share random numbers."""
-    return derive_seed("bench", task, method, seed)
+    """The seed of one study of a comparison.
+
+    No two methods share random numbers, but language models behind one proposer do: it is they that are compared,
+    and a recording of a model's answers is found again under whatever name it is replayed.
+    """
+    return derive_seed("bench", task, proposer_of(method), seed)
 
 
 def check_plan(plan: Plan, jobs: int = 1) -> None:
@@ -108,6 +114,8 @@ def check_plan(plan: Plan, jobs: int = 1) -> None:
         if name not in known:
             message, allowed, hint = unknown_name("proposer", name, known)
             raise AirtuneError(message, value=method, allowed=allowed, hint=hint)
+        if not needs_model(name) and not colon:
+            make_proposer(name)  # refuses what is not installed: now, not when its turn comes
         if colon and not (model and needs_model(name)):
             raise AirtuneError(
                 f"method {method!r} names a model that it does not ask"
@@ -117,6 +125,9 @@ def check_plan(plan: Plan, jobs: int = 1) -> None:
                 allowed="a proposer that asks a language model, a colon, and the model: lm:pocket",
                 hint=f"write {name!r}",
             )
+    for spec in dict.fromkeys(plan.model_of(method) for method in plan.methods):
+        if spec is not None:
+            parse_spec(spec).check()
     if len(set(plan.methods)) < len(plan.methods) or not plan.methods:
         raise AirtuneError("a comparison needs one or more methods, all different", value=plan.methods)
     for what, value in (("seeds", plan.seeds), ("budget", plan.budget), ("jobs", jobs)):

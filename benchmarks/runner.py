@@ -138,7 +138,9 @@ def run_group(plan: Plan, file: StudyFile, group: Group) -> Iterator[int]:
     members = []
     for task in group.tasks:
         name, seed = study_name(task, group.method, group.seed), study_seed(task, group.method, group.seed)
-        what = {"suite": plan.suite, "method": group.method, "seed": group.seed}
+        # With "batch", those that a model is asked for together: a replay asks in the same company.
+        batch = [study_name(other, group.method, group.seed) for other in group.tasks]
+        what = {"suite": plan.suite, "method": group.method, "seed": group.seed, "batch": batch}
         manifest = {**_manifest(task, *asked), "seed": seed, "comparison": what}
         members.append(Member(name, _task(task), seed, manifest))
     cohort = Cohort(file, _proposer(*asked), members)
@@ -236,11 +238,11 @@ def _claimed(plan: Plan, stored: Mapping[str, Any] | None, out: Path) -> dict[st
 
 
 @lru_cache(maxsize=1)
-def _model(name: str) -> LanguageModel:
+def _model(spec: str) -> LanguageModel:
     """The language model, loaded once per process."""
-    from airtune.models import load_model
+    from airtune.models.spec import parse_spec
 
-    return load_model(name)
+    return parse_spec(spec).load()
 
 
 @lru_cache(maxsize=8)

@@ -12,7 +12,16 @@ from itertools import pairwise
 
 import typer
 
-from airtune.engine import cli_bench, cli_grammar, cli_models, cli_report, cli_show, cli_tune
+from airtune.engine import (
+    cli_bench,
+    cli_grammar,
+    cli_models,
+    cli_recover,
+    cli_replay,
+    cli_report,
+    cli_show,
+    cli_tune,
+)
 from airtune.engine.cli_output import report_error
 
 app = typer.Typer(
@@ -28,17 +37,28 @@ app.command("tune")(cli_tune.tune)
 app.command("show")(cli_show.show)
 app.command("report")(cli_report.report)
 app.command("export")(cli_show.export)
+app.command("replay")(cli_replay.replay)
+app.command("diff")(cli_replay.diff)
+app.command("recover")(cli_recover.recover)
 app.command("grammar")(cli_grammar.grammar)
 app.add_typer(cli_models.app, name="models")
 app.command("bench")(cli_bench.bench)
 
 
 @app.command()
-def doctor(json: bool = typer.Option(False, "--json", help="Print one JSON document.")) -> None:
+def doctor(
+    offline: bool = typer.Option(
+        False,
+        "--offline",
+        help="Prove that a study needs no network: in an empty network namespace, under strace.",
+    ),
+    model: str = typer.Option("pocket", "--model", help="With --offline: the model that proposes."),
+    json: bool = typer.Option(False, "--json", help="Print one JSON document."),
+) -> None:
     """Say what works on this machine, and what to install for more."""
     from airtune.engine.doctor import run
 
-    raise typer.Exit(run(as_json=json))
+    raise typer.Exit(run(as_json=json, offline=offline, model=model))
 
 
 def _version(show: bool) -> None:
@@ -80,10 +100,12 @@ def _run(arguments: list[str]) -> int:
         if hasattr(error, "format_message"):
             return _usage_error(error, arguments, as_json)
         from airtune.grammars import AirtuneError, DecodeError
+        from airtune.models.openai_budget import BudgetExhausted
+        from airtune.models.openai_http import ServerError
 
         if isinstance(error, AirtuneError):
             report_error(error, as_json)
-            return 1 if isinstance(error, DecodeError) else 2
+            return 1 if isinstance(error, (DecodeError, BudgetExhausted, ServerError)) else 2
         unexpected = AirtuneError(
             f"unexpected {type(error).__name__}: {error}",
             hint="a defect of Airtune: run again with AIRTUNE_DEBUG=1 for the traceback, and report it",

@@ -12,6 +12,8 @@ from airtune.engine.cli_output import out, print_json, print_lines
 MEASUREMENTS = {
     "grammar": "airtune.benchmarks.audit",
     "speed": "airtune.benchmarks.speed",
+    "compare": "airtune.benchmarks.compare",
+    "tokens": "airtune.benchmarks.tokens",
     "build-tables": "airtune.benchmarks.hpobench.build",
     "validate-tables": "airtune.benchmarks.hpobench.validate",
 }
@@ -22,7 +24,8 @@ def bench(
         ...,
         metavar="SUITE",
         help="hpobench, toy, sklearn or core: compare proposers. grammar: sample proposals from generated spaces "
-        "and check every one. speed: seconds per proposal. (airtune bench grammar --help lists its options.)",
+        "and check every one. speed: seconds per proposal. compare: language models, open, closed and recorded. "
+        "tokens: what each chat variant costs. (airtune bench grammar --help lists its options.)",
     ),
     proposers: str | None = typer.Option(
         None,
@@ -34,7 +37,8 @@ def bench(
         None,
         "--models",
         metavar="M,N",
-        help="The language models of lm; with several, each makes a method lm:NAME. (default: pocket)",
+        help="The language models of lm, such as pocket or vllm:./llama@chat+history=turns; with several, each makes "
+        "a method lm:NAME. (default: pocket)",
     ),
     budget: int = typer.Option(30, "--budget", help="Trials per study; a larger one later goes on."),
     seeds: int = typer.Option(10, "--seeds", help="Studies per proposer and task."),

@@ -1,4 +1,4 @@
-"""`airtune models`: which language models are here, what is in them, and the training of the bundled one."""
+"""`airtune models`: which language models are here, what is in them, packs of them, and training the bundled one."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from airtune.engine.cli_output import out, print_json
+from airtune.engine.cli_output import out, print_json, print_lines
 
 if TYPE_CHECKING:
     from airtune.models import ModelInfo
 
-app = typer.Typer(no_args_is_help=True, help="The language models: list, info, verify, train.")
+app = typer.Typer(no_args_is_help=True, help="The language models: list, info, verify, pack, unpack, train.")
 
 TRAINABLE = ("pocket",)
 JSON = typer.Option(False, "--json", help="Print one JSON document.")
@@ -75,14 +75,22 @@ def info(name: str = NAME, json: bool = JSON) -> None:
 
 
 @app.command()
-def verify(name: str = NAME, json: bool = JSON) -> None:
+def verify(
+    name: str = typer.Argument(
+        ..., help="A registry name, a directory, a hub id in the local cache, or a pack (FILE.tar)."
+    ),
+    json: bool = JSON,
+) -> None:
     """Hash a model's files again and compare with its manifest; exit code 1 if they differ."""
     from airtune.engine.cli_output import error_fields, report_error
     from airtune.models import ModelError, model_info, verify_model
+    from airtune.models.pack_reader import verify_pack
 
-    model_info(name)  # a model that is not there is bad input, not a failed check
+    packed = Path(name).is_file()
+    if not packed:
+        model_info(name)  # a model that is not there is bad input, not a failed check
     try:
-        hashes = verify_model(name)
+        hashes = dict(verify_pack(name).files) if packed else verify_model(name)
     except ModelError as error:
         if json:
             print_json({"name": name, "ok": False, "error": error_fields(error)})
@@ -95,6 +103,94 @@ def verify(name: str = NAME, json: bool = JSON) -> None:
     for file, digest in hashes.items():
         out().print(f"{digest}  {file}", markup=False, soft_wrap=True)
     out().print(f"{name}: all {len(hashes)} files are as recorded", markup=False)
+
+
+@app.command()
+def pack(
+    name: str = NAME,
+    output: Path = typer.Option(
+        ..., "-o", "--output", metavar="FILE.tar", help="The pack; must not be there yet."
+    ),
+    data: list[Path] = typer.Option(
+        [], "--data", metavar="DIR", help="A folder of data to go with it; repeatable."
+    ),
+    wheels: bool = typer.Option(
+        False, "--wheels", help="With all wheels that airtune needs, from the package index."
+    ),
+    extra: list[str] = typer.Option(
+        [], "--extra", metavar="NAME", help="With --wheels: an extra, for example smac."
+    ),
+    constraints: Path | None = typer.Option(
+        None,
+        "--constraints",
+        metavar="FILE",
+        help="With --wheels: pinned versions. (default: those installed here)",
+    ),
+    json: bool = JSON,
+) -> None:
+    """Write a model into one file, to carry to a machine without a network: the same input gives the same bytes."""
+    import tempfile
+
+    from airtune.grammars import AirtuneError
+    from airtune.models.pack import pack_model
+    from airtune.models.pack_wheels import wheels_of_airtune
+
+    if (extra or constraints) and not wheels:
+        raise AirtuneError(
+            "--extra and --constraints say which wheels, and --wheels was not given", hint="add --wheels"
+        )
+    with tempfile.TemporaryDirectory(prefix="airtune-wheels-") as folder:
+        if wheels:
+            wheels_of_airtune(Path(folder), extras=extra, constraints=constraints)
+        packed = pack_model(name, output, data=data, wheels=folder if wheels else None)
+    if json:
+        print_json(
+            {
+                "path": str(packed.path),
+                "sha256": packed.sha256,
+                "bytes": packed.manifest.total,
+                "files": dict(packed.manifest.files),
+                "left_out": list(packed.left_out),
+            }
+        )
+        return
+    lines = [f"{packed.path}: {len(packed.manifest.files)} files, {_size(packed.manifest.total)} bytes"]
+    if packed.left_out:
+        lines.append(f"left out, as neither safetensors, tokenizer nor text: {', '.join(packed.left_out)}")
+    lines += [f"SHA-256 {packed.sha256}", "on the other machine:"]
+    if wheels:
+        lines.append(
+            f"  tar xf {packed.path.name} wheels && pip install --no-index --find-links wheels airtune"
+        )
+    lines.append(f"  airtune models unpack {packed.path.name} --to DIR --sha256 {packed.sha256}")
+    print_lines(lines)
+
+
+@app.command()
+def unpack(
+    file: Path = typer.Argument(..., metavar="FILE.tar", help="A pack that airtune models pack wrote."),
+    to: Path = typer.Option(..., "--to", metavar="DIR", help="The folder; must not be there yet."),
+    sha256: str | None = typer.Option(
+        None,
+        "--sha256",
+        help="What `pack` printed: then it is the very pack that was made, not only a whole one.",
+    ),
+    json: bool = JSON,
+) -> None:
+    """Verify a pack, then unpack it. What is not exactly as its manifest says is refused, and nothing is written."""
+    from airtune.models.pack_reader import unpack_model
+
+    manifest = unpack_model(file, to, sha256)
+    if json:
+        print_json(
+            {"path": str(to), "name": manifest.name, "bytes": manifest.total, "files": dict(manifest.files)}
+        )
+        return
+    folders = sorted({name.partition("/")[0] for name in manifest.files if "/" in name})
+    lines = [f"{manifest.name} in {to}: {len(manifest.files)} files, all as their manifest says"]
+    if folders:
+        lines.append(f"beside the model: {', '.join(str(to / folder) for folder in folders)}")
+    print_lines([*lines, f"use it: airtune tune TASK --model {to}"])
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from airtune.engine.types import Trial
+    from airtune.grammars import AirtuneError
 
 # Columns for text that goes to a file or a pipe, where no terminal sets a width: wide enough for our tables.
 PIPE_COLUMNS = 160
@@ -21,12 +23,33 @@ PIPE_COLUMNS = 160
 REASON_COLUMNS = 60
 
 
+# What a terminal obeys, or cannot show: controls (of which tab and line feed are harmless), what turns the direction of
+# writing round, and halves of surrogate pairs. Names, reasons and outputs come from anywhere.
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    r"""The text with what a terminal would obey spelled out.
+
+    >>> visible("\x1b[31mred")
+    '\\x1b[31mred'
+    """
+    return _OBEYED.sub(lambda match: ascii(match.group())[1:-1], text)
+
+
 def console(stream: TextIO) -> Console:
-    """A rich console on `stream`: as wide as the terminal, or PIPE_COLUMNS where there is none."""
+    """A rich console on `stream`: as wide as the terminal, or PIPE_COLUMNS without one. Strings are made `visible`."""
     from rich.console import Console
+    from rich.text import Text
+
+    class Safe(Console):
+        def render_str(
+            self, text: str, **options: Any
+        ) -> Text:  # all strings come by here, those in tables too
+            return super().render_str(visible(text), **options)
 
     width = None if stream.isatty() or "COLUMNS" in os.environ else PIPE_COLUMNS
-    return Console(file=stream, width=width, highlight=False, soft_wrap=False, emoji=False)
+    return Safe(file=stream, width=width, highlight=False, soft_wrap=False, emoji=False)
 
 
 def out() -> Console:
@@ -41,7 +64,17 @@ def err() -> Console:
 
 def print_json(document: Mapping[str, Any] | Sequence[Any]) -> None:
     """Print the one JSON document of a `--json` command. NaN never gets here: losses are finite or null."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n")
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False, default=str)
+    sys.stdout.write(visible_json(text) + "\n")
+
+
+def visible_json(text: str) -> str:
+    r"""JSON text with what a terminal would obey as JSON's own escapes, so that it still says the same.
+
+    >>> visible_json('"\x9bm"')
+    '"\\u009bm"'
+    """
+    return _OBEYED.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 
 def value_text(value: object) -> str:
@@ -175,6 +208,18 @@ def best_text(trial: Trial, metric: str) -> str:
     return f"best: trial {trial.number}, {metric} {loss}{info}"
 
 
+def unwritable(path: object, error: OSError, option: str) -> AirtuneError:
+    """What to raise where an output file cannot be written; `option` chose it."""
+    from airtune.grammars import AirtuneError
+
+    return AirtuneError(
+        f"{str(path)!r} cannot be written: {error.strerror}",
+        value=str(path),
+        allowed="a file in a folder that exists and can be written to",
+        hint=f"choose another {option}",
+    )
+
+
 def report_error(error: BaseException, as_json: bool) -> None:
     """Say what went wrong: in words on standard error, or with `--json` as the document on standard output.
 
@@ -191,7 +236,7 @@ def report_error(error: BaseException, as_json: bool) -> None:
         lines.append(f"  allowed: {fields['allowed']}")
     if fields["fix"] is not None:
         lines.append(f"  fix: {fields['fix']}")
-    sys.stderr.write("\n".join(lines) + "\n")
+    sys.stderr.write(visible("\n".join(lines)) + "\n")
 
 
 def error_fields(error: BaseException) -> dict[str, Any]:

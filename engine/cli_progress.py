@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from airtune.engine.cli_output import config_text, err, loss_text, seconds_text
+from airtune.engine.cli_output import config_text, err, loss_text, seconds_text, visible
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -99,6 +99,6 @@ class Progress:
         """The text on one line of the terminal, cut at its edge."""
         from rich.text import Text
 
-        line = Text(text)
+        line = Text(visible(text))
         line.truncate(self._console.width - SPINNER_COLUMNS, overflow="ellipsis")
         return line

@@ -18,7 +18,11 @@ from airtune.engine.cli_output import (
     print_trials,
     seconds_text,
     trial_json,
+    unwritable,
+    visible,
+    visible_json,
 )
+from airtune.engine.cli_show_density import check_density, show_density
 
 if TYPE_CHECKING:
     from airtune.engine import StudyFile
@@ -39,15 +43,42 @@ def show(
         metavar="N",
         help="One trial: configuration, prompt, answer, log-probabilities, times.",
     ),
+    density: bool = typer.Option(
+        False, "--density", help="Of --trial N: what the model believed, exactly; a figure and a summary."
+    ),
+    output: Path | None = typer.Option(
+        None,
+        "--out",
+        metavar="FILE.png",
+        help="The figure of --density. (default: STUDY-trial-N-density.png)",
+    ),
+    model: str | None = typer.Option(
+        None,
+        "--model",
+        metavar="MODEL",
+        help="Of --density: where the study's model is now, if it was moved.",
+    ),
+    density_budget: int | None = typer.Option(
+        None,
+        "--density-budget",
+        metavar="N",
+        min=1,
+        help="Of --density: beginnings of answers that may be opened for one law. (default: 4096)",
+    ),
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> None:
     """Show the studies in a file, one study's trials, or one trial. Of a comparison: how far it is, and its means."""
     from airtune.engine import StudyFile
 
+    check_density(density, {"--out": output, "--model": model, "--density-budget": density_budget})
     file = _study_file(file)
     with StudyFile(file, readonly=True) as opened:
         studies = opened.studies()
-        if trial is not None:
+        if density:
+            show_density(
+                opened, study_name, trial, output=output, model=model, budget=density_budget, as_json=json
+            )
+        elif trial is not None:
             _show_trial(opened, opened.get(study_name), trial, json)
         elif study_name is not None or (len(studies) == 1 and not json):
             _show_study(opened, opened.get(study_name), json)
@@ -109,10 +140,14 @@ def _show_studies(file: StudyFile, studies: list[StudyRecord]) -> None:
 
 
 def _show_study(file: StudyFile, record: StudyRecord, as_json: bool) -> None:
+    from airtune.engine.usage import study_usage
+
     records = file.records(record.name)
     fields = _study_fields(file, record)
+    usage = study_usage(record.manifest, file.transcripts(record.name).values())
     if as_json:
         trials = [trial_json(one.trial) | {"origin": one.origin} for one in records]
+        fields["usage"] = None if usage is None else usage.as_json()
         print_json({**fields, "manifest": record.manifest, "trials": trials})
         return
     best = _best(records)
@@ -124,6 +159,8 @@ def _show_study(file: StudyFile, record: StudyRecord, as_json: bool) -> None:
         print_lines([best_text(best.trial, str(fields["metric"])), f"  {config_text(best.trial.config)}"])
     counts = f"{record.told} told, {record.failed} failed, {record.asked} without a result"
     print_lines([f"{counts}, {record.violations} violations of the grammar"])
+    if usage is not None:
+        print_lines([usage.text()])
 
 
 def _show_trial(file: StudyFile, record: StudyRecord, number: int, as_json: bool) -> None:
@@ -164,6 +201,9 @@ def _show_trial(file: StudyFile, record: StudyRecord, number: int, as_json: bool
 def _transcript_lines(transcript: dict[str, Any]) -> list[str]:
     """How a language model came to propose it: prompt, answer, log-probability, what was rejected before."""
     lines = ["prompt", *(f"  {line}" for line in str(transcript["prompt"]).splitlines())]
+    thought = (transcript.get("details") or {}).get("thought")
+    if thought:
+        lines += ["thought", *(f"  {line}" for line in str(thought["text"]).splitlines())]
     lines += ["answer", f"  {transcript['text']}"]
     told = transcript["logprobs"]  # None: a server that does not tell them
     logprobs = None if told is None else [float(value) for value in told]
@@ -201,28 +241,40 @@ def export(
         False, "--no-transcripts", help="Leave out prompts and answers (CSV never has them)."
     ),
     output: Path | None = typer.Option(None, "-o", "--output", metavar="OUT", help="A file to write to."),
+    optuna: str | None = typer.Option(
+        None,
+        "--optuna",
+        metavar="URL",
+        help="Into an Optuna storage instead, for example sqlite:///optuna.db.",
+    ),
 ) -> None:
-    """Write a study file as text: stable, so that identical studies give identical bytes with --no-times."""
+    """Write a study file as text, the same bytes for the same study with --no-times; or into an Optuna storage."""
     from airtune.engine import StudyFile, export_csv, export_jsonl
     from airtune.grammars import AirtuneError
 
     if jsonl and csv:
         raise AirtuneError("--jsonl and --csv were both given", allowed="one of them", hint="leave one out")
+    if optuna is not None and (jsonl or csv or no_times or no_transcripts or output):
+        raise AirtuneError(
+            "--optuna writes no text",
+            value=optuna,
+            allowed="--study-name beside it",
+            hint="leave the others out",
+        )
     with StudyFile(_study_file(file), readonly=True) as opened:
+        if optuna is not None:
+            from airtune.engine.cli_optuna import export_optuna
+
+            return export_optuna(opened, study_name, optuna)
         if csv:
-            text = export_csv(opened, study_name, times=not no_times)
+            text = visible(export_csv(opened, study_name, times=not no_times))
         else:
             lines = export_jsonl(opened, study_name, times=not no_times, transcripts=not no_transcripts)
-            text = "".join(lines)
+            text = visible_json("".join(lines))
     if output is None:
         sys.stdout.buffer.write(text.encode())
         return
     try:
         output.write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
-        raise AirtuneError(
-            f"{str(output)!r} cannot be written: {error.strerror}",
-            value=str(output),
-            allowed="a file in a folder that exists and can be written to",
-            hint="choose another -o",
-        ) from error
+        raise unwritable(output, error, "-o") from error

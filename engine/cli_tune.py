@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from airtune.engine.cli_model_options import chosen_proposer
 from airtune.engine.cli_output import (
     best_text,
     config_text,
@@ -19,7 +20,8 @@ from airtune.engine.cli_output import (
 from airtune.engine.cli_progress import Progress
 
 if TYPE_CHECKING:
-    from airtune.engine import Proposer, Result, Study, Task
+    from airtune.engine import Result, Study, Task
+    from airtune.engine.usage import StudyUsage
 
 TASK_OPTIONS = "What to tune"
 MODEL_OPTIONS = "Who proposes"
@@ -67,6 +69,34 @@ def tune(
         help="What runs the model. (default: transformers)",
         rich_help_panel=MODEL_OPTIONS,
     ),
+    dialect: str | None = typer.Option(
+        None,
+        "--dialect",
+        help="How the model is talked to: pocket, or chat with settings such as "
+        "chat+history=turns+reasoning=on. (default: what the model says)",
+        rich_help_panel=MODEL_OPTIONS,
+    ),
+    model_setting: list[str] = typer.Option(
+        [],
+        "--model-setting",
+        metavar="KEY=VALUE",
+        help="A setting of the backend, for example dtype=bfloat16, base_url=http://127.0.0.1:8000/v1, "
+        "record=FILE; may be repeated.",
+        rich_help_panel=MODEL_OPTIONS,
+    ),
+    deterministic: bool = typer.Option(
+        False,
+        "--deterministic",
+        help="Answers that are the same bits in any batch; a model that a test at the start finds otherwise is "
+        "refused (--model-setting deterministic=warn only says so).",
+        rich_help_panel=MODEL_OPTIONS,
+    ),
+    allow_network: bool = typer.Option(
+        False,
+        "--allow-network",
+        help="Let --backend openai send prompts to another machine.",
+        rich_help_panel=MODEL_OPTIONS,
+    ),
     temperature: float | None = typer.Option(
         None,
         "--temperature",
@@ -100,14 +130,16 @@ def tune(
     airtune tune --space space.json --command 'python train.py --lr {lr}'
     """
     from airtune.engine import Study
+    from airtune.engine.usage import stored_usage
 
     _check_run(budget, jobs, timeout)
     what = _task(task, space, command, objective)
+    settings = [*model_setting, *(["deterministic=strict"] if deterministic else [])]
     with (
         Progress(budget, enabled=not (json or no_progress)) as progress,
         Study(
             what,
-            _proposer(proposer, model, backend, temperature),
+            chosen_proposer(proposer, model, backend, temperature, settings, allow_network, dialect),
             seed=seed,
             path=study,
             name=name,
@@ -118,11 +150,12 @@ def tune(
         before = len([trial for trial in running.trials if trial.status != "asked"])
         progress.best = running.best
         result = running.run(budget, progress)
+    usage = stored_usage(result.path, running.name)
     failed = result.best is None and result.stopped != "interrupted"
     if json:
-        print_json(_document(running, result, budget))
+        print_json(_document(running, result, budget, usage))
     else:
-        _close(running, result, before, budget)
+        _close(running, result, before, budget, usage)
     raise typer.Exit(1 if failed or result.stopped == "interrupted" else 0)
 
 
@@ -197,40 +230,7 @@ def _task(task: str | None, space: Path | None, command: str | None, objective: 
     return Task(called, searched, load_objective(called))
 
 
-def _proposer(name: str, model: str | None, backend: str | None, temperature: float | None) -> Proposer:
-    """The proposer, with its model loaded if it needs one.
-
-    Raises:
-        AirtuneError: If it, its model or its backend is unknown, or an option has no effect on it.
-    """
-    from airtune.engine import PROPOSERS, make_proposer
-    from airtune.grammars import AirtuneError
-
-    if name.removeprefix("default+") != "lm" or "lm" not in PROPOSERS:
-        made = make_proposer(name)
-        options = {"--model": model, "--backend": backend, "--temperature": temperature}
-        for option, value in options.items():
-            if value is not None:
-                raise AirtuneError(
-                    f"{option} {value} has no effect on the proposer {name!r}",
-                    value=value,
-                    allowed="--proposer lm or default+lm with it",
-                    hint=f"leave {option} out, or choose --proposer lm",
-                )
-        return made
-    if temperature is not None and not 0 <= temperature < math.inf:
-        raise AirtuneError(
-            f"a temperature of {temperature} is none",
-            value=temperature,
-            allowed="0 (greedy) or more",
-            hint="--temperature 1 samples from the model as it was trained",
-        )
-    from airtune.models import load_model
-
-    return make_proposer(name, model=load_model(model or "pocket", backend), temperature=temperature)
-
-
-def _document(study: Study, result: Result, budget: int) -> dict[str, object]:
+def _document(study: Study, result: Result, budget: int, usage: StudyUsage | None) -> dict[str, object]:
     """The result as the JSON document."""
     return {
         "study": study.name,
@@ -241,12 +241,13 @@ def _document(study: Study, result: Result, budget: int) -> dict[str, object]:
         "seed": study.seed,
         "budget": budget,
         "stopped": result.stopped,
+        "usage": None if usage is None else usage.as_json(),
         "best": None if result.best is None else trial_json(result.best),
         "trials": [trial_json(trial) for trial in result.trials],
     }
 
 
-def _close(study: Study, result: Result, before: int, budget: int) -> None:
+def _close(study: Study, result: Result, before: int, budget: int, usage: StudyUsage | None) -> None:
     """The closing table, the best configuration, and where to go from here."""
     trials, path = result.trials, str(result.path)
     print_trials(trials, study.task.metric, result.best)
@@ -265,6 +266,8 @@ def _close(study: Study, result: Result, before: int, budget: int) -> None:
         lines.append("it was complete already: nothing was evaluated; a larger --budget goes on")
     else:
         lines.append("the same command with a larger --budget goes on")
+    if usage is not None:
+        lines.append(usage.text())
     if finished:
         lines.append(f"export: airtune export {path}")
     print_lines(lines)

@@ -6,11 +6,12 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from airtune.engine.schema_check import strange
 from airtune.engine.types import StoreError
 
 APPLICATION_ID = 0x41697254  # "AirT", in the database header: what `file` and we recognise a study file by
@@ -25,6 +26,7 @@ class Database:
         path: The file; made if it is not there, unless `readonly`. None for one in memory.
         schema: Statements that make its tables where they are not there (IF NOT EXISTS).
         version: Of the schema.
+        upgrade: Makes of the tables of an older version those of this one, in a transaction.
         readonly: Open it for reading: while others write, and without changing it.
 
     Raises:
@@ -32,11 +34,18 @@ class Database:
     """
 
     def __init__(
-        self, path: Path | None, schema: Sequence[str], version: int, *, readonly: bool = False
+        self,
+        path: Path | None,
+        schema: Sequence[str],
+        version: int,
+        upgrade: Callable[[sqlite3.Connection], None],
+        *,
+        readonly: bool = False,
     ) -> None:
         self.path = path
         self._schema = schema
         self._version = version
+        self._upgrade = upgrade
         self._lock = threading.RLock()
         if path is None:
             self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
@@ -44,7 +53,12 @@ class Database:
             return
         _check_path(path, readonly)
         # Whatever lies at the path is looked at before anything is written to it.
-        empty = not path.exists() or path.stat().st_size == 0 or self._look(path)
+        empty = not path.exists() or path.stat().st_size == 0
+        wal = path.with_name(path.name + "-wal")
+        if empty and wal.exists() and wal.stat().st_size > 0:  # SQLite would delete it
+            message = f"study file {str(path)!r} is empty, but {wal.name!r}, what was last written, is there"
+            raise _error(path, message, _salvage(path))
+        empty = empty or self._look(path)
         if readonly and empty:
             hint = "run `airtune tune ... --study FILE` first"
             raise _error(path, f"study file {str(path)!r} is empty", hint)
@@ -55,6 +69,8 @@ class Database:
                     self._db.execute("PRAGMA journal_mode=WAL")
                     self._db.execute("PRAGMA synchronous=FULL")
                 self._create()
+            elif not self._is_current():
+                self._copy()
         except BaseException:
             self._db.close()
             raise
@@ -103,8 +119,18 @@ class Database:
         with self.transaction() as db:
             for statement in self._schema:
                 db.execute(statement)
+            self._upgrade(db)
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {self._version}")
+
+    def _copy(self) -> None:
+        """Read an older file as one of this version: a copy in memory, upgraded."""
+        copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        with self._errors("read"):
+            self._db.backup(copy)
+        self._db.close()
+        self._db = copy
+        self._create()
 
     def _look(self, path: Path) -> bool:
         """Whether the database at the path is still empty.
@@ -117,10 +143,13 @@ class Database:
                 application = db.execute("PRAGMA application_id").fetchone()[0]
                 version = db.execute("PRAGMA user_version").fetchone()[0]
                 tables = db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
+                more = strange(db, self._schema) if application == APPLICATION_ID else ""
+                damage = "" if more else _damage(db, path)
             except sqlite3.DatabaseError as error:
                 if "not a database" in str(error):
                     message = f"{str(path)!r} is not an SQLite file, and so no study file"
-                    raise _error(path, message) from error
+                    hint = f"choose another file (--study); if it was one, `airtune recover {path}`"
+                    raise _error(path, message, hint) from error
                 raise _cannot("read", path, error) from error
         if (application, version, tables) == (0, 0, 0):
             return True
@@ -133,6 +162,11 @@ class Database:
                 allowed=f"schema version 1 to {self._version}",
                 hint="a newer Airtune wrote it: update this one, or choose another file (--study)",
             )
+        if more:
+            message = f"{str(path)!r} holds {more}, which no Airtune puts into a study file"
+            raise _error(path, message, "do not trust this file: use a copy that you know")
+        if damage:
+            raise _error(path, f"study file {str(path)!r} is damaged: {damage}", _salvage(path))
         return False
 
     @contextlib.contextmanager
@@ -142,6 +176,23 @@ class Database:
             yield
         except sqlite3.Error as error:
             raise _cannot(what, self.path, error) from error
+
+
+# Files that were found whole, as they were then: (path, inode, size, time).
+_whole: set[tuple[str, int, int, int]] = set()
+
+
+def _damage(db: sqlite3.Connection, path: Path) -> str:
+    """What SQLite finds wrong with the file as a whole, or ""; reads all of it once for each process."""
+    stat = path.stat()
+    seen = (str(path.absolute()), stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    if seen in _whole:
+        return ""
+    found = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
+    if found != "ok":
+        return " ".join(found.removeprefix("*** in database main ***").split())
+    _whole.add(seen)
+    return ""
 
 
 def _check_path(path: Path, readonly: bool) -> None:
@@ -180,14 +231,21 @@ def _is_at_rest(path: Path) -> bool:
 
 def _cannot(what: str, path: Path | None, error: sqlite3.Error) -> StoreError:
     text = str(error)
-    hint = "check the file and the disk, or choose another file (--study)"
-    if "full" in text or "disk I/O" in text:
-        hint = "free some space on the disk and run the same command again: nothing that was told is lost"
-    elif "readonly" in text or "unable to open" in text:
+    if "readonly" in text or "unable to open" in text:
         hint = "make the file and its folder writable, or choose another file (--study)"
     elif "locked" in text:
         hint = "another program keeps the file locked: close it, or choose another file (--study)"
+    elif "full" in text or ("disk I/O" in text and what != "read"):
+        hint = "free some space on the disk and run the same command again: nothing that was told is lost"
+    elif what == "write" and "malformed" not in text:
+        hint = "check the file and the disk, or choose another file (--study)"
+    else:
+        hint = _salvage(path)
     return _error(path, f"cannot {what} study file {str(path)!r}: {text}", hint)
+
+
+def _salvage(path: Path | None) -> str:
+    return f"`airtune recover {path}` copies what can still be read into a new file"
 
 
 def _error(path: Path | None, message: str, hint: str = "choose another file (--study)") -> StoreError:

@@ -10,12 +10,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from importlib import metadata, util
+from dataclasses import asdict
+from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from airtune.engine.cli_output import out, print_json
+from airtune.engine.checks import Check
+from airtune.engine.cli_output import out, print_json, visible
 
 if TYPE_CHECKING:
     from airtune.grammars import Grammar
@@ -24,23 +25,6 @@ LIBRARIES = ("ConfigSpace", "llguidance", "optuna", "scikit-learn", "torch", "tr
 MASK_ENGINES = ("llguidance", "xgrammar", "outlines_core")
 NAME_COLUMNS = 25  # the longest name of a check
 OLDEST, TOO_NEW = (3, 11), (3, 14)
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was tried.
-
-    Attributes:
-        name: What.
-        status: "ok"; "missing" if it is optional and not here; "failed" if the main job needs it.
-        detail: What was found.
-        fix: What to do about it, or None.
-    """
-
-    name: str
-    status: Literal["ok", "missing", "failed"]
-    detail: str
-    fix: str | None = None
 
 
 def checks() -> Iterator[Check]:
@@ -53,34 +37,49 @@ def checks() -> Iterator[Check]:
         yield _mask_engine(engine)
     yield _attempt("model pocket", lambda: _proposal("cpu"), fix="pip install --force-reinstall airtune")
     yield _gpu()
-    yield _vllm()
+    yield _attempt(
+        "backend vllm", _vllm, fix="pip install 'airtune[vllm]' on a machine with a GPU", optional=True
+    )
+    yield _attempt("backend openai", _openai, fix="pip install 'airtune[openai]'", optional=True)
 
 
-def run(as_json: bool) -> int:
+def run(as_json: bool, *, offline: bool = False, model: str = "pocket") -> int:
     """Print what was found.
 
+    Args:
+        as_json: As one document.
+        offline: Only whether a study needs no network; see `doctor_offline`.
+        model: The model that proposes in that study.
+
     Returns:
-        The exit code: 1 if the main job cannot run here, else 0.
+        The exit code: 1 if the main job cannot run here, or with `offline` if that was not shown; else 0.
     """
     from rich.table import Table
     from rich.text import Text
 
+    looking = checks()
+    if offline:
+        from airtune.engine.doctor_offline import offline_checks
+
+        looking = offline_checks(model)
     if as_json:
-        found = list(checks())
+        found = list(looking)
         print_json({"ok": _fine(found), "checks": [asdict(check) for check in found]})
         return 0 if _fine(found) else 1
     console = out()
     styles = {"ok": "green", "missing": "yellow", "failed": "bold red"}
     found = []
-    for check in checks():
+    for check in looking:
         found.append(check)
         row = Table.grid(padding=(0, 1))
         for width in (7, NAME_COLUMNS, None):
             row.add_column(width=width, overflow="fold")
-        row.add_row(Text(check.status, styles[check.status]), Text(check.name), Text(check.detail))
+        row.add_row(Text(check.status, styles[check.status]), Text(check.name), Text(visible(check.detail)))
         if check.fix is not None:
             row.add_row("", "", Text(f"fix: {check.fix}"))
         console.print(row)
+    if offline:
+        return 0 if _fine(found) else 1
     if _fine(found):
         console.print("airtune tune works here: airtune tune sklearn/svm/digits --budget 10", markup=False)
         return 0
@@ -201,7 +200,20 @@ def _gpu() -> Check:
     return _attempt("gpu", lambda: f"{name}: {_proposal('cuda')}", fix=fix, optional=True)
 
 
-def _vllm() -> Check:
-    if util.find_spec("vllm") is None:
-        return Check("vllm", "missing", "not installed; no backend of this version needs it")
-    return Check("vllm", "ok", f"{metadata.version('vllm')}; no backend of this version uses it")
+def _vllm() -> str:
+    from airtune.models.vllm_start import require_vllm
+
+    return f"vLLM {require_vllm()}"
+
+
+def _openai() -> str:
+    """What is there for it; no server is asked, and no key or address is shown."""
+    try:
+        version = metadata.version("httpx2")
+    except metadata.PackageNotFoundError:
+        from airtune.grammars import AirtuneError
+
+        raise AirtuneError("httpx2 is not installed") from None
+    variables = ("OPENAI_BASE_URL", "OPENAI_API_KEY")
+    said = ", ".join(f"{name} is {'set' if os.environ.get(name) else 'not set'}" for name in variables)
+    return f"httpx2 {version}; {said}; stays on this machine without --allow-network"

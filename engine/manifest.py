@@ -6,16 +6,23 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from ConfigSpace import ConfigurationSpace
 
+from airtune import grammars, models
 from airtune.engine.types import Proposer, StoreError, Task
 from airtune.models import LanguageModel
 
 # What can change a proposal; a model adds its own.
 _PACKAGES = ("airtune", "ConfigSpace", "numpy", "optuna", "cmaes", "scipy", "smac")
+# Instruction sets that numerical libraries choose their kernels by.
+_INSTRUCTIONS = (
+    "sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "asimd", "bf16", "sve",
+)  # fmt: skip
 # A study is resumed only where these are the same; versions may differ, and are stored.
 IDENTITY = ("task", "space_hash", "proposer", "temperature", "seed", "model_hash")
 
@@ -30,20 +37,23 @@ def study_manifest(task: Task, proposer: Proposer, seed: int) -> dict[str, Any]:
         "description": task.description,
         "metric": task.metric,
         "space": space,
-        "space_hash": _hash(space),
+        "space_hash": space_hash(space),
         "proposer": proposer.name,
         "temperature": _temperature(proposer),
         "seed": seed,
         "model": described,
         "model_hash": None if described is None else model_hash(described),
-        "versions": {"python": platform.python_version(), **versions()},
+        "versions": study_versions(),
+        "hardware": hardware(),
     }
 
 
 def check_same_study(name: str, path: str, stored: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Raise a StoreError that names the field if the stored study is not the one that is about to go on."""
     for field in IDENTITY:
-        if stored.get(field) == now[field]:
+        known, same = stored.get(field), stored.get(field) == now[field]
+        # Of lm+gp and hybrid, earlier versions did not store which model they asked.
+        if same or (field in ("model_hash", "temperature") and known is None):
             continue
         shown = {"space_hash": "search space", "model_hash": "language model"}.get(field, field)
         before, after = _shown(field, stored), _shown(field, now)
@@ -57,10 +67,7 @@ def check_same_study(name: str, path: str, stored: Mapping[str, Any], now: Mappi
 
 def language_model(proposer: Proposer) -> LanguageModel | None:
     """The language model that a proposer asks, if it asks one."""
-    inner: object = proposer
-    while hasattr(inner, "inner"):  # default+X
-        inner = inner.inner
-    model = getattr(inner, "model", None)
+    model = getattr(_asking(proposer), "model", None)
     return model if isinstance(model, LanguageModel) else None
 
 
@@ -84,9 +91,14 @@ def space_json(space: ConfigurationSpace) -> dict[str, Any]:
     return plain
 
 
-def versions() -> dict[str, str]:
-    """Versions of the packages that proposals depend on, of those that are installed."""
-    found = {}
+def space_hash(described: Mapping[str, Any]) -> str:
+    """SHA-256 of a space in the form of `space_json`."""
+    return _hash(described)
+
+
+def study_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that proposals depend on, of those that are installed."""
+    found = {"python": platform.python_version(), "airtune source": _source_hash()}
     for package in _PACKAGES:
         try:
             found[package] = version(package)
@@ -95,11 +107,52 @@ def versions() -> dict[str, str]:
     return found
 
 
+@lru_cache(maxsize=1)
+def _source_hash() -> str:
+    """What tells two states of Airtune's own code apart that have one version: all that proposals are made by."""
+    digest = hashlib.sha256()
+    here = Path(__file__).parent
+    for folder in (
+        Path(next(iter(grammars.__path__))),
+        Path(next(iter(models.__path__))),
+        here / "proposers",
+    ):
+        for file in sorted(folder.rglob("*.py")):
+            digest.update(f"{folder.name}/{file.relative_to(folder).as_posix()}\0".encode())
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+@lru_cache(maxsize=1)
+def hardware() -> dict[str, str]:
+    """What of this machine can change the last bits of a sum: its processor and what that is able to do.
+
+    Of an accelerator the model's own manifest tells.
+    """
+    found = {"machine": platform.machine(), "processor": platform.processor()}
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return found
+    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in reversed(lines))}
+    flags = set(told.get("flags", told.get("Features", "")).split())
+    return {
+        "machine": found["machine"],
+        "processor": told.get("model name", found["processor"]),
+        "instructions": " ".join(flag for flag in _INSTRUCTIONS if flag in flags),
+    }
+
+
+def _asking(proposer: Proposer) -> object:
+    """The part of a proposer that asks a language model: X of default+X, lm of lm+gp and of hybrid."""
+    part: object = proposer
+    while (inner := getattr(part, "inner", getattr(part, "lm", None))) is not None:
+        part = inner
+    return part
+
+
 def _temperature(proposer: Proposer) -> float | None:
-    inner: object = proposer
-    while hasattr(inner, "inner"):
-        inner = inner.inner
-    temperature = getattr(inner, "temperature", None)
+    temperature = getattr(_asking(proposer), "temperature", None)
     return None if temperature is None else float(temperature)
 
 

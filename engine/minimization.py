@@ -8,7 +8,7 @@ from typing import Any
 
 from ConfigSpace import ConfigurationSpace
 
-from airtune.engine.study import Event, Result, Study
+from airtune.engine.study import Event, Executor, Result, Study
 from airtune.engine.types import Proposer, Task
 from airtune.models import LanguageModel
 
@@ -27,6 +27,7 @@ def minimize(
     path: str | Path | None = None,
     timeout_s: float | None = None,
     isolate: bool | None = None,
+    executor: Executor = "local",
     on_event: Callable[[Event], None] | None = None,
 ) -> Result:
     """Search the space for the configuration with the least loss.
@@ -45,6 +46,7 @@ def minimize(
         path: The study file; None keeps nothing.
         timeout_s: Longest evaluation in seconds; evaluations then take place in another process.
         isolate: Evaluate in another process in any case (True), or in this one (False).
+        executor: "local", or "ray" to evaluate on a Ray cluster; see `Study`.
         on_event: Called at every step.
 
     Returns:
@@ -61,6 +63,13 @@ def minimize(
     """
     task = Task(name, space, objective, metric, description)
     with Study(
-        task, proposer, model=model, seed=seed, path=path, timeout_s=timeout_s, isolate=isolate
+        task,
+        proposer,
+        model=model,
+        seed=seed,
+        path=path,
+        timeout_s=timeout_s,
+        isolate=isolate,
+        executor=executor,
     ) as study:
         return study.run(budget, on_event)

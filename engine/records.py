@@ -8,34 +8,54 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from airtune.engine.shapes import checked_manifest, checked_transcript, strict_json
 from airtune.engine.types import StoreError, Trial
 
 # 2: documents; transcripts are compressed (those that version 1 wrote, as text, are read too).
-SCHEMA_VERSION = 2
+# 3: a checksum of every row that is kept (rows of older versions have none); what was pending when a trial was asked.
+SCHEMA_VERSION = 3
 # Losses are REAL, which SQLite keeps bit for bit but for -0.0; all else with floats in it is JSON, by repr.
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS studies ("
-    " id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, manifest TEXT NOT NULL, created REAL NOT NULL)",
+    " id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, manifest TEXT NOT NULL, created REAL NOT NULL,"
+    " checksum BLOB)",
     "CREATE TABLE IF NOT EXISTS trials ("
     " study INTEGER NOT NULL REFERENCES studies, number INTEGER NOT NULL,"
     " text TEXT NOT NULL, config TEXT NOT NULL, origin TEXT NOT NULL,"
     " status TEXT NOT NULL CHECK (status IN ('asked', 'told', 'failed')),"
     " loss REAL, reason TEXT, info TEXT NOT NULL, log TEXT NOT NULL,"
     " proposal_s REAL NOT NULL, evaluation_s REAL, asked REAL NOT NULL, finished REAL,"
+    " pending TEXT, checksum BLOB,"
     " PRIMARY KEY (study, number), UNIQUE (study, text),"
     " CHECK ((status = 'told') = (loss IS NOT NULL)), CHECK ((status = 'failed') = (reason IS NOT NULL)),"
     " CHECK (loss IS NULL OR abs(loss) < 9e999)) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS transcripts ("
     " study INTEGER NOT NULL REFERENCES studies, number INTEGER NOT NULL, transcript NOT NULL,"
-    " PRIMARY KEY (study, number)) WITHOUT ROWID",
+    " checksum BLOB, PRIMARY KEY (study, number)) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS violations ("
     " study INTEGER NOT NULL REFERENCES studies, number INTEGER NOT NULL,"
-    " proposal TEXT NOT NULL, reason TEXT NOT NULL, time REAL NOT NULL)",
+    " proposal TEXT NOT NULL, reason TEXT NOT NULL, time REAL NOT NULL, checksum BLOB)",
     "CREATE TABLE IF NOT EXISTS leases ("
     " name TEXT PRIMARY KEY, host TEXT NOT NULL, pid INTEGER NOT NULL, started TEXT NOT NULL,"
     " token TEXT NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS documents (name TEXT PRIMARY KEY, document TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS documents ("
+    " name TEXT PRIMARY KEY, document TEXT NOT NULL, checksum BLOB) WITHOUT ROWID",
 )
+# The columns of the rows that have a checksum, in the order of the table; the checksum, the last one, left out.
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "studies": ("id", "name", "manifest", "created"),
+    "trials": (
+        "study", "number", "text", "config", "origin", "status", "loss", "reason", "info", "log",
+        "proposal_s", "evaluation_s", "asked", "finished", "pending",
+    ),
+    "transcripts": ("study", "number", "transcript"),
+    "violations": ("study", "number", "proposal", "reason", "time"),
+    "documents": ("name", "document"),
+}  # fmt: skip
+# What an older file's tables lack: (table, column, type).
+ADDED = (("trials", "pending", "TEXT"), *((table, "checksum", "BLOB") for table in COLUMNS))
+# A file may come from anywhere: a few bytes must not unpack to all of the memory.
+LARGEST_TRANSCRIPT = 1 << 28
 # What transcripts have in common, for zlib to refer to: part of the format, never to be changed.
 _DICTIONARY = (
     b'"reason": "", "rejected": [{"attempt": 1, "dialect": "chat", "prompt": "", "temperature": 1.0, '
@@ -67,6 +87,9 @@ class StudyRecord:
     failed: int
     violations: int
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "manifest", checked_manifest(self.manifest, self.name, self.created))
+
 
 @dataclass(frozen=True, slots=True)
 class TrialRecord:
@@ -79,6 +102,8 @@ class TrialRecord:
         log: Traceback and the end of what was printed, of a failure; may be empty.
         asked: When it was asked, in seconds since 1970.
         finished: When its result was stored, or None.
+        pending: Numbers of the earlier trials that had no result when it was proposed; the proposer saw the results of
+            all others. None if that was not recorded (schema versions 1 and 2).
     """
 
     trial: Trial
@@ -87,6 +112,7 @@ class TrialRecord:
     log: str
     asked: float
     finished: float | None
+    pending: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +125,7 @@ class Asking:
         text: Its configuration as canonical text.
         origin: What proposed it.
         transcript: How a language model came to it, or None.
+        pending: Numbers of the earlier trials that have no result yet.
     """
 
     study: str
@@ -106,6 +133,7 @@ class Asking:
     text: str
     origin: str
     transcript: Mapping[str, Any] | None = None
+    pending: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +164,15 @@ def to_json(value: object, what: str) -> str:
         raise StoreError(f"{what} cannot be stored as JSON: {error}", value=value) from error
 
 
+def from_json(text: str, what: str) -> Any:
+    """The inverse of `to_json`.
+
+    Raises:
+        StoreError: If the text is not JSON: it is not what was written.
+    """
+    return strict_json(text, what)
+
+
 def pack(transcript: Mapping[str, Any]) -> bytes:
     """A transcript as it is stored.
 
@@ -147,7 +184,21 @@ def pack(transcript: Mapping[str, Any]) -> bytes:
 
 
 def unpack(stored: bytes | str) -> dict[str, Any]:
-    """The inverse of `pack`; text is what schema version 1 stored."""
-    text = stored if isinstance(stored, str) else zlib.decompressobj(zdict=_DICTIONARY).decompress(stored)
-    found: dict[str, Any] = json.loads(text)
-    return found
+    """The inverse of `pack`; text is what schema version 1 stored.
+
+    Raises:
+        StoreError: If it is not what `pack` made.
+    """
+    try:
+        text = stored if isinstance(stored, str) else _inflate(stored)
+    except (zlib.error, ValueError, TypeError) as error:
+        raise StoreError(f"a transcript cannot be read: {error}", value="transcript") from error
+    return checked_transcript(strict_json(text, "a transcript"))
+
+
+def _inflate(stored: bytes) -> bytes:
+    inflate = zlib.decompressobj(zdict=_DICTIONARY)
+    text = inflate.decompress(stored, LARGEST_TRANSCRIPT)
+    if not inflate.eof:
+        raise ValueError(f"it is cut off, or larger than {LARGEST_TRANSCRIPT} bytes")
+    return text

@@ -20,15 +20,27 @@ from typing import Any, Self
 from airtune.engine.database import Database
 from airtune.engine.lease import Leases
 from airtune.engine.records import (
+    COLUMNS,
     SCHEMA,
     SCHEMA_VERSION,
     Asking,
     Finishing,
     StudyRecord,
     TrialRecord,
+    from_json,
     pack,
     to_json,
     unpack,
+)
+from airtune.engine.rows import (
+    OF_STUDY,
+    checksum,
+    described,
+    insert,
+    is_intact,
+    select,
+    trial_record,
+    upgrade,
 )
 from airtune.engine.types import Proposal, StoreError, Trial
 from airtune.grammars import unknown_name
@@ -37,6 +49,11 @@ __all__ = ["COMPARISON_FILE", "Asking", "Finishing", "StudyFile", "StudyRecord",
 
 # The study file of a comparison, in the folder that `airtune bench --out` names.
 COMPARISON_FILE = "bench.airtune"
+
+
+def study_file(path: Path) -> Path:
+    """The study file that a path names: itself, or that of the comparison in the folder."""
+    return path / COMPARISON_FILE if path.is_dir() else path
 
 
 class StudyFile:
@@ -55,7 +72,7 @@ class StudyFile:
         self, path: str | Path | None, *, readonly: bool = False, leases: Mapping[str, str] | None = None
     ) -> None:
         self.path = None if path is None else Path(path)
-        self._database = Database(self.path, SCHEMA, SCHEMA_VERSION, readonly=readonly)
+        self._database = Database(self.path, SCHEMA, SCHEMA_VERSION, upgrade, readonly=readonly)
         self._leases = Leases(self._database, leases)
 
     def __enter__(self) -> Self:
@@ -73,24 +90,34 @@ class StudyFile:
 
     # Studies
 
-    def studies(self) -> list[StudyRecord]:
-        """All studies, in the order in which they were begun."""
-        return self._studies("", ())
+    def studies(self, *, verify: bool = True) -> list[StudyRecord]:
+        """All studies, in the order in which they were begun. See `records` for `verify`."""
+        return self._studies("", (), verify)
 
     def find(self, name: str) -> StudyRecord | None:
         """The study of that name, or None."""
-        return next(iter(self._studies("WHERE name = ?", (name,))), None)
+        return next(iter(self._studies("WHERE name = ?", (name,), True)), None)
 
-    def _studies(self, where: str, values: Sequence[str]) -> list[StudyRecord]:
-        rows = self._database.rows(
-            "SELECT name, manifest, created,"
-            " (SELECT COUNT(*) FROM trials WHERE study = studies.id AND status = 'asked'),"
-            " (SELECT COUNT(*) FROM trials WHERE study = studies.id AND status = 'told'),"
-            " (SELECT COUNT(*) FROM trials WHERE study = studies.id AND status = 'failed'),"
-            f" (SELECT COUNT(*) FROM violations WHERE study = studies.id) FROM studies {where} ORDER BY id",
-            values,
-        )
-        return [StudyRecord(name, json.loads(manifest), *rest) for name, manifest, *rest in rows]
+    def _studies(self, where: str, values: Sequence[str], verify: bool) -> list[StudyRecord]:
+        rows = select(self._database, "studies", f"{where} ORDER BY id", values, verify=verify)
+        counts: dict[int, dict[str, int]] = {row[0]: {} for row in rows}
+        chosen = f"IN (SELECT id FROM studies {where})"
+        for study, status, count in self._database.rows(
+            f"SELECT study, status, COUNT(*) FROM trials WHERE study {chosen} GROUP BY study, status"
+            f" UNION ALL SELECT study, 'violation', COUNT(*) FROM violations WHERE study {chosen} GROUP BY study",
+            (*values, *values),
+        ):
+            counts[study][status] = count
+        kinds = ("asked", "told", "failed", "violation")
+        return [
+            StudyRecord(
+                name,
+                from_json(manifest, f"the manifest of study {name!r}"),
+                created,
+                *(counts[study].get(k, 0) for k in kinds),
+            )
+            for study, name, manifest, created in rows
+        ]
 
     def get(self, name: str | None = None) -> StudyRecord:
         """The study of that name; with None the only study of the file.
@@ -117,69 +144,61 @@ class StudyFile:
     def create_all(self, manifests: Mapping[str, Mapping[str, Any]]) -> None:
         """Begin studies, by name, of which this process must hold the leases."""
         with self._write(manifests) as db:
-            db.executemany(
-                "INSERT INTO studies (name, manifest, created) VALUES (?, ?, ?)",
-                [(name, to_json(one, "the manifest"), time.time()) for name, one in manifests.items()],
-            )
+            (last,) = db.execute("SELECT COALESCE(MAX(id), 0) FROM studies").fetchone()
+            for number, (name, one) in enumerate(manifests.items(), last + 1):
+                insert(db, "studies", (number, name, to_json(one, "the manifest"), time.time()))
 
     # Documents
 
     def document(self, name: str) -> dict[str, Any] | None:
         """A document that belongs to the file as a whole, or None."""
-        if not self._database.rows("SELECT 1 FROM sqlite_master WHERE name = 'documents'"):
-            return None  # schema version 1
-        rows = self._database.rows("SELECT document FROM documents WHERE name = ?", (name,))
-        return json.loads(rows[0][0]) if rows else None
+        rows = select(self._database, "documents", "WHERE name = ?", (name,))
+        return from_json(rows[0][1], f"the document {name!r}") if rows else None
 
     def update_document(
         self, name: str, change: Callable[[dict[str, Any] | None], Mapping[str, Any]]
     ) -> None:
         """Store what `change` makes of the document, in one transaction with reading it."""
         with self._database.transaction() as db:
-            row = db.execute("SELECT document FROM documents WHERE name = ?", (name,)).fetchone()
-            text = to_json(change(None if row is None else json.loads(row[0])), f"the document {name!r}")
-            if row is None or row[0] != text:
-                db.execute("INSERT OR REPLACE INTO documents VALUES (?, ?)", (name, text))
+            stored = self.document(name)
+            text = to_json(change(stored), f"the document {name!r}")
+            if stored is None or to_json(stored, f"the document {name!r}") != text:
+                insert(db, "documents", (name, text), replace=True)
 
     # Trials
 
-    def records(self, name: str) -> list[TrialRecord]:
-        """All trials of a study, in the order of their numbers, with what the file knows about them."""
-        rows = self._database.rows(
-            "SELECT number, config, status, loss, reason, info, proposal_s, evaluation_s,"
-            " text, origin, log, asked, finished FROM trials"
-            " WHERE study = (SELECT id FROM studies WHERE name = ?) ORDER BY number",
-            (name,),
-        )
+    def records(self, name: str, *, verify: bool = True) -> list[TrialRecord]:
+        """All trials of a study, in the order of their numbers, with what the file knows about them.
+
+        Args:
+            name: The study.
+            verify: Refuse rows that are not as they were written. False is for those who look into that.
+
+        Raises:
+            StoreError: If a row cannot be read, or is not as it was written.
+        """
         return [
-            TrialRecord(
-                Trial(
-                    number=number,
-                    config=json.loads(config),
-                    status=status,
-                    loss=loss,
-                    reason=reason,
-                    info=json.loads(info),
-                    proposal_s=proposal_s,
-                    evaluation_s=evaluation_s,
-                ),
-                *rest,
-            )
-            for number, config, status, loss, reason, info, proposal_s, evaluation_s, *rest in rows
+            trial_record(row) for row in select(self._database, "trials", OF_STUDY, (name,), verify=verify)
         ]
 
     def trials(self, name: str) -> list[Trial]:
         """All trials of a study, in the order of their numbers."""
         return [record.trial for record in self.records(name)]
 
-    def transcripts(self, name: str) -> dict[int, dict[str, Any]]:
-        """How the trials were proposed, by number; none for proposers that say nothing."""
-        rows = self._database.rows(
-            "SELECT number, transcript FROM transcripts"
-            " WHERE study = (SELECT id FROM studies WHERE name = ?) ORDER BY number",
-            (name,),
-        )
-        return {number: unpack(transcript) for number, transcript in rows}
+    def transcripts(self, name: str, *, verify: bool = True) -> dict[int, dict[str, Any]]:
+        """How the trials were proposed, by number; none for proposers that say nothing. See `records`."""
+        rows = select(self._database, "transcripts", OF_STUDY, (name,), verify=verify)
+        return {number: unpack(transcript) for _, number, transcript in rows}
+
+    def altered(self, name: str) -> list[str]:
+        """Which rows of a study are not as they were written, in words: "trial 3"."""
+        found = []
+        for table in ("studies", "trials", "transcripts"):
+            columns = ", ".join((*COLUMNS[table], "checksum"))
+            where = "WHERE name = ?" if table == "studies" else OF_STUDY
+            rows = self._database.rows(f"SELECT {columns} FROM {table} {where}", (name,))
+            found += [described(table, row) for row in rows if not is_intact(row)]
+        return found
 
     def best_losses(self) -> dict[str, float]:
         """The least loss of every study that has one, by its name."""
@@ -193,23 +212,33 @@ class StudyFile:
 
         Where an objective is deterministic, its result is that of every such trial.
         """
-        rows = self._database.rows(
-            "SELECT number, status, loss, reason, info, evaluation_s, log FROM trials WHERE text = ?"
-            " AND status <> 'asked' AND study IN (SELECT id FROM studies WHERE name >= ? AND name < ?) LIMIT 1",
+        rows = select(
+            self._database,
+            "trials",
+            "WHERE text = ? AND status <> 'asked'"
+            " AND study IN (SELECT id FROM studies WHERE name >= ? AND name < ?) LIMIT 1",
             (text, prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)),
         )
-        for number, status, loss, reason, info, seconds, log in rows:
-            trial = Trial(number, {}, status, loss, reason, json.loads(info), evaluation_s=seconds)
-            return Finishing(prefix, trial, log)
+        for record in map(trial_record, rows):
+            return Finishing(prefix, record.trial, record.log)
         return None
 
-    def ask(self, name: str, trial: Trial, text: str, proposal: Proposal) -> None:
+    def ask(
+        self, name: str, trial: Trial, text: str, proposal: Proposal, pending: Sequence[int] = ()
+    ) -> None:
         """Store a trial that is about to be evaluated.
+
+        Args:
+            name: Its study.
+            trial: The trial.
+            text: Its configuration as canonical text.
+            proposal: How it came about.
+            pending: Numbers of the earlier trials that had no result when it was proposed.
 
         Raises:
             StoreError: If it cannot be stored, or its number or its configuration has been used.
         """
-        self.ask_all([Asking(name, trial, text, proposal.origin, proposal.transcript)])
+        self.ask_all([Asking(name, trial, text, proposal.origin, proposal.transcript, tuple(pending))])
 
     def ask_all(self, asked: Sequence[Asking]) -> None:
         """Store trials that are about to be evaluated.
@@ -217,29 +246,16 @@ class StudyFile:
         Raises:
             StoreError: If one cannot be stored, or its number or its configuration has been used.
         """
-        rows = [
-            (
-                one.trial.number,
-                one.text,
-                to_json(one.trial.config, "the configuration"),
-                one.origin,
-                one.trial.proposal_s,
-                time.time(),
-            )
-            for one in asked
-        ]
+        configs = [to_json(one.trial.config, "the configuration") for one in asked]
         said = [None if one.transcript is None else pack(one.transcript) for one in asked]
         with self._write(one.study for one in asked) as db:
-            for one, row, transcript in zip(asked, rows, said, strict=True):
-                study = _study_id(db, one.study)
-                db.execute(
-                    "INSERT INTO trials"
-                    " (study, number, text, config, origin, status, info, log, proposal_s, asked)"
-                    " VALUES (?, ?, ?, ?, ?, 'asked', '{}', '', ?, ?)",
-                    (study, *row),
-                )
+            for one, config, transcript in zip(asked, configs, said, strict=True):
+                study, trial = _study_id(db, one.study), one.trial
+                row = (study, trial.number, one.text, config, one.origin, "asked", None, None, "{}", "")
+                times = (float(trial.proposal_s), None, time.time(), None)
+                insert(db, "trials", (*row, *times, json.dumps(one.pending)))
                 if transcript is not None:
-                    db.execute("INSERT INTO transcripts VALUES (?, ?, ?)", (study, row[0], transcript))
+                    insert(db, "transcripts", (study, trial.number, transcript))
 
     def finish(self, name: str, trial: Trial, log: str = "") -> None:
         """Store the result of an asked trial.
@@ -257,36 +273,35 @@ class StudyFile:
         """
         with self._write(one.study for one in finished) as db:
             for one in finished:
-                trial = one.trial
-                changed = db.execute(
-                    "UPDATE trials SET status = ?, loss = ?, reason = ?, info = ?, log = ?, evaluation_s = ?,"
-                    " finished = ? WHERE study = ? AND number = ? AND status = 'asked'",
-                    (
-                        trial.status,
-                        trial.loss,
-                        trial.reason,
-                        to_json(trial.info, "the further values"),
-                        one.log.encode("utf-8", "replace").decode(),
-                        trial.evaluation_s,
-                        time.time(),
-                        _study_id(db, one.study),
-                        trial.number,
-                    ),
-                ).rowcount
-                if changed != 1:
+                trial, study = one.trial, _study_id(db, one.study)
+                where = "WHERE study = ? AND number = ? AND status = 'asked'"
+                rows = select(self._database, "trials", where, (study, trial.number))
+                if not rows:
                     raise StoreError(
                         f"trial {trial.number} of study {one.study!r} is not waiting for a result",
                         value=trial.number,
                     )
+                told: dict[str, Any] = {
+                    "status": trial.status,
+                    # SQLite knows no negative zero, and of its reals makes floats: what is summed is what is read.
+                    "loss": None if trial.loss is None else trial.loss + 0.0,
+                    "reason": trial.reason,
+                    "info": to_json(trial.info, "the further values"),
+                    "log": one.log.encode("utf-8", "replace").decode(),
+                    "evaluation_s": None if trial.evaluation_s is None else float(trial.evaluation_s),
+                    "finished": time.time(),
+                }
+                row = dict(zip(COLUMNS["trials"], rows[0], strict=True)) | told
+                told["checksum"] = checksum(tuple(row.values()))
+                changed = ", ".join(f"{column} = ?" for column in told)
+                db.execute(f"UPDATE trials SET {changed} {where}", (*told.values(), study, trial.number))
 
     def violation(self, name: str, number: int, proposal: Proposal, reason: str) -> None:
         """Store a proposal that must not be used, and why."""
         stored = {"config": proposal.config, "origin": proposal.origin, "transcript": proposal.transcript}
         with self._write([name]) as db:
-            db.execute(
-                "INSERT INTO violations VALUES (?, ?, ?, ?, ?)",
-                (_study_id(db, name), number, json.dumps(stored, default=repr), reason, time.time()),
-            )
+            row = (_study_id(db, name), number, json.dumps(stored, default=repr), reason, time.time())
+            insert(db, "violations", row)
 
     # The lease
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from airtune.engine.events import Asked, Event, Finished, Proposing, Result, SpaceExhausted, Stopped
 from airtune.engine.manifest import check_same_study, language_model, study_manifest
@@ -20,6 +21,11 @@ from airtune.engine.types import Proposer, Task, TaskError, Trial
 from airtune.engine.workers import Worker
 from airtune.grammars import AirtuneError, canonical_lattice, lattice_grammar
 from airtune.models import LanguageModel
+
+if TYPE_CHECKING:
+    from airtune.engine.integrations.ray_executor import RayExecutor
+
+Executor = Literal["local", "ray"]
 
 __all__ = ["Asked", "Event", "Finished", "Proposing", "Result", "SpaceExhausted", "Study"]
 
@@ -40,6 +46,8 @@ class Study:
         name: The study's name in the file; by default made of task, proposer, model and seed.
         timeout_s: Longest evaluation in seconds.
         isolate: Evaluate in a worker process; by default only where there is a `timeout_s`.
+        executor: Where evaluations run: "local", or "ray", on the Ray cluster that RAY_ADDRESS names (none: one on this
+            machine, while the study is open). Another program evaluates there, whatever `isolate` says.
 
     Raises:
         StoreError: If the file cannot be used, or holds a different study of that name.
@@ -57,13 +65,15 @@ class Study:
         name: str | None = None,
         timeout_s: float | None = None,
         isolate: bool | None = None,
+        executor: Executor = "local",
     ) -> None:
-        _check_settings(task, seed, timeout_s, isolate)
+        _check_settings(task, seed, timeout_s, isolate, executor)
         self.task = task
         self.seed = seed
         self._timeout_s = timeout_s
-        self._isolate = timeout_s is not None if isolate is None else isolate
-        self._worker: Worker | None = None
+        self._executor = executor
+        self._isolate = executor != "local" or (timeout_s is not None if isolate is None else isolate)
+        self._worker: Worker | RayExecutor | None = None
         self._grammar = lattice_grammar(canonical_lattice(task.space))
         # A file that is there is looked at before a model is loaded; a new one is only made after that.
         opened = StudyFile(path) if path is not None and Path(path).exists() else None
@@ -127,11 +137,20 @@ class Study:
         """
         if self._left:
             return self._trials[self._left.pop(0)]
-        number = len(self._trials)
-        history = [trial for trial in self.trials if trial.status != "asked"]
-        pending = [trial for trial in self.trials if trial.status == "asked"]
+        number = self._unused()
+        # Later trials are there only where the file was salvaged and this one was lost: it is then proposed again
+        # from what it was proposed from, to the same configuration.
+        earlier = [trial for trial in self.trials if trial.number < number]
+        history = [trial for trial in earlier if trial.status != "asked"]
+        pending = [trial for trial in earlier if trial.status == "asked"]
         started = time.perf_counter()
         proposals = self.proposer.propose(self.task, history, pending, derive_seed(self.seed, number), 1)
+        later = [replace(trial, status="asked", loss=None) for trial in self.trials[len(earlier) :]]
+        if proposals and any(dict(proposals[0].config) == dict(trial.config) for trial in later):
+            pending += (
+                later  # the results before it are not what they were: a noisy objective was evaluated again
+            )
+            proposals = self.proposer.propose(self.task, history, pending, derive_seed(self.seed, number), 1)
         if not proposals:
             raise SpaceExhausted(
                 f"task {self.task.name!r}: all configurations of its space have been tried ({number} trials)",
@@ -142,7 +161,7 @@ class Study:
             self._file, self.name, self._grammar, self._texts, number, proposals[0], self.proposer.name
         )
         trial = Trial(number, config, proposal_s=time.perf_counter() - started)
-        self._file.ask(self.name, trial, text, proposals[0])
+        self._file.ask(self.name, trial, text, proposals[0], [one.number for one in pending])
         self._trials[number] = trial
         self._texts.add(text)
         return trial
@@ -196,7 +215,7 @@ class Study:
             outcome = evaluate(self.task.objective, config)
         else:
             if self._worker is None:
-                self._worker = Worker(self.task.objective, self._timeout_s)
+                self._worker = _worker(self._executor, self.task, self._timeout_s)
             outcome = self._worker.evaluate(config)
         return self._finish(number, outcome, outcome.seconds)
 
@@ -244,7 +263,11 @@ class Study:
         return self._result("budget")
 
     def _next_number(self) -> int:
-        return self._left[0] if self._left else len(self._trials)
+        return self._left[0] if self._left else self._unused()
+
+    def _unused(self) -> int:
+        """The first number that no trial has."""
+        return next(number for number in itertools.count() if number not in self._trials)
 
     def _result(self, stopped: Stopped) -> Result:
         return Result(self.best, self.trials, stopped, self.path)
@@ -298,11 +321,11 @@ def _silent(event: Event) -> None:
 
 
 def _load(proposer: str | Proposer, model: str | LanguageModel) -> Proposer:
-    from airtune.engine.proposers import PROPOSERS, make_proposer
+    from airtune.engine.proposers import make_proposer, needs_model
 
     if not isinstance(proposer, str):
         return proposer
-    if proposer.removeprefix("default+") != "lm" or "lm" not in PROPOSERS:
+    if not needs_model(proposer):
         return make_proposer(proposer)
     if isinstance(model, str):
         from airtune.models import load_model
@@ -317,7 +340,17 @@ def _default_name(task: Task, proposer: Proposer, seed: int) -> str:
     return "/".join(parts)
 
 
-def _check_settings(task: Task, seed: int, timeout_s: float | None, isolate: bool | None) -> None:
+def _worker(executor: Executor, task: Task, timeout_s: float | None) -> Worker | RayExecutor:
+    if executor == "local":
+        return Worker(task.objective, timeout_s)
+    from airtune.engine.integrations.ray_executor import RayExecutor
+
+    return RayExecutor(task.objective, timeout_s)
+
+
+def _check_settings(
+    task: Task, seed: int, timeout_s: float | None, isolate: bool | None, executor: str
+) -> None:
     if not callable(task.objective):
         raise TaskError(
             f"the objective of task {task.name!r} cannot be called: {task.objective!r}",
@@ -331,6 +364,13 @@ def _check_settings(task: Task, seed: int, timeout_s: float | None, isolate: boo
             value=seed,
             allowed="any whole number",
             hint="for example seed=0",
+        )
+    if executor not in get_args(Executor):
+        raise AirtuneError(
+            f"executor {executor!r} is not known",
+            value=executor,
+            allowed="'local' or 'ray'",
+            hint="leave it out to evaluate on this machine",
         )
     if timeout_s is None:
         return

@@ -10,6 +10,7 @@ import json
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Protocol, runtime_checkable
 
@@ -18,6 +19,7 @@ import numpy as np
 from .errors import DecodeError, SpaceError
 from .intervals import Intervals
 from .pattern import Pattern, alt, integers, literals
+from .space_check import is_finite_number
 
 
 @runtime_checkable
@@ -70,9 +72,9 @@ def number_of(value: Any) -> float:
     """A finite number as a plain Python one; anything else is a DecodeError."""
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not is_finite_number(value):
         raise DecodeError(f"{value!r} is not a finite number", value=value, allowed="a finite number")
-    return value
+    return value  # type: ignore[no-any-return]
 
 
 class IntegerAxis:
@@ -208,7 +210,13 @@ class EnumeratedAxis:
 
     def pattern(self, inside: Intervals) -> Pattern:
         """See `Axis`."""
+        if inside == ((0, self.size - 1),):  # what every proposal's grammar starts from
+            return self._whole
         return literals([text for low, high in inside for text in self._texts[low : high + 1]])
+
+    @cached_property
+    def _whole(self) -> Pattern:
+        return literals(self._texts)
 
     def parse(self, text: str, pos: int) -> tuple[int, int] | None:
         """See `Axis`."""

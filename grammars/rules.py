@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ConfigSpace import ConfigurationSpace
 from ConfigSpace.conditions import (
@@ -113,12 +114,12 @@ def compile_rules(space: ConfigurationSpace, readers: Sequence[Reader], *, size:
             return all_of(parts) if isinstance(one, AndConjunction) else any_of(parts)
         reader = readers[position[one.parent.name]]
         if isinstance(one, InCondition):
-            sets = [reader.where(operator.eq, float(v)) for v in one.vector_values]
+            sets = [reader.where(operator.eq, _number(v, one)) for v in one.vector_values]
             return atom(one.parent.name, intervals.union(sets), False)
         op = _CONDITIONS.get(type(one))
         if op is None or not isinstance(one, Condition):
             raise _unsupported("condition", one)
-        constant = float(one.vector_value)  # type: ignore[attr-defined]
+        constant = _number(one.vector_value, one)  # type: ignore[attr-defined]
         return atom(one.parent.name, reader.where(op, constant), op is operator.ne)
 
     def clause(one: ForbiddenLike) -> Formula:
@@ -134,12 +135,13 @@ def compile_rules(space: ConfigurationSpace, readers: Sequence[Reader], *, size:
             return relations[-1]
         reader = readers[position[one.hyperparameter.name]]
         if isinstance(one, ForbiddenInClause):
-            sets = [reader.where(operator.eq, float(v)) for v in one.vector_values]
+            sets = [reader.where(operator.eq, _number(v, one)) for v in one.vector_values]
             return atom(reader.hp.name, intervals.union(sets), False)
         op = _CLAUSES.get(type(one))
         if op is None or not isinstance(one, ForbiddenClause):
             raise _unsupported("forbidden clause", one)
-        return atom(reader.hp.name, reader.where(op, float(one.vector_value)), False)  # type: ignore[attr-defined]
+        constant = _number(one.vector_value, one)  # type: ignore[attr-defined]
+        return atom(reader.hp.name, reader.where(op, constant), False)
 
     conditions = effective_conditions(space)
     activity = tuple(condition(conditions[r.hp.name]) if r.hp.name in conditions else True for r in readers)
@@ -147,6 +149,19 @@ def compile_rules(space: ConfigurationSpace, readers: Sequence[Reader], *, size:
     return Rules(
         activity, tuple(f for f in forbidden if f is not False), not all(one.exact for one in relations)
     )
+
+
+def _number(value: Any, what: object) -> float:
+    """A value of a condition or clause on ConfigSpace's own scale, which takes lists for values, too."""
+    try:
+        return float(value)
+    except (TypeError, ValueError) as e:
+        raise SpaceError(
+            f"{what} compares with {value!r:.60}",
+            value=str(what),
+            allowed="one value of the hyperparameter",
+            hint="for one of several values, use the condition or clause that says so: IN",
+        ) from e
 
 
 def _unsupported(kind: str, what: object) -> SpaceError:

@@ -55,8 +55,7 @@ def check_range(name: str, lower: Any, upper: Any, *, log: bool) -> None:
         SpaceError: If a bound is no finite number, they are reversed or equal, or a log scale reaches 0.
     """
     for which, bound in (("lower", lower), ("upper", upper)):
-        is_number = isinstance(bound, int | float) and not isinstance(bound, bool)
-        if not is_number or not math.isfinite(bound):
+        if not is_finite_number(bound):
             raise SpaceError(
                 f"{name!r}: the {which} bound is {bound!r}",
                 value=bound,
@@ -77,6 +76,16 @@ def check_range(name: str, lower: Any, upper: Any, *, log: bool) -> None:
             allowed="lower > 0 on a log scale",
             hint="raise the lower bound above 0, or use a linear scale",
         )
+
+
+def is_finite_number(value: object) -> bool:
+    """Whether a value is a finite number that a float can hold, too: not a boolean, and not 10**400."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def violation(space: ConfigurationSpace, config: Mapping[str, Any]) -> str | None:

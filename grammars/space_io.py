@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from ConfigSpace import ConfigurationSpace
 
 from .errors import SpaceError, unknown_name
-from .space_check import check_range, check_space
+from .space_check import check_range, check_space, is_finite_number
 
 # type -> (required fields, optional fields); "name" comes on top in ConfigSpace's form.
 _RANGE = ("lower", "upper")
@@ -78,6 +77,13 @@ def space_from_json(text: str) -> ConfigurationSpace:
             value=text[max(e.pos - 20, 0) : e.pos + 20],
             allowed="one JSON object, " + _EXAMPLE,
             hint="correct the JSON there",
+        ) from e
+    except (ValueError, RecursionError) as e:  # thousands of digits; brackets within brackets
+        raise SpaceError(
+            f"the space cannot be read: {e}",
+            value=text[:40],
+            allowed="numbers of some digits, and the nesting of " + _EXAMPLE,
+            hint="simplify it",
         ) from e
     if not isinstance(data, dict):
         raise SpaceError(
@@ -238,7 +244,7 @@ def _check_values(name: str, kind: str, item: Mapping[str, Any]) -> None:
 
 
 def _finite(name: str, field: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not is_finite_number(value):
         raise SpaceError(
             f"{name!r}: {field} is {value!r}",
             value=value,

@@ -3,7 +3,17 @@
 Importing this package does not import torch; loading a model does.
 """
 
-from airtune.models.base import Completion, Dialect, LanguageModel, ModelError, Observation, Problem, Request
+from airtune.models.base import (
+    Completion,
+    Dialect,
+    LanguageModel,
+    ModelError,
+    Observation,
+    Problem,
+    Request,
+    TextRequest,
+    TextWriter,
+)
 from airtune.models.registry import ModelInfo, list_models, load_model, model_info, verify_model
 
 __all__ = [
@@ -15,6 +25,8 @@ __all__ = [
     "Observation",
     "Problem",
     "Request",
+    "TextRequest",
+    "TextWriter",
     "list_models",
     "load_model",
     "model_info",

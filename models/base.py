@@ -7,15 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
+import numpy as np
 from ConfigSpace import ConfigurationSpace
+from numpy.typing import NDArray
 
 from airtune.grammars import AirtuneError, Grammar
 
 
 class ModelError(AirtuneError):
-    """A model that cannot be found, loaded or used, or an answer it must not give."""
+    """A model that cannot be found, loaded or used, or an answer it must not give.
+
+    Attributes:
+        answered: Of a batch that failed, the requests that were answered all the same: a server was paid for them.
+    """
+
+    answered: Sequence[tuple[Request | TextRequest, Completion]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,25 @@ class Request:
     seed: int
     temperature: float = 1.0
     max_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextRequest:
+    """Free text asked of a model: what it thinks before it answers under a grammar.
+
+    Attributes:
+        prompt: The whole prompt, in the form that `Request.prompt` has.
+        seed: As in `Request`.
+        temperature: As in `Request`.
+        max_tokens: The text is cut there (finish_reason "length"), which is no fault.
+        stop: The text ends right before the first of these texts; the model's own end of a turn ends it too.
+    """
+
+    prompt: str
+    seed: int
+    temperature: float = 1.0
+    max_tokens: int = 256
+    stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,4 +182,94 @@ class LanguageModel(Protocol):
 
         Raises:
             ModelError: If a request's grammar is empty or the tokenizer cannot spell it.
+        """
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NextTokens:
+    """What may follow a part of an answer: first what is forced, then one token of those allowed.
+
+    Attributes:
+        written: Token ids of the answer so far.
+        forced: Token ids that come next with probability one.
+        allowed: (k,) ids of the tokens that may come after those, ascending; none at the end of an answer.
+        logprobs: (k,) their log-probabilities (nats) under the masked, tempered distribution.
+    """
+
+    written: tuple[int, ...]
+    forced: tuple[int, ...]
+    allowed: NDArray[np.intp]
+    logprobs: NDArray[np.float64]
+
+    def logprob(self, token: int) -> float:
+        """The log-probability of one of the allowed tokens; minus infinity for any other."""
+        at = int(np.searchsorted(self.allowed, token))
+        found = at < len(self.allowed) and self.allowed[at] == token
+        return float(self.logprobs[at]) if found else float("-inf")
+
+
+class AnswerLaw(Protocol):
+    """The exact law of a model's answers to one prompt under one grammar, at one temperature. Nothing is sampled."""
+
+    @property
+    def grammar(self) -> Grammar:
+        """The language of the answers."""
+
+    @property
+    def tokens(self) -> tuple[bytes, ...]:
+        """What each token id of the model's vocabulary writes; nothing where it ends an answer."""
+
+    def log_probabilities(
+        self, texts: Sequence[str], spellings: Literal["all", "canonical"] = "all"
+    ) -> NDArray[np.float64]:
+        """(n,) log-probabilities (nats) of whole answers, the end of each included, in one pass over all of them.
+
+        Args:
+            texts: Texts of the grammar.
+            spellings: A text that tokens can write in several ways has the sum of their probabilities ("all");
+                "canonical" counts the tokenizer's own way alone, a lower bound that is cheap for long numbers.
+
+        Raises:
+            DecodeError: If a text is not in the grammar's language.
+            ModelError: If a text has too many spellings.
+        """
+
+    def next_tokens(self, prefixes: Sequence[Sequence[int]]) -> list[NextTokens]:
+        """What may follow each of some prefixes (token ids of an unfinished answer), in one pass over all of them.
+
+        Raises:
+            ModelError: If the grammar does not allow a prefix.
+        """
+
+    def along(self, token_ids: Sequence[int]) -> list[NextTokens]:
+        """What could have stood at each branching point of an answer, in order; forced tokens are in between.
+
+        Raises:
+            ModelError: If the grammar does not allow the answer.
+        """
+
+
+@runtime_checkable
+class TransparentModel(LanguageModel, Protocol):
+    """A model that shows the distribution it draws from; `density.answer_law` says so where one does not."""
+
+    def answer_law(self, prompt: str, grammar: Grammar, temperature: float) -> AnswerLaw:
+        """The law of its answers.
+
+        Raises:
+            ModelError: As `generate`.
+        """
+
+
+@runtime_checkable
+class TextWriter(Protocol):
+    """A model that can also write free text: what dialects with reasoning need."""
+
+    def write(self, requests: Sequence[TextRequest]) -> list[Completion]:
+        """Write free text for every request under its own seed and temperature.
+
+        Special tokens are never part of the text. Nothing written is a text too.
+
+        Returns:
+            One completion per request, in order; finish_reason "stop" or "length".
         """

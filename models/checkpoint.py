@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections.abc import Iterable
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 from airtune.models.base import ModelError
 
 MANIFEST = "manifest.json"  # recorded hashes, beside the files
+FOLDERS = ("licenses", "wheels", "data")  # what came with it in a pack
 SETTINGS = "airtune.json"  # {"dialect": "pocket"}: how Airtune talks to this model
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _PACKAGES = ("airtune", "llguidance", "numpy", "tokenizers", "torch", "transformers")
@@ -69,6 +72,23 @@ def sha256_of(path: Path) -> str:
 def file_hashes(path: Path) -> dict[str, str]:
     """SHA-256 of every file of a checkpoint, by name, `manifest.json` itself left out."""
     return {p.name: sha256_of(p) for p in sorted(path.iterdir()) if p.is_file() and p.name != MANIFEST}
+
+
+def folder_hashes(path: Path, folders: Iterable[str]) -> dict[str, str]:
+    """SHA-256 of every file in folders of a checkpoint, by name with "/"."""
+    files = sorted(file for folder in folders for file in (path / folder).rglob("*"))
+    return {f.relative_to(path).as_posix(): sha256_of(f) for f in files if f.is_file() or f.is_symlink()}
+
+
+def weights_count(path: Path) -> int:
+    """Number of weights of a checkpoint, read from the headers of its safetensors."""
+    from safetensors import safe_open
+
+    count = 0
+    for file in sorted(path.glob("*.safetensors")):
+        with safe_open(str(file), framework="numpy") as tensors:
+            count += sum(math.prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())
+    return count
 
 
 def versions() -> dict[str, str]:

@@ -11,7 +11,7 @@ from airtune.models.vocabulary import Vocabulary
 
 # llguidance would narrow the mask to one tokenisation of bytes that must come; what is forced is our decision
 # (`Matcher.forced`), and vocabularies without single characters cannot take its way.
-_PLAIN_MASKS = '%llguidance {"no_forcing": true}\n'
+PLAIN_MASKS = '%llguidance {"no_forcing": true}\n'
 
 # The default fuel of one step (200,000) was not enough for a space of seven hyperparameters less 400 trials.
 # A hundred times that is about a second at worst; what still exceeds it raises.
@@ -84,7 +84,7 @@ class Engine:
         """See `MaskEngine.compile`."""
         if self._last is None or self._last[0] != grammar.hash:
             require_spellable(grammar, self.vocabulary)
-            backend = _LLGuidance(LLMatcher(self._tokenizer, _PLAIN_MASKS + grammar.lark(), limits=_LIMITS))
+            backend = _LLGuidance(LLMatcher(self._tokenizer, PLAIN_MASKS + grammar.lark(), limits=_LIMITS))
             backend.check()
             self._last = (grammar.hash, backend)
         return Matcher(self._last[1].copy(), self.vocabulary)

@@ -85,15 +85,20 @@ class Matcher:
         if self._allowed is None:
             self._row[:] = 0
             self._backend.fill(self._row, self._address)
-            bits = np.unpackbits(self._bytes, count=len(self._vocabulary.tokens), bitorder="little")
-            self._allowed = allowed = bits.nonzero()[0]
+            # Masks are mostly empty: only the bytes that hold something are unpacked.
+            some = self._bytes.nonzero()[0]
+            byte, bit = np.unpackbits(self._bytes[some, None], axis=1, bitorder="little").nonzero()
+            allowed = some[byte] * 8 + bit
+            if len(allowed) and allowed[-1] >= len(self._vocabulary.tokens):
+                allowed = allowed[allowed < len(self._vocabulary.tokens)]
+            self._allowed = allowed
             if not len(allowed):
                 raise ModelError(
                     f"after {self._vocabulary.text(self._written)!r} the grammar goes on, but no token of "
                     "this tokenizer can spell how",
                     hint="use a model whose tokenizer covers single characters, or its own dialect",
                 )
-            ends = sum(1 for eos in self._vocabulary.eos_ids if bits[eos])
+            ends = sum(1 for eos in self._vocabulary.eos_ids if eos in allowed)
             self._accepting, self._finished = ends > 0, ends == len(allowed)
         return self._allowed
 

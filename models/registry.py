@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module, resources
 from pathlib import Path
@@ -11,10 +12,17 @@ from typing import Any
 
 from airtune.grammars import unknown_name
 from airtune.models.base import Dialect, LanguageModel, ModelError
-from airtune.models.checkpoint import MANIFEST, SETTINGS, file_hashes, require_safetensors
+from airtune.models.checkpoint import (
+    FOLDERS,
+    MANIFEST,
+    SETTINGS,
+    file_hashes,
+    folder_hashes,
+    require_safetensors,
+)
 
 BUNDLED = ("pocket",)
-BACKENDS = ("transformers", "scripted", "replay")
+BACKENDS = ("transformers", "vllm", "openai", "scripted", "replay")
 DIALECTS = {
     "chat": ("airtune.models.chat", "ChatDialect"),
     "pocket": ("airtune.models.pocket.dialect", "PocketDialect"),
@@ -45,16 +53,31 @@ class ModelInfo:
 
 
 def make_dialect(name: str) -> Dialect:
-    """The dialect called `name`.
+    """The dialect called `name`, with its settings if it has any: "chat+history=turns+reasoning=on".
 
     Raises:
-        ModelError: If there is none.
+        ModelError: If there is none, or it has no such setting.
     """
-    if name not in DIALECTS:
-        message, allowed, hint = unknown_name("dialect", name, DIALECTS)
+    plain, *given = name.split("+")
+    if plain not in DIALECTS:
+        message, allowed, hint = unknown_name("dialect", plain, DIALECTS)
         raise ModelError(message, value=name, allowed=allowed, hint=hint)
-    module, cls = DIALECTS[name]
-    dialect: Dialect = getattr(import_module(module), cls)()
+    module, cls = DIALECTS[plain]
+    made: Any = getattr(import_module(module), cls)
+    settings = dict(setting.partition("=")[::2] for setting in given)
+    if not settings:
+        dialect: Dialect = made()
+    elif hasattr(made, "configured") and len(settings) == len(given):
+        dialect = made.configured(settings)
+    else:
+        raise ModelError(
+            f"the dialect {plain!r} has no settings"
+            if not hasattr(made, "configured")
+            else f"a setting is given twice in {name!r}",
+            value=name,
+            allowed="chat, chat+history=turns, chat+detail=space+reasoning=on, ...",
+            hint=f"write {plain!r}",
+        )
     return dialect
 
 
@@ -126,15 +149,20 @@ def load_model(
     backend: str | None = None,
     *,
     dialect: str | None = None,
+    record: str | Path | None = None,
     **settings: Any,
 ) -> LanguageModel:
     """Load a model.
 
     Args:
         name_or_path: A registry name ("pocket"), a directory, or a hub id found in the local cache. For the
-            `replay` backend: a JSONL file of recorded completions. For `scripted`: any name.
-        backend: "transformers" (default), "scripted" or "replay".
-        dialect: A dialect's name; by default what the checkpoint says, else "chat".
+            `replay` backend: a JSONL file of recorded completions. For `openai`: the model's name on the
+            server. For `scripted`: any name.
+        backend: "transformers" (default), "vllm", "openai", "scripted" or "replay".
+        dialect: A dialect's name, with settings if need be: "chat+history=turns+reasoning=on". By default
+            what the checkpoint, or the recording, says, else "chat".
+        record: A file to which every answer is appended, for the `replay` backend; what is in it already is
+            not asked again.
         settings: Settings of the backend, for example dtype="float32", device="cpu",
             mask_engine="llguidance".
 
@@ -145,18 +173,44 @@ def load_model(
     if backend not in BACKENDS:
         message, allowed, hint = unknown_name("backend", backend, BACKENDS)
         raise ModelError(message, value=backend, allowed=allowed, hint=hint)
+    model = _load(name_or_path, backend, dialect, settings)
+    if backend != "replay":  # there, what was thought is part of what was recorded
+        from airtune.models.chat_reasoning import with_reasoning
+
+        model = with_reasoning(model)
+    if record is None:
+        return model
+    from airtune.models.replay import RecordingModel
+
+    return RecordingModel(model, record)
+
+
+def _load(
+    name_or_path: str | Path, backend: str, dialect: str | None, settings: Mapping[str, Any]
+) -> LanguageModel:
     try:
         if backend == "scripted":
             from airtune.models.scripted import ScriptedModel
 
             return ScriptedModel(name=str(name_or_path), dialect=make_dialect(dialect or "chat"), **settings)
         if backend == "replay":
+            from airtune.models.recording import read_recording
             from airtune.models.replay import ReplayModel
 
-            return ReplayModel.from_file(name_or_path, dialect=make_dialect(dialect or "chat"), **settings)
+            found = read_recording(name_or_path)
+            spoken = dialect or (found.model["dialect"] if found.model else "chat")
+            return ReplayModel(found, dialect=make_dialect(spoken), name=str(name_or_path), **settings)
+        if backend == "openai":
+            from airtune.models.openai_backend import OpenAIModel
+
+            return OpenAIModel(str(name_or_path), dialect=make_dialect(dialect or "chat"), **settings)
         path = locate(name_or_path)
-        require_safetensors(path)
         speaks = make_dialect(dialect or dialect_name(path))
+        if backend == "vllm":
+            from airtune.models.vllm_backend import VLLMModel
+
+            return VLLMModel(path, name=str(name_or_path), dialect=speaks, **settings)
+        require_safetensors(path)
         from airtune.models.transformers_backend import TransformersModel
 
         return TransformersModel(path, name=str(name_or_path), dialect=speaks, **settings)
@@ -234,12 +288,14 @@ def verify_model(name: str | Path) -> dict[str, str]:
             hint="record one while you trust the files: airtune.models.registry.record_manifest(path)",
         )
     try:
-        recorded: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))["files"]
-    except (ValueError, KeyError, TypeError) as error:
+        recorded: dict[str, str] = dict(json.loads(file.read_text(encoding="utf-8"))["files"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(
             f"{file} is not a manifest: {error!r}", allowed='{"files": {name: sha256}}'
         ) from error
-    actual = file_hashes(path)
+    # Those count where the manifest names them: it is that of a pack.
+    folders = [folder for folder in FOLDERS if any(name.startswith(f"{folder}/") for name in recorded)]
+    actual = file_hashes(path) | folder_hashes(path, folders)
     wrong = [f"{f} differs" for f in sorted(recorded.keys() & actual.keys()) if recorded[f] != actual[f]]
     wrong += [f"{f} is missing" for f in sorted(recorded.keys() - actual.keys())]
     wrong += [f"{f} is new" for f in sorted(actual.keys() - recorded.keys())]

@@ -1,47 +1,58 @@
-"""The `replay` backend: completions that were recorded before, and nothing else."""
+"""A model that records what it answers, and the `replay` backend, which has nothing but a recording.
+
+A replay presents itself as the recorded model, so that a study replayed from it is the same study, byte for byte,
+without weights, network or key.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from airtune.models.base import Completion, Dialect, LanguageModel, ModelError, Request
+from airtune.models.chat import ChatDialect
+from airtune.models.chat_format import JSONFormat
+from airtune.models.recording import (
+    Recording,
+    key_of,
+    model_record,
+    read_recording,
+    record,
+    request_key,
+    to_lines,
+)
 
-
-def request_key(prompt: str, grammar_hash: str, seed: int, temperature: float) -> str:
-    """SHA-256 that identifies a request: everything its answer may depend on, model aside."""
-    parts = json.dumps([prompt, grammar_hash, seed, float(temperature)], ensure_ascii=True)
-    return hashlib.sha256(parts.encode()).hexdigest()
-
-
-def record(request: Request, completion: Completion) -> dict[str, Any]:
-    """A request and its completion as one JSON-able record, the form `ReplayModel` reads."""
-    return {
-        "prompt": request.prompt,
-        "grammar_hash": request.grammar.hash,
-        "seed": request.seed,
-        "temperature": request.temperature,
-        **asdict(completion),
-    }
+__all__ = ["RecordingModel", "ReplayModel", "record", "request_key"]
 
 
 class RecordingModel:
-    """Passes requests on to a model and keeps what it answered.
+    """Passes requests on to a model and keeps what it answered; what it has, it does not ask for again.
 
     Args:
         model: The model that answers.
+        path: A file to which every answer is appended at once, and which is read first: an interrupted
+            comparison, or the same one again, asks (and pays) only for what is missing. None: in memory.
 
     Attributes:
-        records: What was asked and answered, in order; `save` writes them as JSON lines.
+        records: What was asked and answered since, in order; `save` writes them.
+
+    Raises:
+        ModelError: If the file cannot be read or written, or holds another model's answers.
     """
 
-    def __init__(self, model: LanguageModel) -> None:
+    def __init__(self, model: LanguageModel, path: str | Path | None = None) -> None:
         self._model = model
+        self._path = None if path is None else Path(path)
         self.records: list[dict[str, Any]] = []
+        self._recording = Recording()
+        if self._path is not None:
+            if self._path.exists():
+                self._recording = read_recording(self._path, repair=True)
+                self._recording.require_same_model(model_record(model))
+            if self._recording.model is None:
+                self._append([model_record(model)])
 
     @property
     def name(self) -> str:
@@ -58,90 +69,91 @@ class RecordingModel:
         return self._model.manifest()
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
-        """See `LanguageModel.generate`."""
-        completions = self._model.generate(requests)
-        self.records += [record(r, c) for r, c in zip(requests, completions, strict=True)]
-        return completions
+        """See `LanguageModel.generate`. What was answered of a batch that failed is kept too."""
+        asked = list({key_of(r): r for r in requests if self._recording.get(r) is None}.values())
+        if asked:
+            try:
+                self._keep(list(zip(asked, self._model.generate(asked), strict=True)))
+            except ModelError as error:
+                ours = {key_of(request) for request in asked}
+                done = [(r, c) for r, c in error.answered if isinstance(r, Request) and key_of(r) in ours]
+                self._keep(done)
+                raise
+        found = [self._recording.get(request) for request in requests]
+        return [completion for completion in found if completion is not None]
 
     def save(self, path: str | Path) -> None:
-        """Write the records as JSON lines."""
-        lines = (json.dumps(entry, sort_keys=True, ensure_ascii=False) for entry in self.records)
-        Path(path).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        """Write the model and the records as JSON lines."""
+        Path(path).write_text(to_lines([model_record(self._model), *self.records]), encoding="utf-8")
+
+    def _keep(self, answered: Sequence[tuple[Request, Completion]]) -> None:
+        fresh = [record(r, c) for r, c in answered if self._recording.add(r, c)]
+        self.records += fresh
+        self._append(fresh)
+
+    def _append(self, entries: Sequence[Mapping[str, Any]]) -> None:
+        if self._path is None or not entries:
+            return
+        try:
+            # One write per call, at the end of the file: several processes may share it.
+            handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            try:
+                os.write(handle, to_lines(entries).encode())
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise ModelError(
+                f"the recording {str(self._path)!r} cannot be written: {error.strerror}",
+                value=str(self._path),
+                allowed="a file in a folder that exists and can be written to",
+            ) from error
 
 
 class ReplayModel:
     """Answers recorded requests with their recorded completions, bit for bit, on any machine.
 
     Args:
-        records: Mappings with prompt, grammar_hash, seed, temperature and text; token_ids, logprobs,
-            finish_reason, prompt_tokens and decode_steps where they were recorded. Others are passed over.
+        records: See `Recording`.
         dialect: The dialect that the recorded model spoke.
-        name: What the user called it.
+        name: What the user called it; where the recording names its model, that name counts.
 
     Raises:
-        ModelError: If a record lacks something, or two records of one request disagree.
+        ModelError: See `Recording`; or if the dialect is not the recorded one.
     """
 
     backend = "replay"
 
     def __init__(
-        self, records: Iterable[Mapping[str, Any]], *, dialect: Dialect, name: str = "replay"
+        self,
+        records: Iterable[Mapping[str, Any]] | Recording,
+        *,
+        dialect: Dialect,
+        name: str = "replay",
     ) -> None:
-        self.name, self.dialect = name, dialect
-        self._answers: dict[str, Completion] = {}
-        for number, entry in enumerate(records):
-            try:
-                key = request_key(entry["prompt"], entry["grammar_hash"], entry["seed"], entry["temperature"])
-                completion = Completion(
-                    text=entry["text"],
-                    token_ids=tuple(entry.get("token_ids", ())),
-                    logprobs=tuple(entry.get("logprobs", ())),
-                    finish_reason=entry.get("finish_reason", "stop"),
-                    prompt_tokens=entry.get("prompt_tokens", 0),
-                    decode_steps=entry.get("decode_steps", 0),
-                )
-            except (KeyError, TypeError) as error:
-                raise ModelError(
-                    f"record {number} is not a recorded completion: {error!r}",
-                    allowed="objects with prompt, grammar_hash, seed, temperature, text",
-                    hint="record with RecordingModel, or export a study with its transcripts",
-                ) from error
-            if self._answers.setdefault(key, completion).text != completion.text:
-                raise ModelError(
-                    f"record {number} contradicts an earlier record of the same request",
-                    value=completion.text,
-                    allowed=self._answers[key].text,
-                    hint="record one model at a time",
-                )
-
-    @classmethod
-    def from_file(cls, path: str | Path, *, dialect: Dialect) -> ReplayModel:
-        """Read records from a file of JSON lines.
-
-        Raises:
-            ModelError: If the file cannot be read or a line is not a record.
-        """
-        try:
-            lines = (
-                Path(path).read_text(encoding="utf-8").split("\n")
-            )  # not splitlines: texts may hold U+2028
-            records = [json.loads(line) for line in lines if line.strip()]
-        except (OSError, ValueError) as error:
+        self._recording = records if isinstance(records, Recording) else Recording(records)
+        model = self._recording.model
+        self.name = name if model is None else str(model["model"])
+        if model is not None and model["format"] == "JSONFormat" and isinstance(dialect, ChatDialect):
+            dialect = dialect.bind(format=JSONFormat())  # prompts as the server was sent them
+        self.dialect = dialect
+        if model is not None and model["dialect"] != dialect.name:
             raise ModelError(
-                f"cannot read recorded completions from {path}: {error}",
-                value=str(path),
-                allowed="a JSON-lines file",
-            ) from error
-        return cls(records, dialect=dialect, name=str(path))
+                f"the recording is of the dialect {model['dialect']!r}, not of {dialect.name!r}",
+                value=dialect.name,
+                allowed=str(model["dialect"]),
+                hint="leave the dialect out: the recording names its own",
+            )
 
     def manifest(self) -> dict[str, Any]:
-        """The hash of the recorded answers stands for the weights."""
-        listing = json.dumps(sorted((key, answer.text) for key, answer in self._answers.items()))
+        """The recorded model's; where none was recorded, the hash of the answers stands for the weights."""
+        if self._recording.model is not None:
+            return dict(self._recording.model["manifest"])
         return {
             "model": self.name,
             "backend": self.backend,
             "dialect": self.dialect.name,
-            "files": {"records": hashlib.sha256(listing.encode()).hexdigest()},
+            "files": {"records": self._recording.digest()},
             "versions": {},
             "settings": {},
         }
@@ -157,13 +169,13 @@ class ReplayModel:
     def _answer(self, request: Request) -> Completion:
         if request.grammar.count() == 0:
             raise ModelError("the grammar is empty: no configuration is left to propose", value=0)
-        key = request_key(request.prompt, request.grammar.hash, request.seed, request.temperature)
-        if key not in self._answers:
+        found = self._recording.get(request)
+        if found is None:
             raise ModelError(
                 f"this request was not recorded (seed {request.seed}, temperature {request.temperature}, "
                 f"grammar {request.grammar.hash[:12]}, prompt of {len(request.prompt)} characters)",
-                value=key,
-                allowed=f"{len(self._answers)} recorded requests",
+                value=key_of(request),
+                allowed=f"{len(self._recording)} recorded requests",
                 hint="prompt, grammar, seed and temperature must all be those of the recording",
             )
-        return self._answers[key]
+        return found

@@ -40,3 +40,25 @@ def draw(
     while weights[at] == 0.0:  # rounding of the last sum only: a token of no probability is never taken
         at -= 1
     return int(allowed[at]), float(np.log(weights[at] / reach[-1]))
+
+
+def log_law(scores: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
+    """The law that `draw` draws from: log-probabilities (nats) of the allowed tokens.
+
+    Args:
+        scores: (k,) logits of the allowed tokens alone.
+        temperature: 0 puts all the mass on the most likely one (the first among equals).
+
+    Raises:
+        FloatingPointError: If no logit is finite, or one is NaN.
+    """
+    values = scores.astype(np.float64)
+    peak = values.max()
+    if not np.isfinite(peak):
+        raise FloatingPointError(f"the best allowed logit is {peak}")
+    if temperature == 0:
+        result = np.full(len(values), -np.inf)
+        result[int(values.argmax())] = 0.0
+        return result
+    values = (values - peak) / temperature
+    return np.asarray(values - np.log(np.exp(values).sum()))

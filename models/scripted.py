@@ -13,8 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from airtune.models.base import Completion, Dialect, ModelError, Request
+from airtune.grammars import Grammar
+from airtune.models.base import Completion, Dialect, ModelError, Request, TextRequest
 from airtune.models.checkpoint import versions
+from airtune.models.density import TokenLaw
+from airtune.models.free_text import FreeMatcher
 from airtune.models.masks import make_engine
 from airtune.models.sampling import draw
 from airtune.models.vocabulary import byte_vocabulary
@@ -60,6 +63,31 @@ class ScriptedModel:
         """See `LanguageModel.generate`. Every request is answered on its own."""
         return [self._answer(request) for request in requests]
 
+    def write(self, requests: Sequence[TextRequest]) -> list[Completion]:
+        """See `TextWriter.write`: lower-case letters and blanks, for a sentence or so."""
+        return [self._text(request) for request in requests]
+
+    def _text(self, request: TextRequest) -> Completion:
+        letters = np.array([ord(" "), *range(ord("a"), ord("z") + 1), 256])
+        matcher = FreeMatcher(self.vocabulary, frozenset([256]), request.stop)
+        ids: list[int] = []
+        logprobs: list[float] = []
+        uniforms = _uniforms(request.seed, request.max_tokens)
+        while not matcher.finished and len(ids) < request.max_tokens:
+            scores = self.logits(request.prompt, bytes(ids))
+            token, logprob = draw(scores, letters, request.temperature, float(uniforms[len(ids)]))
+            matcher.advance(token)
+            ids.append(token)
+            logprobs.append(logprob)
+        return Completion(
+            text=matcher.text,
+            token_ids=tuple(ids),
+            logprobs=tuple(logprobs),
+            finish_reason="stop" if matcher.finished else "length",
+            prompt_tokens=len(request.prompt.encode()),
+            decode_steps=len(ids),
+        )
+
     def logits(self, prompt: str, written: bytes) -> NDArray[np.float64]:
         """(257,) scores of the next byte and the end: standard normal, a pure function of the arguments."""
         digest = hashlib.shake_256(prompt.encode() + b"\0" + written).digest(2 * 4 * 257)
@@ -67,7 +95,20 @@ class ScriptedModel:
         normal = np.sqrt(-2 * np.log1p(-first)) * np.cos(2 * np.pi * second)  # Box-Muller
         return np.asarray(normal)
 
-    def _answer(self, request: Request) -> Completion:
+    def answer_law(self, prompt: str, grammar: Grammar, temperature: float = 1.0) -> TokenLaw:
+        """See `TransparentModel.answer_law`."""
+        self._check(Request(prompt, grammar, seed=0, temperature=temperature))
+
+        def logits(
+            prefixes: Sequence[tuple[int, ...]], columns: Sequence[NDArray[np.intp]]
+        ) -> list[NDArray[np.float64]]:
+            written = (b"".join(self.vocabulary.tokens[t] for t in prefix) for prefix in prefixes)
+            return [self.logits(prompt, text)[wanted] for text, wanted in zip(written, columns, strict=True)]
+
+        return TokenLaw(grammar, temperature, self.engine, True, logits)
+
+    def _check(self, request: Request) -> int:
+        """Refuse a request that cannot be answered; the prompt's length in bytes."""
         if not request.temperature >= 0:
             raise ModelError(
                 "temperature must be 0 or more", value=request.temperature, allowed="0 (greedy), 1.0, ..."
@@ -76,7 +117,6 @@ class ScriptedModel:
             raise ModelError(
                 "max_tokens must be 1 or more", value=request.max_tokens, allowed="None, 1, 2, ..."
             )
-        matcher = self.engine.compile(request.grammar)
         prompt_tokens = len(request.prompt.encode())
         if prompt_tokens + request.grammar.max_length > self.context:
             raise ModelError(
@@ -86,13 +126,17 @@ class ScriptedModel:
                 allowed=f"{self.context} bytes in all",
                 hint="show fewer trials",
             )
+        return prompt_tokens
+
+    def _answer(self, request: Request) -> Completion:
+        prompt_tokens = self._check(request)
+        matcher = self.engine.compile(request.grammar)
         written = b""
         ids: list[int] = []
         logprobs: list[float] = []
         steps = 0
         limit = request.max_tokens or request.grammar.max_length + 1  # no token is shorter than one byte
-        stream = hashlib.shake_256(str(request.seed).encode()).digest(8 * limit)
-        uniforms = (np.frombuffer(stream, dtype="<u8") >> np.uint64(11)) * 2.0**-53
+        uniforms = _uniforms(request.seed, limit)
         while not matcher.finished and len(ids) < limit:
             forced = matcher.forced()
             if forced:
@@ -113,3 +157,9 @@ class ScriptedModel:
             prompt_tokens=prompt_tokens,
             decode_steps=steps,
         )
+
+
+def _uniforms(seed: int, count: int) -> NDArray[np.float64]:
+    """(count,) numbers in [0, 1), a pure function of the seed."""
+    stream = hashlib.shake_256(str(seed).encode()).digest(8 * count)
+    return np.asarray((np.frombuffer(stream, dtype="<u8") >> np.uint64(11)) * 2.0**-53)

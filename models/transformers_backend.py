@@ -8,15 +8,15 @@ are encoded once.
 What is promised: the same list of requests gives the same bits (same machine, threads, dtype, versions). A
 row's random numbers depend on its own seed alone, one uniform per drawn token. In another batch the matrix
 products may round otherwise, so log-probabilities may differ in the last bits (about 1e-6 in float32) and a
-token id may differ only where a draw falls on such an edge.
+token id may differ only where a draw falls on such an edge. With `deterministic` every row is a batch of its own.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,26 +24,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from airtune.models.base import Completion, Dialect, ModelError, Request
-from airtune.models.chat import ChatDialect
+from airtune.grammars import Grammar
+from airtune.models.base import Completion, Dialect, ModelError, Request, TextRequest
+from airtune.models.branching import ANSWERS, Branch, Branches
 from airtune.models.checkpoint import checkpoint_manifest, require_safetensors
+from airtune.models.density import TokenLaw
+from airtune.models.determinism import read_mode, require_deterministic
+from airtune.models.free_text import FreeMatcher
 from airtune.models.masks import Matcher, make_engine
+from airtune.models.offline import stay_offline
+from airtune.models.packed import PackedLogits
+from airtune.models.prompts import PromptTokenizer, answer_limit
 from airtune.models.sampling import draw
+from airtune.models.threads import torch_threads
 from airtune.models.vocabulary import vocabulary_of
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 SMALL_MODEL = 100_000_000
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    """Torch's thread count for the time of one call; the caller's own work keeps what it had."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @dataclass(slots=True)
@@ -62,8 +59,8 @@ class _Row:
         position: Tokens the model has read (prompt included): the next position id.
     """
 
-    request: Request
-    matcher: Matcher
+    request: Request | TextRequest
+    matcher: Matcher | FreeMatcher
     generator: torch.Generator
     limit: int
     position: int
@@ -98,6 +95,14 @@ class _Row:
             ) from error
         self.take(token, logprob)
 
+    def read(self, line: int, answer: int) -> Branch:
+        """What is new since the last forward pass, which counts as read from here on."""
+        branch = Branch(line, answer, self.next_ids, self.position)
+        self.position += len(self.next_ids)
+        self.steps += 1
+        self.next_ids = []
+        return branch
+
     @property
     def done(self) -> bool:
         return self.matcher.finished or len(self.token_ids) >= self.limit
@@ -119,9 +124,11 @@ class TransformersModel:
             100 million weights (more only makes those slower, and one thread gives the same bits on any
             number of cores), torch's own choice above.
         max_batch_tokens: Prompt tokens (padding included) in one forward pass of the prefill.
+        deterministic: "strict" (or True) generates each answer by itself, so that it cannot depend on others, tests
+            that on the loaded model, and refuses one that fails; "warn" only says so; "off" (default) is faster.
 
     Raises:
-        ModelError: If the directory holds no usable checkpoint, or a setting is not known.
+        ModelError: If the directory holds no usable checkpoint, a setting is not known, or the self-test fails.
     """
 
     backend = "transformers"
@@ -138,21 +145,23 @@ class TransformersModel:
         fast_forward: bool = True,
         threads: int | None = None,
         max_batch_tokens: int = 16_384,
+        deterministic: str | bool = "off",
     ) -> None:
         self.path = Path(path)
         self.name = name or str(path)
-        self.dialect: Dialect = dialect
         if dtype not in DTYPES:
             raise ModelError(f"unknown dtype {dtype!r}", value=dtype, allowed=", ".join(DTYPES))
+        self.deterministic = read_mode(deterministic)
         require_safetensors(self.path)
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when transformers is imported: before it is
+        stay_offline()
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoModelForCausalLM
         from transformers.utils import logging
 
         logging.disable_progress_bar()
+        self.prompts = PromptTokenizer(self.path)
+        self.tokenizer = self.prompts.tokenizer
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(self.path, local_files_only=True)
             self.model = AutoModelForCausalLM.from_pretrained(
                 self.path, dtype=DTYPES[dtype], local_files_only=True, use_safetensors=True
             )
@@ -180,81 +189,99 @@ class TransformersModel:
             "fast_forward": fast_forward,
             "threads": threads,
             "max_batch_tokens": max_batch_tokens,
+            "deterministic": self.deterministic,
         }
         self.fast_forward = fast_forward
         self.threads = threads
         self.max_batch_tokens = max_batch_tokens
         config = self.model.config.get_text_config()
         self.context = int(getattr(config, "max_position_embeddings", 0) or 1 << 30)
+        kinds = getattr(config, "layer_types", None)
+        self._sliding = (
+            "sliding_attention" in kinds if kinds else bool(getattr(config, "sliding_window", None))
+        )
+        # Masks of our own need attention that takes them, in every layer.
+        self._branching = (
+            not self._sliding
+            and set(kinds or ["full_attention"]) == {"full_attention"}
+            and getattr(config, "_attn_implementation", None) in ("sdpa", "eager")
+        )
         self.vocabulary = vocabulary_of(self.tokenizer, self.model.get_output_embeddings().weight.shape[0])
         self.engine = make_engine(mask_engine, self.vocabulary)
-        # A chat template writes the special tokens itself; a plain prompt gets those the tokenizer adds.
-        self._add_special = not getattr(self.tokenizer, "chat_template", None)
-        if isinstance(dialect, ChatDialect):
-            self.dialect = dialect.bind(
-                template=None if self._add_special else self._apply_template,
-                special=list(self.tokenizer.all_special_tokens),
-                count_tokens=self.count_tokens,
-                max_tokens=self.context,
-            )
+        self._ends = frozenset([*self.vocabulary.eos_ids, *self.prompts.turn_ends])
+        self.dialect = self.prompts.bind(dialect, self.context - 1)  # one place is for the end of the answer
+        self.self_test = require_deterministic(self, self.deterministic)
 
     def manifest(self) -> dict[str, Any]:
-        """Hashes of weights, tokenizer and config; versions; dtype, device, threads and settings."""
+        """Hashes of weights, tokenizer and config; versions; dtype, device, threads and settings; the self-test."""
+        tested = {} if self.self_test is None else {"self_test": self.self_test.json()}
         return {
             "model": self.name,
             "backend": self.backend,
             "dialect": self.dialect.name,
             **checkpoint_manifest(self.path),
             "settings": dict(self.settings),
+            **tested,
         }
 
     def count_tokens(self, prompt: str) -> int:
         """Length of a prompt in tokens."""
-        return len(self._encode(prompt))
-
-    def _apply_template(self, message: str) -> str:
-        chat = [{"role": "user", "content": message}]
-        return str(self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
+        return self.prompts.count(prompt)
 
     def _encode(self, prompt: str) -> list[int]:
-        return list(self.tokenizer.backend_tokenizer.encode(prompt, add_special_tokens=self._add_special).ids)
+        return self.prompts.encode(prompt)
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """See `LanguageModel.generate`. One call is one batch."""
         if not requests:
             return []
-        encoded = {prompt: self._encode(prompt) for prompt in dict.fromkeys(r.prompt for r in requests)}
+        encoded = self.prompts.encode_all(request.prompt for request in requests)
         rows = [self._open(request, len(encoded[request.prompt])) for request in requests]
         for row in rows:  # an answer may start with forced tokens, or consist of them
             row.take_forced(self.fast_forward)
         live = [row for row in rows if not row.done]
-        if live:
-            with torch.inference_mode(), _threads(self.threads):
-                self._decode(live, encoded)
+        self._complete(live, encoded)
         return [self._completion(row, len(encoded[row.request.prompt])) for row in rows]
 
+    def answer_law(self, prompt: str, grammar: Grammar, temperature: float = 1.0) -> TokenLaw:
+        """See `TransparentModel.answer_law`. The prompt is read here, once."""
+        ids = self._encode(prompt)
+        self._open(
+            Request(prompt, grammar, seed=0, temperature=temperature), len(ids)
+        )  # raises as `generate` would
+        with torch.inference_mode(), torch_threads(self.threads):
+            packed = PackedLogits(self.model, ids, self.device)
+
+        def logits(prefixes: Sequence[tuple[int, ...]], columns: Sequence[Any]) -> list[Any]:
+            with torch_threads(self.threads):
+                return packed(prefixes, columns)
+
+        return TokenLaw(grammar, temperature, self.engine, self.fast_forward, logits)
+
+    def write(self, requests: Sequence[TextRequest]) -> list[Completion]:
+        """See `TextWriter.write`. One call is one batch."""
+        if not requests:
+            return []
+        encoded = self.prompts.encode_all(request.prompt for request in requests)
+        rows, matchers = [], []
+        for request in requests:
+            matcher = FreeMatcher(self.vocabulary, self._ends, request.stop)
+            matchers.append(matcher)
+            rows.append(self._row(request, matcher, len(encoded[request.prompt])))
+        self._complete(rows, encoded)
+        return [
+            replace(self._completion(row, len(encoded[row.request.prompt])), text=matcher.text)
+            for row, matcher in zip(rows, matchers, strict=True)
+        ]
+
     def _open(self, request: Request, prompt_tokens: int) -> _Row:
-        if not request.temperature >= 0:
-            raise ModelError(
-                "temperature must be 0 or more", value=request.temperature, allowed="0 (greedy), 1.0, ..."
-            )
-        if request.max_tokens is not None and request.max_tokens < 1:
-            raise ModelError(
-                "max_tokens must be 1 or more", value=request.max_tokens, allowed="None, 1, 2, ..."
-            )
-        if not prompt_tokens:
-            raise ModelError("the prompt is empty", value=request.prompt, hint="a dialect renders prompts")
-        matcher = self.engine.compile(request.grammar)
-        limit = request.max_tokens or request.grammar.max_length + 1  # no token is shorter than one byte
-        needed = prompt_tokens + min(limit, request.grammar.max_length)
-        if needed > self.context:
-            raise ModelError(
-                f"the prompt has {prompt_tokens} tokens and the answer up to {needed - prompt_tokens}, "
-                f"more than the model's context of {self.context}",
-                value=prompt_tokens,
-                allowed=f"{self.context} tokens in all",
-                hint="show fewer trials (the dialect's max_trials), or use a model with a longer context",
-            )
+        return self._row(request, self.engine.compile(request.grammar), prompt_tokens)
+
+    def _row(
+        self, request: Request | TextRequest, matcher: Matcher | FreeMatcher, prompt_tokens: int
+    ) -> _Row:
+        """An open row, once it is certain that it can be answered."""
+        limit = answer_limit(request, prompt_tokens, self.context)
         generator = torch.Generator(device="cpu").manual_seed(request.seed)
         return _Row(request, matcher, generator, limit, position=prompt_tokens)
 
@@ -268,9 +295,25 @@ class TransformersModel:
             decode_steps=row.steps,
         )
 
+    def _complete(self, rows: list[_Row], encoded: dict[str, list[int]]) -> None:
+        """Fill in the answers of open rows, in batches that do not change them.
+
+        Rows that bring different numbers of tokens to a step have padding between their tokens. A sliding window
+        counts places in the cache, padding included, and would see fewer tokens: such a model's rows go alone.
+        """
+        alone = self._sliding or self.deterministic != "off"
+        batches = [[row] for row in rows] if alone else [list(rows)] if rows else []
+        with torch.inference_mode(), torch_threads(self.threads):
+            for batch in batches:
+                self._decode(batch, encoded)
+
     def _decode(self, rows: list[_Row], encoded: dict[str, list[int]]) -> None:
         """Fill in the answers of open rows."""
-        logits, cache, seen = self._prefill([(*encoded[row.request.prompt], *row.token_ids) for row in rows])
+        prefixes = [(*encoded[row.request.prompt], *row.token_ids) for row in rows]
+        if self._branching and len(set(prefixes)) < len(rows):
+            self._decode_branches(rows, prefixes)
+            return
+        logits, cache, seen = self._prefill(prefixes)
         for row in rows:
             row.position += len(row.next_ids)
             row.next_ids = []
@@ -287,6 +330,31 @@ class TransformersModel:
                 seen = seen[index]
                 rows = [rows[i] for i in keep]
             logits, seen = self._step(rows, cache, seen)
+
+    def _decode_branches(self, rows: list[_Row], prefixes: list[tuple[int, ...]]) -> None:
+        """The same where rows share prompts, which are then kept once: see `airtune.models.branching`."""
+        count: Counter[tuple[int, ...]] = Counter()
+        places: list[tuple[tuple[int, ...], int]] = []
+        for prefix in prefixes:
+            places.append((prefix, count[prefix] // ANSWERS))
+            count[prefix] += 1
+        line_of = {place: i for i, place in enumerate(dict.fromkeys(places))}
+        lines = [line_of[place] for place in places]
+        logits, cache, seen = self._prefill([prefix for prefix, _ in line_of])
+        branches = Branches(self.model, cache, seen)
+        logits = logits[lines]
+        for row in rows:
+            row.position += len(row.next_ids)
+            row.next_ids = []
+        left = list(range(len(rows)))
+        while True:
+            for i, line in zip(left, logits, strict=True):
+                rows[i].draw(line)
+                rows[i].take_forced(self.fast_forward)
+            left = [i for i in left if not rows[i].done]
+            if not left:
+                return
+            logits = branches.read([rows[i].read(lines[i], i) for i in left])
 
     def _step(self, rows: list[_Row], cache: Any, seen: Tensor) -> tuple[Any, Tensor]:
         """Read every row's new tokens: logits (rows, width) after the last, and the grown attention mask."""

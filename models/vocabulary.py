@@ -60,6 +60,19 @@ class Vocabulary:
         """The byte values that occur in any token: what this tokenizer can write at all."""
         return frozenset(byte for token in self.tokens for byte in token)
 
+    @cached_property
+    def _ids_of(self) -> dict[bytes, list[int]]:
+        found: dict[bytes, list[int]] = {}
+        for i, token in enumerate(self.tokens):
+            if token:
+                found.setdefault(token, []).append(i)
+        return found
+
+    def starts(self, data: bytes) -> list[int]:
+        """Ids of the tokens that write a beginning of `data`, the shortest first."""
+        longest = min(len(data), self._longest)
+        return [i for n in range(1, longest + 1) for i in self._ids_of.get(data[:n], ())]
+
     def _extends(self, prefix: bytes) -> bool:
         """Whether some token is strictly longer than `prefix` and starts with it."""
         at = bisect.bisect_right(self._sorted_tokens, prefix)

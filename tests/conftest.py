@@ -5,13 +5,19 @@ from __future__ import annotations
 import signal
 
 import pytest
-from pytest_socket import disable_socket
+from pytest_socket import disable_socket, enable_socket
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Sockets raise in the tests' process. Unix sockets stay: worker processes are spoken to through them."""
-    disable_socket(allow_unix_socket=True)
+    """Sockets raise in the tests' process. Unix sockets stay: worker processes are spoken to through them.
+
+    Tests of servers are marked `allow_hosts(["127.0.0.1"])`; pytest-socket then lets them connect there alone.
+    """
+    if item.get_closest_marker("allow_hosts"):
+        enable_socket()
+    else:
+        disable_socket(allow_unix_socket=True)
 
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and all that they start inherits that; tests

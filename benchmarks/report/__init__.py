@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from airtune.benchmarks.report.densities import Density
 from airtune.benchmarks.report.tables import Report, make_report
 from airtune.benchmarks.report.text_table import Table
 
-__all__ = ["Report", "Table", "make_report", "write_report"]
+__all__ = ["Density", "Report", "Table", "make_report", "write_report"]
 
 
-def write_report(path: Path, out: Path | None = None, study: str | None = None) -> list[Path]:
+def write_report(
+    path: Path, out: Path | None = None, study: str | None = None, density: Density | None = None
+) -> list[Path]:
     """See `airtune.benchmarks.report.page.write_report`, which is imported only when it is needed."""
     from airtune.benchmarks.report.page import write_report as write
 
-    return write(path, out, study)
+    return write(path, out, study, density)

@@ -13,6 +13,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from airtune.benchmarks.report.comparison_page import comparison_page
+from airtune.benchmarks.report.densities import Density
 from airtune.benchmarks.report.source import load_source
 from airtune.benchmarks.report.study_page import study_page
 from airtune.benchmarks.report.style import Output
@@ -21,13 +22,16 @@ from airtune.grammars import AirtuneError
 PAGE = "report.html"
 
 
-def write_report(path: Path, out: Path | None = None, study: str | None = None) -> list[Path]:
+def write_report(
+    path: Path, out: Path | None = None, study: str | None = None, density: Density | None = None
+) -> list[Path]:
     """Write the report of a study file, or of the comparison in a folder.
 
     Args:
         path: A study file, or the folder of a comparison.
         out: Folder of the report, made if need be; None for one beside the study file.
         study: Only this study of the file.
+        density: Show what the model believed at each proposal; None for not.
 
     Returns:
         What was written, the page first.
@@ -42,9 +46,14 @@ def write_report(path: Path, out: Path | None = None, study: str | None = None) 
         folder.mkdir(parents=True, exist_ok=True)
         written = Output(folder)
         if source is not None and source.plan is not None:
+            if density is not None:
+                raise AirtuneError(
+                    "--density is about the proposals of one study", value=str(path),
+                    allowed="--study NAME with it", hint=f"airtune show {file} lists the studies",
+                )  # fmt: skip
             context = comparison_page(source, written)
         else:
-            context = study_page(file, study, written)
+            context = study_page(file, study, written, density)
         context["file"] = file.name
         context["files"] = written.names
         (folder / PAGE).write_text(render(context), encoding="utf-8")

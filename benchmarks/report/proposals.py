@@ -130,11 +130,13 @@ def _proposal(
         "seconds": trial.proposal_s,
         "log": record.log[-2000:],
         "transcript": None,
+        "density": "",
     }
     if transcript is None:
         return made
-    logprobs = [float(value) for value in transcript.get("logprobs", ())]
-    ids = [int(token) for token in transcript.get("token_ids", ())]
+    # A server may not tell its tokens or their log-probabilities.
+    logprobs = [float(value) for value in transcript.get("logprobs") or ()]
+    ids = [int(token) for token in transcript.get("token_ids") or ()]
     made["transcript"] = {
         **{
             key: transcript.get(key)
@@ -145,7 +147,7 @@ def _proposal(
             {"text": one.get("text"), "reason": one.get("reason")} for one in transcript.get("rejected", ())
         ],
         "more": [(key, json.dumps(transcript[key])) for key in sorted(transcript.keys() - _KNOWN)],
-        "total": sum(logprobs),
+        "total": sum(logprobs) if logprobs else None,
         "tokens": [
             {
                 "word": words(token),

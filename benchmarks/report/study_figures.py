@@ -70,65 +70,45 @@ def parallel_figure(trials: Sequence[Trial], space: Mapping[str, Any], metric: s
             range(len(heights)), heights, color=ACCENT if best else GREY, lw=1.8 if best else 0.8,
             alpha=0.9 if best else 0.45, marker="o", ms=3.2, zorder=4 if best else 2,
         )  # fmt: skip
-    for i, h in enumerate(axes_of):
-        axes.axvline(i, color=MUTED, lw=0.8, zorder=1)
-        bottom, top = _ends(h)
-        axes.annotate(
-            bottom,
-            (i, 0),
-            xytext=(0, -6),
-            textcoords="offset points",
-            ha="center",
-            va="top",
-            fontsize=7.5,
-            color=MUTED,
-        )
-        axes.annotate(
-            top, (i, 1), xytext=(0, 5), textcoords="offset points", ha="center", fontsize=7.5, color=MUTED
-        )
-        name = str(h["name"]) if len(str(h["name"])) <= 18 else str(h["name"])[:17] + "…"
-        axes.annotate(
-            name,
-            (i, 0),
-            xytext=(0, -19 if i % 2 == 0 or len(axes_of) < 6 else -30),
-            textcoords="offset points",
-            ha="center",
-            va="top",
-        )
     last = len(axes_of)
-    axes.axvline(last, color=INK, lw=1.2, zorder=1)
-    axes.annotate(
-        f"{low:.3g}",
-        (last, 0),
-        xytext=(0, -6),
-        textcoords="offset points",
-        ha="center",
-        va="top",
-        fontsize=7.5,
-        color=MUTED,
-    )
-    axes.annotate(
-        f"{high:.3g}",
-        (last, 1),
-        xytext=(0, 5),
-        textcoords="offset points",
-        ha="center",
-        fontsize=7.5,
-        color=MUTED,
-    )
-    axes.annotate(
-        metric,
-        (last, 0),
-        xytext=(0, -19),
-        textcoords="offset points",
-        ha="center",
-        va="top",
-        fontweight="bold",
-    )
+    for i, h in enumerate(axes_of):
+        name = str(h["name"]) if len(str(h["name"])) <= 18 else str(h["name"])[:17] + "…"
+        lowered = i % 2 == 1 and last >= 6  # neighbours would touch
+        _axis(axes, i, _ends(h), name, below=30 if lowered else 19, color=MUTED, lw=0.8)
+    _axis(axes, last, (f"{low:.3g}", f"{high:.3g}"), metric, below=19, color=INK, lw=1.2, weight="bold")
     axes.set_xlim(-0.25, last + 0.25)
     axes.set_ylim(-0.02, 1.02)
     axes.set_axis_off()
     return figure
+
+
+def _axis(
+    axes: Any,
+    x: int,
+    ends: tuple[str, str],
+    name: str,
+    *,
+    below: int,
+    color: str,
+    lw: float,
+    weight: str = "normal",
+) -> None:
+    """One of the parallel axes: a line with its ends and its name, `below` points under it."""
+    axes.axvline(x, color=color, lw=lw, zorder=1)
+    for y, text, drop, va in ((0, ends[0], -6, "top"), (1, ends[1], 5, "baseline")):
+        axes.annotate(
+            text,
+            (x, y),
+            xytext=(0, drop),
+            textcoords="offset points",
+            ha="center",
+            va=va,
+            fontsize=7.5,
+            color=MUTED,
+        )
+    axes.annotate(
+        name, (x, 0), xytext=(0, -below), textcoords="offset points", ha="center", va="top", fontweight=weight
+    )
 
 
 def _position(h: Mapping[str, Any], value: object) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from airtune.benchmarks.report.cells import Cell, Column, Grid, aligned, significant, sortable
+from airtune.benchmarks.report.densities import Density, add_densities
 from airtune.benchmarks.report.manifests import manifest_parts, study_commands
 from airtune.benchmarks.report.proposals import Shown, count, show
 from airtune.benchmarks.report.study_figures import parallel_figure, trajectory_figure
@@ -20,16 +21,18 @@ MOST_STUDIES = 8  # in full on one page
 MOST_TRIALS = 2000  # of each, in its table
 
 
-def study_page(path: Path, name: str | None, out: Output) -> dict[str, Any]:
+def study_page(path: Path, name: str | None, out: Output, density: Density | None = None) -> dict[str, Any]:
     """Draw the figures, write the CSV file, and return what the template shows.
 
     Args:
         path: The study file.
         name: The study; None for all in the file.
         out: Where the figures and the CSV file go.
+        density: Show what the model believed at each proposal; None for not.
 
     Raises:
         StoreError: If there is no such study.
+        AirtuneError: If the model cannot be looked into.
     """
     with StudyFile(path, readonly=True) as file:
         studies = file.studies() if name is None else [file.get(name)]
@@ -37,6 +40,13 @@ def study_page(path: Path, name: str | None, out: Output) -> dict[str, Any]:
         counts = count(file, studies)
         shown, cut = show(file, chosen, None)
         by_name = {one.name: one for one in shown}
+        fewer = density is not None and any(
+            [
+                add_densities(file, one.name, by_name[one.name].proposals, density, f"belief-{i}")
+                for i, one in enumerate(chosen)
+                if one.name in by_name and (len(chosen) == 1 or one.manifest.get("model"))
+            ]
+        )
         entries = [_study(file, study, by_name.get(study.name), i, out) for i, study in enumerate(chosen)]
         out.path("trials.csv").write_text(export_csv(file, name), encoding="utf-8")
         overview = _overview(file, studies) if len(studies) > 1 else None
@@ -47,10 +57,11 @@ def study_page(path: Path, name: str | None, out: Output) -> dict[str, Any]:
         "facts": _facts(chosen[0]) if len(chosen) == 1 else [("studies", str(len(studies)))],
         "headline": _headline(entries) if len(entries) == 1 else f"{len(studies)} studies in {path.name}",
         "tiles": _tiles(entries[0]) if len(entries) == 1 else [],
-        "warnings": _warnings(path, studies, chosen, cut),
+        "warnings": _warnings(path, studies, chosen, cut, fewer),
         "overview": overview,
         "studies": entries,
         "counts": counts,
+        "densities": density is not None,
         "manifest": manifest_parts([study.manifest for study in studies]),
     }
 
@@ -133,7 +144,9 @@ def _tiles(entry: dict[str, Any]) -> list[dict[str, str]]:
     return made
 
 
-def _warnings(path: Path, studies: list[StudyRecord], chosen: list[StudyRecord], cut: bool) -> list[str]:
+def _warnings(
+    path: Path, studies: list[StudyRecord], chosen: list[StudyRecord], cut: bool, fewer: bool
+) -> list[str]:
     said = []
     if len(chosen) < len(studies):
         said.append(
@@ -143,6 +156,11 @@ def _warnings(path: Path, studies: list[StudyRecord], chosen: list[StudyRecord],
     if cut:
         said.append(
             "not all proposals are shown, so that the page stays small: airtune show FILE --trial N has each"
+        )
+    if fewer:
+        said.append(
+            "what the model believed is shown for the first proposals only, so that the page stays small: "
+            "airtune show FILE --trial N --density has each"
         )
     if any(study.asked for study in chosen):
         said.append(

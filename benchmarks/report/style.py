@@ -110,6 +110,32 @@ class Output:
         return self.folder / name
 
 
+def save(make: Callable[[], Any], path: Path) -> None:
+    """Draw a figure into one PNG file."""
+    import matplotlib
+
+    with matplotlib.rc_context(_SETTINGS):
+        make().savefig(path, format="png", dpi=160, metadata={"Software": None})
+
+
+def inline(make: Callable[[], Any], name: str) -> str:
+    """Draw a figure for the page alone: its SVG. `name` must be the page's only one."""
+    import matplotlib
+
+    with matplotlib.rc_context(_SETTINGS):
+        return _for_page(_svg(make(), name), name)
+
+
+def _svg(figure: Any, name: str) -> str:
+    """A figure as SVG text, under the settings in force."""
+    import matplotlib
+
+    text = io.StringIO()
+    matplotlib.rcParams["svg.hashsalt"] = f"airtune-{name}"  # ids are unique in the page
+    figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    return text.getvalue()
+
+
 def draw(make: Callable[[], Any], name: str, out: Output) -> str:
     """Draw a figure, save it as PNG and SVG, and return it as SVG for the page.
 
@@ -123,12 +149,10 @@ def draw(make: Callable[[], Any], name: str, out: Output) -> str:
     with matplotlib.rc_context(_SETTINGS):
         figure = make()
         figure.savefig(out.path(f"{name}.png"), dpi=160, metadata={"Software": None})
-        text = io.StringIO()
-        matplotlib.rcParams["svg.hashsalt"] = f"airtune-{name}"  # ids are unique in the page
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+        text = _svg(figure, name)
         figure.clear()
-    out.path(f"{name}.svg").write_text(text.getvalue(), encoding="utf-8")
-    return _for_page(text.getvalue(), name)
+    out.path(f"{name}.svg").write_text(text, encoding="utf-8")
+    return _for_page(text, name)
 
 
 def _for_page(svg: str, name: str) -> str:

@@ -24,6 +24,7 @@ from airtune.benchmarks.statistics import (
 )
 from airtune.benchmarks.suites import get_suite
 from airtune.grammars import AirtuneError
+from airtune.models.spec import parse_spec
 
 if TYPE_CHECKING:
     from airtune.benchmarks.runner import Plan, Run
@@ -205,7 +206,7 @@ class Report:
     def label(self, method: str) -> str:
         """A method's name in tables: the language model's own instead of `lm`; random marked where exact."""
         proposer, _, model = method.partition(":")
-        model = (model or self.plan.model).rstrip("/").rpartition("/")[2]
+        model = parse_spec(model or self.plan.model).label
         parts = proposer.split("+")
         name = "+".join(model if part == "lm" else part for part in parts)
         if ":" in method and "lm" not in parts:

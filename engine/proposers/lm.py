@@ -140,6 +140,17 @@ class LMProposer(JobProposer):
         }
 
 
+def sample(request: Request, completion: Completion) -> dict[str, Any]:
+    """One of several answers to a prompt, as short as a replay allows."""
+    return {
+        "seed": request.seed,
+        "text": completion.text,
+        "finish_reason": completion.finish_reason,
+        "logprob": None if completion.logprobs is None else float(sum(completion.logprobs)),
+        **({"details": dict(completion.details)} if completion.details else {}),
+    }
+
+
 def _answer(request: Request, completion: Completion, attempt: int) -> dict[str, Any]:
     """One attempt as it goes into a transcript."""
     return {

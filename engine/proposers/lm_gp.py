@@ -27,7 +27,7 @@ from airtune.engine.proposers.gaussian_process import (
     log_expected_improvement,
     posterior_kernels,
 )
-from airtune.engine.proposers.lm import LMProposer
+from airtune.engine.proposers.lm import LMProposer, sample
 from airtune.engine.proposers.optuna_based import one_thread
 from airtune.engine.seeds import derive_seed
 from airtune.engine.types import Proposal
@@ -73,8 +73,10 @@ class LMGPProposer(JobProposer):
         completions = iter(self.lm.model.generate([r for _, requests in asked for r in requests]))
         for job, requests in asked:
             said: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+            samples: list[dict[str, Any]] = []  # all of them, so that the choice can be replayed without the model
             for request in requests:
                 completion = next(completions)
+                samples.append(sample(request, completion))
                 try:
                     config = self.lm.accept(job.task, job.history, job.pending, request, completion)
                 except DecodeError as error:
@@ -86,7 +88,8 @@ class LMGPProposer(JobProposer):
                     completion.text, (config, self.lm.transcript(request, completion, 0, job.rejected))
                 )
             if said:
-                job.proposal = self._pick(job, list(said.values()))
+                picked = self._pick(job, list(said.values()))
+                job.proposal = replace(picked, transcript={**(picked.transcript or {}), "samples": samples})
             else:  # the model alone, which tries again and says what went wrong
                 self.lm.propose_jobs([job])
 

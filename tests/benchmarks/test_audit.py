@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from airtune.benchmarks import audit as module
+from airtune.benchmarks import model_audit
 from airtune.benchmarks.audit import AuditResult, audit, main
-from airtune.benchmarks.speed import proposals, side_by_side
+from airtune.benchmarks.model_audit import audit_model
+from airtune.benchmarks.speed import proposals, ranked, side_by_side
 from airtune.grammars import AirtuneError
-from airtune.models import load_model
+from airtune.models import Completion, Request, load_model
 
 
 @pytest.fixture(autouse=True)
 def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PIECE", 3)
+    monkeypatch.setattr(model_audit, "PIECE", 3)
 
 
 def counts(result: AuditResult) -> dict[str, object]:
@@ -57,6 +62,7 @@ def test_a_violation_and_a_repeat_are_noticed(monkeypatch: pytest.MonkeyPatch) -
     real, first = module._sample, {}
     monkeypatch.undo()
     monkeypatch.setattr(module, "PIECE", 3)
+    monkeypatch.setattr(model_audit, "PIECE", 3)
     real = module._sample
 
     def parrot(engine: object, grammar: object, rng: np.random.Generator, canonical: bool) -> tuple[str, int]:
@@ -89,3 +95,49 @@ def test_speed_ratios() -> None:
     )
     assert ratio.ours_s > 0
     assert "scripted against random" in ratio.what
+    both = ranked(load_model("scripted"), rival="random", trials=4, studies=(1, 2), repeats=1)
+    assert [ratio.what.split(" x ")[0] for ratio in both] == ["1", "2"]
+    assert all(ratio.ours_s > 0 for ratio in both)
+
+
+def test_a_model_in_place_of_random_logits(tmp_path: Path) -> None:
+    model = load_model("scripted", context=100_000)
+    file = tmp_path / "pieces.jsonl"
+    whole = audit_model(model, 12, 6, seed=3, path=file)
+    assert (whole.violations, whole.repeats) == (0, 0)
+    assert whole.proposals >= 12
+    assert whole.studies >= 6
+    assert whole.grammars == whole.proposals + whole.redrawn
+    resumed = audit_model(_Careless(model, "never asked"), 12, 6, seed=3, path=file)
+    assert asdict(resumed) == asdict(whole)
+    with pytest.raises(AirtuneError, match="another audit"):
+        audit_model(model, 12, 6, seed=4, path=file)
+
+
+class _Careless:
+    """Answers without heeding what was tried, or with a text that is no configuration."""
+
+    def __init__(self, inner: Any, text: str | None) -> None:
+        self._inner, self._text = inner, text
+        self.name, self.dialect = inner.name, inner.dialect
+
+    def manifest(self) -> dict[str, Any]:
+        return self._inner.manifest()
+
+    def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        answers = []
+        for request in requests:
+            grammar = self.dialect.grammar(request.grammar.space)
+            text = grammar.encode(grammar.nth(0)) if self._text is None else self._text
+            answers.append(Completion(text, (), (), "stop", 1, 0))
+        return answers
+
+
+def test_what_is_wrong_is_counted() -> None:
+    inner = load_model("scripted")
+    repeated = audit_model(_Careless(inner, None), 6, 3, seed=1)
+    assert repeated.violations == 0
+    assert repeated.repeats + repeated.exhausted == repeated.studies  # each study's second proposal
+    assert all("a repeat" in example for example in repeated.examples)
+    wrong = audit_model(_Careless(inner, "{}"), 3, 3, seed=1)
+    assert wrong.violations == wrong.proposals == 3

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airtune.benchmarks.report import write_report
+from airtune.benchmarks.report import Density, write_report
 from airtune.benchmarks.runner import Plan, run_suite
 from tests.benchmarks.hostile import hostile_study
 
@@ -40,6 +40,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {
         "comparison": write_report(out / "bench")[0],
         "study": write_report(out / "bench", study="toy/branin/lm/seed=001")[0],
+        "density": write_report(
+            out / "bench", out / "density", study="toy/branin/lm/seed=000", density=Density(budget=100)
+        )[0],
         "hostile": write_report(hostile_study(out / "evil.airtune"))[0],
     }
 
@@ -87,7 +90,7 @@ def test_a_page_that_misbehaves_is_noticed(browser: Any, tmp_path: Path) -> None
             pass
 
 
-@pytest.mark.parametrize("name", ["comparison", "study", "hostile"])
+@pytest.mark.parametrize("name", ["comparison", "study", "density", "hostile"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_message_and_no_request(browser: Any, pages: dict[str, Path], name: str, scheme: str) -> None:
     with Watched(browser, pages[name], scheme=scheme) as page:
@@ -99,7 +102,7 @@ def test_no_message_and_no_request(browser: Any, pages: dict[str, Path], name: s
         assert (sum(map(int, paper[4:-1].split(","))) < 200) == (scheme == "dark")
 
 
-@pytest.mark.parametrize("name", ["comparison", "study", "hostile"])
+@pytest.mark.parametrize("name", ["comparison", "study", "density", "hostile"])
 @pytest.mark.parametrize("width", [360, 390, 768])
 def test_no_page_scrolls_sideways(browser: Any, pages: dict[str, Path], name: str, width: int) -> None:
     with Watched(browser, pages[name], width=width) as page:
@@ -157,7 +160,7 @@ def test_the_theme_can_be_changed_and_is_remembered(browser: Any, pages: dict[st
         assert button.text_content() == "light"
 
 
-@pytest.mark.parametrize("name", ["comparison", "study", "hostile"])
+@pytest.mark.parametrize("name", ["comparison", "study", "density", "hostile"])
 def test_anchors_lead_somewhere(browser: Any, pages: dict[str, Path], name: str) -> None:
     with Watched(browser, pages[name]) as page:
         targets = page.locator("a[href^='#']").evaluate_all("links => links.map(a => a.getAttribute('href'))")
@@ -176,3 +179,24 @@ def test_a_folded_study_opens_by_its_address(browser: Any, pages: dict[str, Path
         page.wait_for_function("document.querySelectorAll('.shown')[2].open")
         folded.locator(".proposal > summary").first.click()
         assert folded.locator(".tokens li").first.is_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_the_model_believed_is_drawn_in_the_page(
+    browser: Any, pages: dict[str, Path], scheme: str
+) -> None:
+    """A figure in each of the model's proposals, in the page's own colours; no two things have the same id."""
+    with Watched(browser, pages["density"], scheme=scheme) as page:
+        assert page.locator(".proposal .plot svg").count() == PLAN.budget
+        ids = page.locator("[id]").evaluate_all("all => all.map(one => one.id)")
+        assert len(ids) == len(set(ids))
+        page.locator(".proposal > summary").nth(3).click()
+        figure = page.locator(".proposal").nth(3).locator("svg")
+        assert figure.is_visible()
+        assert "trial 3" in figure.text_content()
+        assert figure.locator("text", has_text="uniform").count() > 0
+        accent = page.evaluate(
+            "getComputedStyle(document.documentElement).getPropertyValue('--accent').trim()"
+        )
+        assert figure.locator("path[style*='var(--accent)']").count() > 0
+        assert accent == {"light": "#0a62b0", "dark": "#6ab4ff"}[scheme]

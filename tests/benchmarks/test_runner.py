@@ -20,6 +20,7 @@ from airtune.benchmarks.report import make_report
 from airtune.benchmarks.runner import Plan, Progress, Run, load_plan, load_runs, run_suite
 from airtune.benchmarks.suites import get_suite
 from airtune.engine import Study, StudyFile, Task, Trial, export_jsonl, make_proposer
+from airtune.engine.rows import upgrade
 from airtune.engine.store import COMPARISON_FILE
 from airtune.grammars import AirtuneError
 from airtune.models import load_model
@@ -109,8 +110,10 @@ def test_an_unfinished_trial_is_evaluated_under_its_number(tmp_path: Path) -> No
     run_suite(replace(plan, budget=3), tmp_path / "cut", jobs=1)
     with closing(sqlite3.connect(tmp_path / "cut" / COMPARISON_FILE)) as db, db:
         db.execute(
-            "UPDATE trials SET status='asked', loss=NULL, info='{}', finished=NULL WHERE number=2 AND study<4"
+            "UPDATE trials SET status='asked', loss=NULL, info='{}', finished=NULL, checksum=NULL"
+            " WHERE number=2 AND study<4"
         )
+        upgrade(db)  # gives the rows their checksums
     assert sorted(len(run.trials) for run in load_runs(tmp_path / "cut")) == [2, 2, 2, 3, 3, 3]
     run_suite(plan, tmp_path / "cut", jobs=1)
     assert exported(tmp_path / "cut") == exported(tmp_path / "whole")
@@ -160,9 +163,13 @@ def test_another_model_or_another_seed_stream_is_not_mixed_in(
     done: tuple[Path, list[Run]], tmp_path: Path
 ) -> None:
     for field, says in (("model_hash", "another language model"), ("seed", "another seed")):
+        value = 5 if field == "seed" else "'5'"
         shutil.copytree(done[0], tmp_path / field)
         with closing(sqlite3.connect(tmp_path / field / COMPARISON_FILE)) as db, db:
-            db.execute(f"UPDATE studies SET manifest = json_set(manifest, '$.{field}', 5)")
+            db.execute(
+                f"UPDATE studies SET manifest = json_set(manifest, '$.{field}', {value}), checksum = NULL"
+            )
+            upgrade(db)
         for jobs in (1, 2):
             with pytest.raises(AirtuneError, match=says) as raised:
                 run_suite(replace(PLAN, budget=7), tmp_path / field, jobs=jobs)

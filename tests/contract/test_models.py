@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from ConfigSpace import Categorical, Configuration, ConfigurationSpace, EqualsCondition, Float, Integer
 
-from airtune.grammars import Grammar, space_grammar
-from airtune.models import Completion, LanguageModel, ModelError, Request, load_model
+from airtune.models import (
+    Completion,
+    Dialect,
+    LanguageModel,
+    ModelError,
+    Request,
+    TextRequest,
+    TextWriter,
+    load_model,
+)
 from airtune.models.chat import ChatDialect
 from airtune.models.masks import make_engine
 from airtune.models.replay import RecordingModel, ReplayModel
@@ -41,48 +49,50 @@ def unicode_names() -> ConfigurationSpace:
 
 
 SPACES = {"flat": flat, "small": small, "conditional": conditional, "unicode": unicode_names}
-GRAMMARS = {name: space_grammar(make()) for name, make in SPACES.items()}
 PROMPTS = ("Tune:", "Tune this, with a much longer prompt than the other one has: 0.25 -> 0.125\n")
 
 
-def one(space: str, seed: int = 0, temperature: float = 1.0, prompt: str = PROMPTS[0]) -> Request:
-    return Request(prompt, GRAMMARS[space], seed, temperature)
+class Cases:
+    """The contract's requests, in the grammars of a dialect."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self.spaces = {name: make() for name, make in SPACES.items()}
+        self.grammars = {name: dialect.grammar(space) for name, space in self.spaces.items()}
+        self.mixed = [
+            self.one(space, seed, temperature, prompt)
+            for seed, (space, temperature, prompt) in enumerate(
+                (s, t, p)
+                for s in ("flat", "conditional", "unicode")
+                for t in (0.0, 0.7, 1.0)
+                for p in PROMPTS
+            )
+        ]
+        self.seeds = [self.one("flat", seed) for seed in range(12)]
+        self.greedy = [self.one("flat", seed, 0.0) for seed in range(5)]
+
+    def one(self, space: str, seed: int = 0, temperature: float = 1.0, prompt: str = PROMPTS[0]) -> Request:
+        return Request(prompt, self.grammars[space], seed, temperature)
+
+    def shrinking(self, model: LanguageModel) -> list[Completion]:
+        """Ask until the small space is exhausted."""
+        answers: list[Completion] = []
+        tried: list[dict[str, object]] = []
+        while (grammar := self.dialect.grammar(self.spaces["small"], tried)).count():
+            answers += model.generate([Request(PROMPTS[0], grammar, seed=7)])
+            tried.append(grammar.decode(answers[-1].text))
+        return answers
 
 
-MIXED = [
-    one(space, seed, temperature, prompt)
-    for seed, (space, temperature, prompt) in enumerate(
-        (s, t, p) for s in ("flat", "conditional", "unicode") for t in (0.0, 0.7, 1.0) for p in PROMPTS
-    )
-]
-SEEDS = [one("flat", seed) for seed in range(12)]
-GREEDY = [one("flat", seed, 0.0) for seed in range(5)]
-
-
-def exhausting(space: ConfigurationSpace, answer: Completion | None = None) -> Iterator[Grammar]:
-    """Grammars of a space that shrinks by every answer it is sent."""
-    tried: list[dict[str, object]] = []
-    while True:
-        grammar = space_grammar(space, tried)
-        answer = yield grammar
-        tried.append(grammar.decode(answer.text))
-
-
-def shrinking(model: LanguageModel) -> list[Completion]:
-    """Ask until the small space is exhausted."""
-    walk = exhausting(small())
-    answers: list[Completion] = []
-    grammar = next(walk)
-    while grammar.count():
-        answers += model.generate([Request(PROMPTS[0], grammar, seed=7)])
-        grammar = walk.send(answers[-1])
-    return answers
+CHAT = Cases(ChatDialect())
+GRAMMARS, MIXED, SEEDS, GREEDY = CHAT.grammars, CHAT.mixed, CHAT.seeds, CHAT.greedy
+one = CHAT.one
 
 
 class ModelContract:
     """What every backend must do."""
 
-    limited_context = True
+    cases: ClassVar[Cases] = CHAT
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -91,14 +101,14 @@ class ModelContract:
 
     def test_is_a_language_model(self, model: LanguageModel) -> None:
         assert isinstance(model, LanguageModel)
-        assert model.dialect.name == "chat"
+        assert model.dialect.name == self.cases.dialect.name
         assert {"model", "backend", "dialect", "files", "versions", "settings"} <= model.manifest().keys()
 
     def test_same_requests_same_answers(self, model: LanguageModel) -> None:
-        assert model.generate(MIXED) == model.generate(MIXED)
+        assert model.generate(self.cases.mixed) == model.generate(self.cases.mixed)
 
     def test_answers_are_in_the_grammar(self, model: LanguageModel) -> None:
-        for request, answer in zip(MIXED, model.generate(MIXED), strict=True):
+        for request, answer in zip(self.cases.mixed, model.generate(self.cases.mixed), strict=True):
             config = request.grammar.decode(answer.text)
             Configuration(request.grammar.space, values=config)  # raises where ConfigSpace finds a fault
             assert answer.finish_reason == "stop"
@@ -108,28 +118,30 @@ class ModelContract:
             assert 0 <= answer.decode_steps <= len(answer.token_ids)
 
     def test_alone_as_in_a_batch(self, model: LanguageModel) -> None:
-        together = model.generate(MIXED)
-        for request, answer in zip(MIXED, together, strict=True):
+        together = model.generate(self.cases.mixed)
+        for request, answer in zip(self.cases.mixed, together, strict=True):
             (alone,) = model.generate([request])
             assert (alone.text, alone.token_ids) == (answer.text, answer.token_ids)
             assert alone.logprobs == pytest.approx(answer.logprobs, abs=1e-4)
 
     def test_order_of_requests_does_not_matter(self, model: LanguageModel) -> None:
-        forward, backward = model.generate(MIXED), model.generate(MIXED[::-1])[::-1]
+        forward, backward = model.generate(self.cases.mixed), model.generate(self.cases.mixed[::-1])[::-1]
         assert [a.token_ids for a in forward] == [a.token_ids for a in backward]
 
     def test_seeds_vary_the_answer(self, model: LanguageModel) -> None:
-        assert len({answer.text for answer in model.generate(SEEDS)}) > 1
+        assert len({answer.text for answer in model.generate(self.cases.seeds)}) > 1
 
     def test_temperature_zero_ignores_the_seed(self, model: LanguageModel) -> None:
-        assert len({answer.text for answer in model.generate(GREEDY)}) == 1
+        assert len({answer.text for answer in model.generate(self.cases.greedy)}) == 1
 
     def test_what_was_tried_is_never_said_again(self, model: LanguageModel) -> None:
-        texts = [answer.text for answer in shrinking(model)]
-        assert len(texts) == len(set(texts)) == GRAMMARS["small"].count()
+        texts = [answer.text for answer in self.cases.shrinking(model)]
+        assert len(texts) == len(set(texts)) == self.cases.grammars["small"].count()
 
     def test_conditions_hold(self, model: LanguageModel) -> None:
-        requests = [request for request in MIXED if request.grammar is GRAMMARS["conditional"]]
+        requests = [
+            request for request in self.cases.mixed if request.grammar is self.cases.grammars["conditional"]
+        ]
         for request, answer in zip(requests, model.generate(requests), strict=True):
             config = request.grammar.decode(answer.text)
             assert ("gamma" in config) == (config["kernel"] == "rbf")
@@ -139,7 +151,7 @@ class ModelContract:
 
     def test_empty_grammar(self, model: LanguageModel) -> None:
         space = ConfigurationSpace({"a": (1, 2)})
-        empty = space_grammar(space, [{"a": 1}, {"a": 2}])
+        empty = self.cases.dialect.grammar(space, [{"a": 1}, {"a": 2}])
         with pytest.raises(ModelError, match="empty"):
             model.generate([Request("Tune:", empty, seed=0)])
 
@@ -149,22 +161,41 @@ class LiveModelContract(ModelContract):
 
     def test_prompt_too_long(self, model: LanguageModel) -> None:
         with pytest.raises(ModelError, match=r"the prompt has \d+ .* context of \d+"):
-            model.generate([one("flat", prompt="x" * 3000)])
+            model.generate([self.cases.one("flat", prompt=" x" * 3000)])
 
     def test_cut_by_max_tokens(self, model: LanguageModel) -> None:
-        whole, cut = model.generate([one("flat"), Request(PROMPTS[0], GRAMMARS["flat"], 0, max_tokens=4)])
+        grammar = self.cases.grammars["flat"]
+        whole, cut = model.generate([self.cases.one("flat"), Request(PROMPTS[0], grammar, 0, max_tokens=2)])
         assert cut.finish_reason == "length"
-        assert cut.token_ids == whole.token_ids[:4]
+        assert cut.token_ids == whole.token_ids[:2]
         assert whole.text.startswith(cut.text)
+
+    def test_free_text(self, model: LanguageModel) -> None:
+        assert isinstance(model, TextWriter)
+        requests = [TextRequest(PROMPTS[1], seed, max_tokens=24) for seed in range(4)]
+        answers = model.write(requests)
+        assert answers == model.write(requests)
+        assert len({answer.text for answer in answers}) > 1
+        for answer in answers:
+            assert len(answer.token_ids) == len(answer.logprobs) <= 24
+            assert answer.finish_reason in ("stop", "length")
+            assert answer.finish_reason == "stop" or len(answer.token_ids) == 24
+            assert all(logprob <= 0 for logprob in answer.logprobs)
+
+    def test_free_text_ends_before_a_stop(self, model: LanguageModel) -> None:
+        whole = model.write([TextRequest(PROMPTS[1], 3, max_tokens=24)])[0].text
+        stop = next(char for char in whole[1:] if char.isascii() and char.isprintable())
+        (cut,) = model.write([TextRequest(PROMPTS[1], 3, max_tokens=24, stop=(stop,))])
+        assert (cut.text, cut.finish_reason) == (whole.partition(stop)[0], "stop")
 
     @pytest.mark.parametrize("temperature", [-0.5, float("nan")])
     def test_bad_temperature(self, model: LanguageModel, temperature: float) -> None:
         with pytest.raises(ModelError, match="temperature"):
-            model.generate([one("flat", temperature=temperature)])
+            model.generate([self.cases.one("flat", temperature=temperature)])
 
     def test_bad_max_tokens(self, model: LanguageModel) -> None:
         with pytest.raises(ModelError, match="max_tokens"):
-            model.generate([Request(PROMPTS[0], GRAMMARS["flat"], 0, max_tokens=0)])
+            model.generate([Request(PROMPTS[0], self.cases.grammars["flat"], 0, max_tokens=0)])
 
 
 class TransformersContract(LiveModelContract):
@@ -258,7 +289,7 @@ class TestReplay(ModelContract):
     def model(cls, tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
         recording = RecordingModel(load_model("scripted"))
         recording.generate([*MIXED, *SEEDS, *GREEDY])
-        shrinking(recording)
+        CHAT.shrinking(recording)
         file = tmp_path_factory.mktemp("replay") / "answers.jsonl"
         recording.save(file)
         return load_model(file, backend="replay")

@@ -1,0 +1,235 @@
+"""One search space in two forms: Optuna's distributions and ConfigSpace's hyperparameters, with their values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from ConfigSpace import ConfigurationSpace
+from ConfigSpace.hyperparameters import (
+    CategoricalHyperparameter,
+    Constant,
+    FloatHyperparameter,
+    Hyperparameter,
+    IntegerHyperparameter,
+    OrdinalHyperparameter,
+    UniformFloatHyperparameter,
+    UniformIntegerHyperparameter,
+)
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from airtune.engine.proposers.base import active_part, is_valid
+from airtune.grammars import SpaceError, check_space
+from airtune.grammars.axes import plain
+
+# Steps of up to so many values are told to the model as those values; of longer ones it is told the position.
+LARGEST_GRID = 500
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """One parameter's values in both forms.
+
+    Attributes:
+        to_config: Optuna's value -> ConfigSpace's.
+        to_param: The inverse.
+
+    Raises, both: ValueError for a value that is not of the parameter.
+    """
+
+    to_config: Callable[[Any], Any]
+    to_param: Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class OptunaSpace:
+    """A search space in both forms.
+
+    Attributes:
+        space: As the proposers know it.
+        distributions: As Optuna knows it, by parameter name; of a constant, its only value.
+    """
+
+    space: ConfigurationSpace
+    distributions: Mapping[str, BaseDistribution]
+    _values: Mapping[str, _Values]
+
+    def params(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """A configuration's values in Optuna's form; inactive parameters are absent."""
+        return {name: self._values[name].to_param(value) for name, value in config.items()}
+
+    def config(self, params: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Optuna's parameters as a configuration of this space, or None if they are none.
+
+        Parameters that this space does not have, or that are inactive in it, are left out. A parameter that is
+        missing, out of range or forbidden makes them none.
+        """
+        values: dict[str, Any] = {n: hp.value for n, hp in self.space.items() if isinstance(hp, Constant)}
+        try:
+            values |= {n: v.to_config(params[n]) for n, v in self._values.items() if n in params}
+            config = active_part(self.space, values)
+        except (KeyError, ValueError, TypeError):
+            return None
+        return config if is_valid(self.space, config) else None
+
+
+def from_distributions(distributions: Mapping[str, BaseDistribution]) -> OptunaSpace:
+    """The space of Optuna distributions, without conditions; equal distributions give the same object.
+
+    Ranges keep their scale. A range with steps is an ordinal of its values (a very long one: their positions). A
+    choice keeps its text; where choices are not all texts, each is told as the JSON that it is written in.
+
+    Raises:
+        SpaceError: If a distribution cannot be searched.
+    """
+    return _from_distributions(tuple(sorted(distributions.items())))
+
+
+@lru_cache(maxsize=64)  # proposers keep what they build for a space by the space's identity
+def _from_distributions(items: tuple[tuple[str, BaseDistribution], ...]) -> OptunaSpace:
+    made = {name: _hyperparameter(name, distribution) for name, distribution in items}
+    space = ConfigurationSpace(space=[hp for hp, _ in made.values()])
+    check_space(space)
+    return OptunaSpace(space, dict(items), {name: values for name, (_, values) in made.items()})
+
+
+def from_space(space: ConfigurationSpace) -> OptunaSpace:
+    """The Optuna form of a ConfigSpace space; its conditions stay with the space, values are the same in both.
+
+    Ordinals become categorical distributions (Optuna has no ordinal), constants those of a single choice.
+
+    Raises:
+        SpaceError: If the space cannot be searched, or Optuna has no form for a hyperparameter.
+    """
+    check_space(space)
+    same = {name: _Values(_reader(hp), plain) for name, hp in space.items()}
+    return OptunaSpace(space, {name: distribution_of(hp) for name, hp in space.items()}, same)
+
+
+def distribution_of(hp: Hyperparameter[Any, Any]) -> BaseDistribution:
+    """The Optuna distribution that has the hyperparameter's values.
+
+    Raises:
+        SpaceError: If there is none.
+    """
+    if isinstance(hp, FloatHyperparameter):
+        return FloatDistribution(float(hp.lower), float(hp.upper), log=bool(hp.log))
+    if isinstance(hp, IntegerHyperparameter):
+        return IntDistribution(int(hp.lower), int(hp.upper), log=bool(hp.log))
+    if isinstance(hp, CategoricalHyperparameter | OrdinalHyperparameter | Constant):
+        choices = [plain(choice) for choice in _choices(hp)]
+        strange = [c for c in choices if c is not None and not isinstance(c, bool | int | float | str)]
+        if not strange:
+            return CategoricalDistribution(choices)
+        raise SpaceError(
+            f"Optuna cannot keep the choice {strange[0]!r} of {hp.name!r}",
+            value=strange[0],
+            allowed="None, truth values, numbers and texts",
+            hint="name the choice by a text, and look it up in the objective",
+        )
+    raise SpaceError(
+        f"Optuna has no distribution for {hp.name!r}, a {type(hp).__name__}",
+        value=type(hp).__name__,
+        allowed="floats, integers, categoricals, ordinals and constants",
+        hint="leave it out of the space",
+    )
+
+
+def _choices(
+    hp: CategoricalHyperparameter | OrdinalHyperparameter | Constant,
+) -> tuple[Any, ...]:
+    if isinstance(hp, Constant):
+        return (hp.value,)
+    return tuple(hp.sequence if isinstance(hp, OrdinalHyperparameter) else hp.choices)
+
+
+def _hyperparameter(name: str, distribution: BaseDistribution) -> tuple[Hyperparameter[Any, Any], _Values]:
+    if isinstance(distribution, CategoricalDistribution):
+        texts = _labels(distribution.choices)
+        # Of choices that Optuna cannot tell apart, such as 1 and True, only the first one ever comes back.
+        choices = {texts[int(distribution.to_internal_repr(c))]: c for c in reversed(distribution.choices)}
+        own = [text for text in texts if text in choices]
+
+        def label(choice: Any) -> str:
+            return texts[int(distribution.to_internal_repr(choice))]
+
+        return CategoricalHyperparameter(name, own), _Values(label, lambda text: choices[str(text)])
+    if isinstance(distribution, FloatDistribution | IntDistribution):
+        number = float if isinstance(distribution, FloatDistribution) else int
+        if distribution.step is not None and (number is float or distribution.step > 1):
+            return _grid(name, distribution, number)
+        bounds, log = (number(distribution.low), number(distribution.high)), distribution.log
+        made = UniformFloatHyperparameter if number is float else UniformIntegerHyperparameter
+        try:
+            hp = made(name, *bounds, log=log)
+        except ValueError as error:  # ConfigSpace rounds floats to 13 decimals: some ranges collapse
+            raise SpaceError(
+                f"the range of {name!r} cannot be searched: {error}",
+                value=bounds,
+                allowed="ranges whose bounds differ within 13 decimals",
+                hint="scale the parameter: suggest its logarithm, or a multiple of it",
+            ) from error
+        return hp, _Values(_reader(hp), plain)
+    raise SpaceError(
+        f"{type(distribution).__name__} of {name!r} is not known",
+        value=distribution,
+        allowed="FloatDistribution, IntDistribution, CategoricalDistribution",
+        hint="suggest it with suggest_float, suggest_int or suggest_categorical",
+    )
+
+
+def _grid(
+    name: str, distribution: FloatDistribution | IntDistribution, number: type[int] | type[float]
+) -> tuple[Hyperparameter[Any, Any], _Values]:
+    """Steps: an ordinal of the values, or the position of a value where they are many."""
+    low, high, step = distribution.low, distribution.high, distribution.step or 1
+    last = round((high - low) / step)
+
+    def at(position: int) -> int | float:
+        return number(
+            min(low + position * step, high)
+        )  # the product may exceed the bound by a rounding error
+
+    def position(value: Any) -> int:
+        if not low <= value <= high:
+            raise ValueError(f"{value!r} is not from {low!r} to {high!r}")
+        steps: float = (value - low) / step
+        return round(steps)
+
+    if last < LARGEST_GRID:
+        values = [at(k) for k in range(last + 1)]
+        middle = values[last // 2]  # the default, as of a range
+        return OrdinalHyperparameter(name, values, middle), _Values(lambda v: values[position(v)], plain)
+    return UniformIntegerHyperparameter(name, 0, last), _Values(position, lambda k: at(int(k)))
+
+
+def _labels(choices: tuple[Any, ...]) -> list[str]:
+    """Different texts for the choices."""
+    if all(isinstance(choice, str) for choice in choices):
+        return list(choices)
+    try:
+        return [json.dumps(choice) for choice in choices]
+    except TypeError:  # objects, which only Optuna's memory storage takes
+        return [f"choice {i}" for i in range(len(choices))]
+
+
+def _reader(hp: Hyperparameter[Any, Any]) -> Callable[[Any], Any]:
+    """A function that gives Optuna's value back as the hyperparameter's own, or raises ValueError."""
+    if isinstance(hp, FloatHyperparameter | IntegerHyperparameter):
+        number = float if isinstance(hp, FloatHyperparameter) else int
+        return lambda value: _inside(number(value), hp.lower, hp.upper)
+    return lambda value: value  # ConfigSpace's check is next
+
+
+def _inside(value: Any, lower: Any, upper: Any) -> Any:
+    if not lower <= value <= upper:
+        raise ValueError(f"{value!r} is not from {lower!r} to {upper!r}")
+    return value

@@ -1,0 +1,124 @@
+"""What differs between the machine and model of a recording and those at hand, and what it means for a replay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from airtune.engine.manifest import hardware, study_versions
+
+_SETTINGS = {
+    "dtype": "another dtype",
+    "threads": "another number of threads",
+    "device": "another device",
+    "mask_engine": "another mask engine",
+}
+# A change of these is a change of the model itself: what it answers is then another model's answer.
+OTHER_MODEL = ("other weights", "another tokenizer", "another model configuration")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One entry of a manifest that is not what it was.
+
+    Attributes:
+        cause: What that is, in words: "other weights".
+        key: The entry: "model.files.model.safetensors".
+        recorded: Its value in the recording.
+        now: Its value here; None if there is none.
+    """
+
+    cause: str
+    key: str
+    recorded: Any
+    now: Any
+
+    def __str__(self) -> str:
+        return f"{self.cause}: {self.key} {_short(self.recorded)}, now {_short(self.now)}"
+
+    def json(self) -> dict[str, Any]:
+        """As a JSON document shows it."""
+        return asdict(self)
+
+
+def differences(recorded: Mapping[str, Any], model: Mapping[str, Any] | None) -> list[Difference]:
+    """How this machine and model differ from those of a study's manifest.
+
+    Args:
+        recorded: The study's manifest.
+        model: The manifest of the model at hand; None compares packages and hardware only.
+    """
+    parts = ["versions", "hardware"]
+    now: dict[str, Any] = {"versions": study_versions(), "hardware": hardware()}
+    if model is not None:
+        parts.append("model")
+        now["model"] = model
+    found = []
+    for part in parts:
+        if not isinstance(recorded.get(part), Mapping):
+            continue  # a study without a model, or an older file, which says nothing of the hardware
+        before, after = dict(_leaves(recorded[part], (part,))), dict(_leaves(now[part], (part,)))
+        for key in sorted(before.keys() | after.keys()):
+            cause = _cause(key)
+            if cause is not None and before.get(key) != after.get(key):
+                found.append(Difference(cause, ".".join(key), before.get(key), after.get(key)))
+    return found
+
+
+def compared(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Difference]:
+    """How two manifests differ, in whatever entry."""
+    before, after = dict(_leaves(a, ())), dict(_leaves(b, ()))
+    return [
+        Difference(_cause(key) or f"another {key[0]}", ".".join(key), before.get(key), after.get(key))
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]
+
+
+def explained(differing: Sequence[Difference]) -> str:
+    """The differences as one cause: each kind once, with its first entry."""
+    kinds: dict[str, list[Difference]] = {}
+    for one in differing:
+        kinds.setdefault(one.cause, []).append(one)
+    texts = []
+    for cause, ones in kinds.items():
+        more = f" and {len(ones) - 1} more" if len(ones) > 1 else ""
+        first = ones[0]
+        texts.append(f"{cause} ({first.key} {_short(first.recorded)}, now {_short(first.now)}{more})")
+    return "; ".join(texts)
+
+
+def _leaves(value: Any, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _leaves(inner, (*key, str(name)))
+    else:
+        yield key, value
+
+
+def _cause(key: tuple[str, ...]) -> str | None:
+    """What a change of the entry is, or None where it has no part in what is proposed."""
+    if "versions" in key[:2]:
+        return "other package versions"
+    if "hardware" in key[:2]:
+        return "other hardware"
+    if key[:2] == ("model", "files"):
+        file = key[-1]
+        if file.endswith(".safetensors"):
+            return "other weights"
+        if file.startswith(
+            ("tokenizer", "vocab", "merges", "special_tokens", "added_tokens", "chat_template")
+        ):
+            return "another tokenizer"
+        return "another model configuration"
+    if key[:2] == ("model", "settings"):
+        return _SETTINGS.get(key[2] if len(key) > 2 else "", "other settings")
+    if key[0] == "model":
+        return None if key[1:] in ((), ("model",)) else f"another {key[1]}"
+    return None
+
+
+def _short(value: Any) -> str:
+    text = "nothing" if value is None else str(value)
+    return text if len(text) <= 40 else f"{text[:12]}..."
