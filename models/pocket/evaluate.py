@@ -91,19 +91,25 @@ def on_tables(
     used: list[list[int]] = [[] for _ in tables]
     curves = [np.empty(trials) for _ in tables]
     for trial in range(trials):
-        requests = []
+        requests: dict[int, Request] = {}
         for i, space in enumerate(spaces):
             grammar = model.dialect.grammar(space, [o.config for o in seen[i]])
+            if grammar.count() == 0:  # a few choices, all tried
+                curves[i][trial] = curves[i][trial - 1]
+                continue
             prompt = model.dialect.render(Problem("table", "", space, "error", tuple(seen[i])))
-            requests.append(Request(prompt, grammar, (seed * 1000 + trial) * 1000 + i, temperature))
+            requests[i] = Request(prompt, grammar, (seed * 1000 + trial) * 1000 + i, temperature)
         skip = trial == 0 and default_first
-        completions = [] if skip else model.generate(requests)
-        for i, table in enumerate(tables):
+        completions = dict(
+            zip(requests, [] if skip else model.generate(list(requests.values())), strict=not skip)
+        )
+        for i, request in requests.items():
+            table = tables[i]
             if skip:
                 row = 0
                 config = dict(spaces[i].get_default_configuration())
             else:
-                config = model.dialect.parse(completions[i].text, requests[i].grammar)
+                config = model.dialect.parse(completions[i].text, request.grammar)
                 row = row_of(table, config, used[i])
             used[i].append(row)
             loss = float(table.loss[row])
