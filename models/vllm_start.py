@@ -122,7 +122,9 @@ def start_engine(
     os.environ.update(_SWITCHES)
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
-    logging.getLogger("vllm").setLevel(os.environ["VLLM_LOGGING_LEVEL"])  # it logs before it reads that
+    logging.getLogger("vllm").setLevel(
+        os.environ["VLLM_LOGGING_LEVEL"].upper()
+    )  # it logs before it reads that
     with _undisturbed(), torch_threads(threads):
         from vllm.platforms import current_platform
 
