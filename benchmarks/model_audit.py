@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ConfigSpace import ConfigurationSpace
@@ -126,10 +127,12 @@ def _piece(model: LanguageModel, piece: int, quota: int, seed: int) -> AuditResu
 
 def _judge(study: _Study, request: Request, text: str, result: AuditResult) -> bool:
     """Count one answer; whether its study goes on."""
+    config: dict[str, Any] = {}
+    problem: str | None
     try:
         config = request.grammar.decode(text)
     except DecodeError as error:
-        config, problem = {}, str(error)
+        problem = str(error)
     else:
         problem = refusal(study.space, config)
     if text in study.texts or any(config == tried.config for tried in study.observations):

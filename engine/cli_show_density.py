@@ -147,14 +147,14 @@ def _values(look: Look, density: Density) -> list[Any]:
 
 def _shape(look: Look, density: Density) -> str:
     """A line of blocks for a number; for choices, those that are likeliest."""
-    from airtune.models.beliefs import Bins
+    from airtune.models.bins import Bins
 
     bins = Bins(look.belief.grammar, density.level, _SPARKS)
     if bins.labels is not None:
         ranked = sorted(zip(density.mass, _values(look, density), strict=True), key=lambda pair: -pair[0])
         rest = f", {len(ranked) - _LIKELIEST} more" if len(ranked) > _LIKELIEST else ""
         return ", ".join(f"{value} {mass:.2g}" for mass, value in ranked[:_LIKELIEST]) + rest
-    height = bins.masses(density) / (bins.edges[1:] - bins.edges[:-1])
+    height = bins.masses(density.indices, density.mass) / (bins.edges[1:] - bins.edges[:-1])
     peak = height.max(initial=0.0) or 1.0
     return "".join(_BLOCKS[min(7, int(8 * value / peak))] for value in height)
 
@@ -191,7 +191,8 @@ def _density(look: Look, density: Density) -> Mapping[str, Any]:
 
 
 def _pair(look: Look, pair: Pair) -> Mapping[str, Any]:
-    from airtune.models.beliefs import BINS, Bins
+    from airtune.models.beliefs import BINS
+    from airtune.models.bins import Bins
 
     levels = {density.name: density.level for density in look.belief.densities}
     axes = {}

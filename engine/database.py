@@ -164,7 +164,7 @@ class Database:
             )
         if more:
             message = f"{str(path)!r} holds {more}, which no Airtune puts into a study file"
-            raise _error(path, message, "do not trust this file: use a copy that you know")
+            raise _error(path, message, f"do not trust it as it is: {_salvage(path)}")
         if damage:
             raise _error(path, f"study file {str(path)!r} is damaged: {damage}", _salvage(path))
         return False

@@ -18,6 +18,7 @@ from airtune.engine.records import COLUMNS, SCHEMA, SCHEMA_VERSION, from_json, u
 from airtune.engine.recover_report import Rows, Salvage, report
 from airtune.engine.replay_records import stored_space
 from airtune.engine.rows import CHECKSUM_BYTES, insert, is_intact, trial_record, upgrade
+from airtune.engine.shapes import checked_manifest
 from airtune.engine.sqlite_pages import Pages, Row, read_pages
 from airtune.engine.types import StoreError
 from airtune.grammars import AirtuneError, Grammar, space_grammar
@@ -28,6 +29,7 @@ _REALS = {
     "violations": ("time",),
 }  # SQLite writes a real that is whole as an integer
 _FIRST_VERSION_WITH_CHECKSUMS = 3
+_MOST = 1 << 22  # studies in a file, and trials in a study: all up to the last one are counted
 
 
 def recover(source: Path, target: Path) -> Salvage:
@@ -146,8 +148,25 @@ def _as(table: str, rowid: int | None, values: tuple[Any, ...], verified: bool) 
         if isinstance(row[at], int):
             row[at] = float(row[at])
     if verified:
-        return tuple(row[:-1]) if is_intact(row) else None
+        return tuple(row[:-1]) if is_intact(row) and _readable(table, row[:-1]) else None
     return tuple(row) if _sensible(table, row) else None
+
+
+def _readable(table: str, row: list[Any]) -> bool:
+    """Whether a verified row can be used: who writes rows of another shape can write their checksums, too."""
+    numbers = row[: {"studies": 1, "documents": 0}.get(table, 2)]
+    if not all(isinstance(number, int) and 0 <= number < _MOST for number in numbers):
+        return False
+    try:
+        if table == "studies":
+            checked_manifest(from_json(row[2], "the manifest"), row[1], row[3])
+        elif table == "trials":
+            trial_record(row)
+        elif table == "transcripts":
+            unpack(row[2])
+        return True
+    except StoreError:
+        return False
 
 
 def _sensible(table: str, row: list[Any]) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from airtune.grammars import Grammar, GrammarError, unknown_name
 from airtune.models.base import ModelError
 from airtune.models.chat_format import Message, read_messages
+from airtune.models.mask_llguidance import PLAIN_MASKS
 from airtune.models.openai_answer import strict_schema
 from airtune.models.openai_budget import Usage
 
@@ -48,12 +49,13 @@ class Server:
 
 
 # A regular expression means the same to every backend of vLLM's structured outputs; Lark with its `& ~` needs
-# guidance, GBNF needs xgrammar, and a server whose backend is "auto" settles on whichever came first.
+# guidance, GBNF needs xgrammar, and a server whose backend is "auto" settles on whichever came first. With guidance
+# take Lark: an expression cannot say PLAIN_MASKS, without which pocket's vocabulary fails there.
 SERVERS: Mapping[str, Server] = {
     "vllm": Server(
         {
             "regex": lambda g: {"structured_outputs": {"regex": g.regex()}},
-            "lark": lambda g: {"structured_outputs": {"grammar": g.lark()}},
+            "lark": lambda g: {"structured_outputs": {"grammar": PLAIN_MASKS + g.lark()}},
             "gbnf": lambda g: {"structured_outputs": {"grammar": g.gbnf()}},
             "json_schema": _json_schema,
             "none": _nothing,

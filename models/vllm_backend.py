@@ -119,7 +119,7 @@ class VLLMModel:
     def _compile_in_order(self) -> None:
         """Have grammars compiled when a request is added, not beside: the first batch is then the same every time."""
         core = getattr(self.llm.llm_engine.engine_core, "engine_core", None)
-        manager = getattr(core, "structured_output_manager", None)
+        manager: Any = getattr(core, "structured_output_manager", None)
         self._in_order = hasattr(manager, "_use_async_grammar_compilation")
         if self._in_order:
             manager._use_async_grammar_compilation = False

@@ -7,9 +7,11 @@ was.
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
@@ -120,6 +122,9 @@ def start_engine(
     os.environ.update(_SWITCHES)
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
+    logging.getLogger("vllm").setLevel(
+        os.environ["VLLM_LOGGING_LEVEL"].upper()
+    )  # it logs before it reads that
     with _undisturbed(), torch_threads(threads):
         from vllm.platforms import current_platform
 
@@ -161,6 +166,8 @@ def _for_cpu(options: dict[str, Any], deterministic: bool) -> None:
         options.setdefault("kv_cache_memory_bytes", _CPU_CACHE)
     if deterministic:
         os.environ["VLLM_CPU_ATTN_SPLIT_KV"] = "0"
+        # A prompt of which a part is in the cache is read in another shape: other bits (measured in bfloat16).
+        options.setdefault("enable_prefix_caching", False)
     else:
         os.environ.setdefault("VLLM_CPU_ATTN_SPLIT_KV", "0")
 
@@ -215,7 +222,9 @@ def _undisturbed() -> Iterator[None]:
     saved = os.dup(1)
     os.dup2(2, 1)  # libraries in C++ write there too
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of libraries about libraries
+            yield
     finally:
         sys.stdout.flush()
         os.dup2(saved, 1)

@@ -9,7 +9,8 @@ import numpy as np
 from airtune.benchmarks.report.style import ACCENT, BAND, GREY, GRID, INK, MUTED, OTHERS, PAPER
 from airtune.engine.inside import Look
 from airtune.engine.types import Trial
-from airtune.models.beliefs import BINS, Bins, Density, Pair
+from airtune.models.beliefs import BINS, Density, Pair
+from airtune.models.bins import Bins
 
 MOST_DENSITIES, MOST_PAIRS = 12, 9  # what is not drawn is told
 COLUMNS = 3
@@ -30,7 +31,9 @@ def density_figure(look: Look) -> Any:
     height = _HEAD + rows[0] * _SINGLE + rows[1] * _PAIR
     figure = Figure(figsize=(_WIDTH, height))
     bins = {d.name: Bins(belief.grammar, d.level, _BINS) for d in densities}
-    curves = [_relative(bins[d.name].masses(d), np.diff(bins[d.name].edges)) for d in densities]
+    curves = [
+        _relative(bins[d.name].masses(d.indices, d.mass), np.diff(bins[d.name].edges)) for d in densities
+    ]
     lowest = min([-4.0, *(float(curve[np.isfinite(curve)].min(initial=0.0)) for curve in curves)])
     # The same scale on all panels: they can be compared.
     limits = (

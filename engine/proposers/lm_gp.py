@@ -73,7 +73,7 @@ class LMGPProposer(JobProposer):
         completions = iter(self.lm.model.generate([r for _, requests in asked for r in requests]))
         for job, requests in asked:
             said: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
-            samples: list[dict[str, Any]] = []  # all of them, so that the choice can be replayed without the model
+            samples: list[dict[str, Any]] = []  # all of them: a replay chooses again without the model
             for request in requests:
                 completion = next(completions)
                 samples.append(sample(request, completion))

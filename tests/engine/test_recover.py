@@ -184,10 +184,11 @@ def test_damaged_files_are_refused_and_salvaged(whole: Path, truth: Truth, tmp_p
 
 
 @pytest.mark.slow
-def test_many_damaged_files(whole: Path, truth: Truth, tmp_path: Path) -> None:
-    refused, salvaged, whole_ones = fuzz(whole, truth, tmp_path, range(1000, 1600))
-    print(f"{refused} of 600 refused, {salvaged} of {whole_ones} trials salvaged")
-    assert refused > 500
+@pytest.mark.parametrize("start", range(1000, 1600, 50))
+def test_many_damaged_files(whole: Path, truth: Truth, tmp_path: Path, start: int) -> None:
+    refused, salvaged, whole_ones = fuzz(whole, truth, tmp_path, range(start, start + 50))
+    print(f"{refused} of 50 refused, {salvaged} of {whole_ones} trials salvaged")
+    assert refused > 35
 
 
 def test_a_whole_file_is_salvaged_whole(whole: Path, truth: Truth, tmp_path: Path) -> None:

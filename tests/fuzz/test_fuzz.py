@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sqlite3
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
 from airtune.engine import StoreError, StudyFile
+from airtune.engine.records import COLUMNS
+from airtune.engine.rows import checksum
 from airtune.engine.shapes import checked_transcript, checked_trial, strict_json
 from airtune.grammars import DecodeError, SpaceError, space_from_json, space_grammar
 from tests.fuzz.studies import _edit_row, _run, whole
@@ -117,8 +121,6 @@ def test_what_a_record_lacks_is_an_error_of_the_file(tmp_path: Path) -> None:
 )
 def test_tables_that_compute_are_refused(tmp_path: Path, sql: str) -> None:
     """SQLite runs what a schema says when a file is read or checked: a view in the place of a table may never end."""
-    import sqlite3
-
     path = tmp_path / "s.sqlite"
     path.write_bytes(whole())
     with StudyFile(path, readonly=True) as file:
@@ -129,6 +131,25 @@ def test_tables_that_compute_are_refused(tmp_path: Path, sql: str) -> None:
     for readonly in (True, False):
         with pytest.raises(StoreError, match="which no Airtune puts into a study file"):
             StudyFile(path, readonly=readonly)
+
+
+@pytest.mark.parametrize("number", [1 << 40, "7", -1])
+def test_recover_and_numbers_of_trials_that_are_none(tmp_path: Path, number: int | str) -> None:
+    """All trials up to the last one were counted, however many; a text among numbers was a TypeError."""
+    path = tmp_path / "s.sqlite"
+    path.write_bytes(whole())
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        row = list(
+            db.execute(
+                f"SELECT {', '.join(COLUMNS['trials'])} FROM trials ORDER BY study, number"
+            ).fetchall()[0]
+        )
+        row[1] = number
+        changed = (number, checksum(row))
+        db.execute("UPDATE trials SET number = ?, checksum = ? WHERE study = 1 AND number = 0", changed)
+    assert _run(["recover", str(path)]) is None
+    with StudyFile(tmp_path / "s.recovered.sqlite", readonly=True) as file:
+        assert [one.number for one in file.trials("lm")] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("evil", ["\x1b[2J\x1b]0;owned\x07", "\x9b31m", "\u202etxt", "[bold]x[/]", "\ud800"])
@@ -151,9 +172,6 @@ def test_a_terminal_gets_text_only(tmp_path: Path, evil: str) -> None:
 
 def test_the_fuzzer_itself_changes_rows(tmp_path: Path) -> None:
     """Its rows have right checksums: otherwise all that comes after them would go untested."""
-    import sqlite3
-    from random import Random
-
     taken = 0
     for seed in range(20):
         path = tmp_path / f"{seed}.sqlite"

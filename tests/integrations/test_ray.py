@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -34,8 +35,9 @@ def objective(config):
 
 with RayExecutor(objective, resources={"num_cpus": 0.5}) as executor:
     import ray
+    from ray._private.usage import usage_lib
 
-    found["reports"] = ray._private.usage.usage_lib.usage_stats_enabled()
+    found["reports"] = usage_lib.usage_stats_enabled()
     found["address"] = ray.nodes()[0]["NodeManagerAddress"]
     outcomes = executor.map([{"x": 0.5, "n": n} for n in (1, 2, 7, 8)])
     found["outcomes"] = [[one.loss, one.reason] for one in outcomes]
@@ -82,7 +84,15 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What one program found that started a cluster, used it in all ways and ended it: a start takes seconds."""
     folder = tmp_path_factory.mktemp("ray")
     command = [sys.executable, "-W", "ignore", "-c", SCRIPT, str(folder / "results")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False, cwd=folder)
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+        cwd=folder,
+        env={**os.environ, "HOME": str(folder)},  # where Ray keeps its clusters' tokens
+    )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-8000:]
     line = next(line for line in done.stdout.splitlines() if line.startswith("FOUND "))
     values: dict[str, Any] = json.loads(line.removeprefix("FOUND "))

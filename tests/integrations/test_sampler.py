@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import itertools
 import math
 import pickle
@@ -314,3 +315,9 @@ def test_conditions_decide_which_parameters_count() -> None:
 def test_a_range_that_cannot_be_searched_is_refused() -> None:
     with pytest.raises(SpaceError, match="'p'"):
         from_distributions({"p": FloatDistribution(1e-20, 1e-15, log=True)})
+
+
+def test_the_example_in_the_docstring_runs() -> None:
+    failed, attempted = doctest.testmod(optuna_sampler)
+    assert attempted > 0
+    assert failed == 0

@@ -17,7 +17,8 @@ from ConfigSpace import (
 
 from airtune.grammars import Grammar, space_grammar
 from airtune.models import LanguageModel, ModelError, Observation, Problem, Request, load_model
-from airtune.models.beliefs import Belief, Bins, believe
+from airtune.models.beliefs import Belief, believe
+from airtune.models.bins import Bins
 from airtune.models.density import answer_law
 from airtune.models.walk import read_on
 
