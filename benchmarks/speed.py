@@ -233,18 +233,20 @@ def ranked(
     """Seconds for one proposal of `lm+gp` to each of some studies, all in one batch, against a rival's one by one."""
     loaded = load_model(model) if isinstance(model, str) else model
     tasks = [Task(f"speed/{i}", eight(), len) for i in range(max(studies))]  # len: is never called
-    histories = [tuple(history_of(task, trials, seed)) for seed, task in enumerate(tasks)]
+    # Other trials in every round, as in a search: nothing made for one history is of use for the next.
+    rounds = [
+        [tuple(history_of(task, trials, max(studies) * k + i)) for i, task in enumerate(tasks)]
+        for k in range(repeats + 1)
+    ]
     ours, theirs = make_proposer("lm+gp", model=loaded), make_proposer(rival)
     ratios = []
     for count in studies:
-        seeds = iter(range(10**6))
+        calls = iter(range(10**6))
 
-        def propose(proposer: Any, count: int = count, seeds: Any = seeds) -> None:
-            seed = next(seeds) // 2  # the same for both of a pair
-            propose_all(
-                proposer,
-                [Job(*told, (), seed) for told in zip(tasks[:count], histories[:count], strict=True)],
-            )
+        def propose(proposer: Any, count: int = count, calls: Any = calls) -> None:
+            k = next(calls) // 2  # the same for both of a pair
+            told = zip(tasks[:count], rounds[k][:count], strict=True)
+            propose_all(proposer, [Job(task, history, (), k) for task, history in told])
 
         what = (
             f"{count} x proposal, 8 hyperparameters, {trials} trials: lm+gp ({loaded.name}) against {rival}"
