@@ -188,7 +188,7 @@ def _damage(db: sqlite3.Connection, path: Path) -> str:
     seen = (str(path.absolute()), stat.st_ino, stat.st_size, stat.st_mtime_ns)
     if seen in _whole:
         return ""
-    found = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
+    found = str(db.execute("PRAGMA integrity_check(1)").fetchone()[0])
     if found != "ok":
         return " ".join(found.removeprefix("*** in database main ***").split())
     _whole.add(seen)
