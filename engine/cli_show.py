@@ -23,6 +23,7 @@ from airtune.engine.cli_output import (
     visible_json,
 )
 from airtune.engine.cli_show_density import check_density, show_density
+from airtune.engine.cli_transcript import transcript_lines
 
 if TYPE_CHECKING:
     from airtune.engine import StudyFile
@@ -193,40 +194,9 @@ def _show_trial(file: StudyFile, record: StudyRecord, number: int, as_json: bool
     lines += [f"  {name:<14} {loss_text(value)}" for name, value in trial.info.items()]
     if trial.reason is not None:
         lines.append(f"  reason         {trial.reason}")
-    print_lines(lines + (_transcript_lines(transcript) if transcript is not None else []))
+    print_lines(lines + (transcript_lines(transcript) if transcript is not None else []))
     if found.log:
         print_lines(["log", *(f"  {line}" for line in found.log.rstrip().splitlines())])
-
-
-def _transcript_lines(transcript: dict[str, Any]) -> list[str]:
-    """How a language model came to propose it: prompt, answer, log-probability, what was rejected before."""
-    lines = ["prompt", *(f"  {line}" for line in str(transcript["prompt"]).splitlines())]
-    thought = (transcript.get("details") or {}).get("thought")
-    if thought:
-        lines += ["thought", *(f"  {line}" for line in str(thought["text"]).splitlines())]
-    lines += ["answer", f"  {transcript['text']}"]
-    told = transcript["logprobs"]  # None: a server that does not tell them
-    logprobs = None if told is None else [float(value) for value in told]
-    answered = "?" if transcript["token_ids"] is None else len(transcript["token_ids"])
-    lines += [
-        f"model            {transcript['model']} (dialect {transcript['dialect']})",
-        f"tokens           {transcript['prompt_tokens']} of prompt, {answered} of answer, "
-        f"{transcript['decode_steps']} decode steps",
-        f"log-probability  {_logprob_text(logprobs)}",
-        f"seed, attempt    {transcript['seed']}, {transcript['attempt']}",
-        f"grammar          {transcript['grammar']}",
-    ]
-    for rejected in transcript["rejected"]:
-        lines.append(f"rejected         {rejected['text']}: {rejected['reason']}")
-    return lines
-
-
-def _logprob_text(logprobs: list[float] | None) -> str:
-    if logprobs is None:
-        return "not told by the server"
-    drawn = [value for value in logprobs if value != 0.0]
-    values = " ".join(f"{value:.3f}" for value in drawn)
-    return f"{sum(logprobs):.4f} nats, of the {len(drawn)} drawn tokens: {values}"
 
 
 def export(

@@ -189,8 +189,9 @@ class Spending:
             spent = {"max_requests": self.requests, "max_total_tokens": self.tokens, "max_cost": self.cost}
             for name, limit in self._limits.items():
                 if limit is not None and spent[name] >= limit:
+                    requests = f"{self.requests} request{'' if self.requests == 1 else 's'}"
                     raise BudgetExhausted(
-                        f"{name} is reached: {self.requests} requests, {self.tokens} tokens"
+                        f"{name} is reached: {requests}, {self.tokens} tokens"
                         + (f", {self.cost:.6g} {self.prices.currency}" if self.prices else "")
                         + " were used; nothing more is sent",
                         value=spent[name],

@@ -129,7 +129,8 @@ class Transport:
                 if len(failures) > self._retries or wait > self._max_wait_s:
                     asked = f"; it asks to wait {wait:.0f} s" if wait > self._max_wait_s else ""
                     raise ServerError(
-                        f"the server at {self.url} gave no answer in {len(failures)} tries: {error.what}{asked}",
+                        f"the server at {self.url} gave no answer in {len(failures)} "
+                        f"{'try' if len(failures) == 1 else 'tries'}: {error.what}{asked}",
                         value=failures,
                         allowed=f"up to {self._retries} retries, {self._max_wait_s:.0f} s between two of them",
                         hint="all that was finished is kept: the same command again goes on; see timeout_s, "
