@@ -106,8 +106,11 @@ class LMProposer(JobProposer):
         pending: Sequence[Trial],
         request: Request,
         completion: Completion,
+        untried: Untried | None = None,
     ) -> dict[str, Any]:
         """The configuration that the model's answer stands for.
+
+        `untried`, where the caller has it, is what is left after `history` and `pending`.
 
         Raises:
             DecodeError: If the answer was cut off, is not in the grammar's language, or stands for a
@@ -116,7 +119,7 @@ class LMProposer(JobProposer):
         if completion.finish_reason != "stop":
             raise DecodeError(f"the answer ended with {completion.finish_reason!r}", value=completion.text)
         parsed = self.model.dialect.parse(completion.text, request.grammar)
-        config = Untried(task, history, pending).admit(parsed)
+        config = (untried or Untried(task, history, pending)).admit(parsed)
         if config is None:
             raise DecodeError(f"{parsed!r} is forbidden or has been tried", value=completion.text)
         return config

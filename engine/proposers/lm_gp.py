@@ -72,13 +72,14 @@ class LMGPProposer(JobProposer):
                 asked.append((job, [replace(request, seed=seed) for seed in seeds]))
         completions = iter(self.lm.model.generate([r for _, requests in asked for r in requests]))
         for job, requests in asked:
+            untried = Untried(job.task, job.history, job.pending)
             said: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
             samples: list[dict[str, Any]] = []  # all of them: a replay chooses again without the model
             for request in requests:
                 completion = next(completions)
                 samples.append(sample(request, completion))
                 try:
-                    config = self.lm.accept(job.task, job.history, job.pending, request, completion)
+                    config = self.lm.accept(job.task, job.history, job.pending, request, completion, untried)
                 except DecodeError as error:
                     job.rejected.append(
                         {"seed": request.seed, "text": completion.text, "reason": error.message}
@@ -88,12 +89,14 @@ class LMGPProposer(JobProposer):
                     completion.text, (config, self.lm.transcript(request, completion, 0, job.rejected))
                 )
             if said:
-                picked = self._pick(job, list(said.values()))
+                picked = self._pick(job, list(said.values()), untried)
                 job.proposal = replace(picked, transcript={**(picked.transcript or {}), "samples": samples})
             else:  # the model alone, which tries again and says what went wrong
                 self.lm.propose_jobs([job])
 
-    def _pick(self, job: Job, said: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> Proposal:
+    def _pick(
+        self, job: Job, said: Sequence[tuple[dict[str, Any], dict[str, Any]]], untried: Untried
+    ) -> Proposal:
         space, vectors = job.task.space, Vectors(job.task.space)
         rng = np.random.default_rng(derive_seed(self.name, job.seed))
         told = sorted((t for t in job.history if t.loss is not None), key=lambda t: (t.loss, t.number))
@@ -116,7 +119,6 @@ class LMGPProposer(JobProposer):
             "best_other_log_ei": round(float(other.max()), 6),
         }
         transcript = {**transcript, "ranking": ranking}
-        untried = Untried(job.task, job.history, job.pending)
         for i in np.argsort(-other, kind="stable"):
             if other[i] <= own.max():
                 break
