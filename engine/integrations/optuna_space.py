@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from ConfigSpace import ConfigurationSpace
@@ -61,6 +61,10 @@ class OptunaSpace:
     space: ConfigurationSpace
     distributions: Mapping[str, BaseDistribution]
     _values: Mapping[str, _Values]
+    _made: Callable[[], OptunaSpace]
+
+    def __reduce__(self) -> tuple[Callable[[], OptunaSpace], tuple[()]]:
+        return self._made, ()
 
     def params(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """A configuration's values in Optuna's form; inactive parameters are absent."""
@@ -98,7 +102,12 @@ def _from_distributions(items: tuple[tuple[str, BaseDistribution], ...]) -> Optu
     made = {name: _hyperparameter(name, distribution) for name, distribution in items}
     space = ConfigurationSpace(space=[hp for hp, _ in made.values()])
     check_space(space)
-    return OptunaSpace(space, dict(items), {name: values for name, (_, values) in made.items()})
+    return OptunaSpace(
+        space,
+        dict(items),
+        {name: values for name, (_, values) in made.items()},
+        partial(_from_distributions, items),
+    )
 
 
 def from_space(space: ConfigurationSpace) -> OptunaSpace:
@@ -111,7 +120,9 @@ def from_space(space: ConfigurationSpace) -> OptunaSpace:
     """
     check_space(space)
     same = {name: _Values(_reader(hp), plain) for name, hp in space.items()}
-    return OptunaSpace(space, {name: distribution_of(hp) for name, hp in space.items()}, same)
+    return OptunaSpace(
+        space, {name: distribution_of(hp) for name, hp in space.items()}, same, partial(from_space, space)
+    )
 
 
 def distribution_of(hp: Hyperparameter[Any, Any]) -> BaseDistribution:

@@ -19,7 +19,7 @@ from airtune.engine.proposers import make_proposer, needs_model
 from airtune.engine.seeds import derive_seed
 from airtune.engine.types import Task, Trial
 from airtune.grammars import AirtuneError, SpaceError
-from airtune.models import LanguageModel, load_model
+from airtune.models import load_model
 from airtune.models.offline import stay_offline
 
 
@@ -39,7 +39,7 @@ class AirtuneSearch(Searcher):  # type: ignore[misc]
     Args:
         space: A ConfigSpace space; None takes Ray Tune's `param_space`, nested ones too.
         proposer: A proposer's name, as for `airtune tune --proposer`.
-        model: The language model or its name.
+        model: The language model's name: Ray keeps the searcher as a pickle, which a loaded model cannot be part of.
         metric: The value that is looked at; None takes that of the Tuner.
         mode: "min" or "max"; None takes that of the Tuner.
         seed: Of the whole search. Ray decides when trials end: with several at a time, repeating a search exactly needs
@@ -57,7 +57,7 @@ class AirtuneSearch(Searcher):  # type: ignore[misc]
         space: ConfigurationSpace | None = None,
         *,
         proposer: str = "default+lm+gp",
-        model: str | LanguageModel = "pocket",
+        model: str = "pocket",
         metric: str | None = None,
         mode: str | None = None,
         seed: int = 0,
@@ -75,10 +75,14 @@ class AirtuneSearch(Searcher):  # type: ignore[misc]
         self._mode: str | None = mode
         self._seed = seed
         self._told = (name, description)
-        self._proposer = _make(proposer, model, temperature)
+        self._settings: tuple[str, str, float | None] = (proposer, model, temperature)
+        self._loaded: Any = _make(*self._settings)
         self._space: OptunaSpace | None = None if space is None else from_space(space)
         self._fixed: dict[str, Any] = {}  # of Ray's space, what is not searched
         self._trials: dict[str, Trial] = {}  # by Ray's names, in the order of their numbers
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_loaded": None}  # Ray keeps searchers as pickles; a model is loaded again
 
     def set_search_properties(
         self, metric: str | None, mode: str | None, config: Mapping[str, Any], **spec: Any
@@ -124,7 +128,9 @@ class AirtuneSearch(Searcher):  # type: ignore[misc]
             trials, number = list(self._trials.values()), len(self._trials)
             metric = self._metric if self._mode == "min" else f"negative {self._metric}"
             name, description = self._told
-            made = self._proposer.propose(
+            if self._loaded is None:
+                self._loaded = _make(*self._settings)
+            made = self._loaded.propose(
                 Task(name, self._space.space, _unused, metric, description),
                 [trial for trial in trials if trial.status != "asked"],
                 [trial for trial in trials if trial.status == "asked"],
@@ -177,11 +183,10 @@ class AirtuneSearch(Searcher):  # type: ignore[misc]
         self._trials = {name: Trial(**fields) for name, fields in kept["trials"].items()}
 
 
-def _make(name: str, model: str | LanguageModel, temperature: float | None) -> Any:
+def _make(name: str, model: str, temperature: float | None) -> Any:
     if not needs_model(name):
         return make_proposer(name)
-    loaded = load_model(model) if isinstance(model, str) else model
-    return make_proposer(name, model=loaded, temperature=temperature)
+    return make_proposer(name, model=load_model(model), temperature=temperature)
 
 
 def _unused(config: dict[str, Any]) -> float:

@@ -17,7 +17,7 @@ SCRIPT = """
 import json, math, os, sys, time
 from ConfigSpace import ConfigurationSpace
 from airtune.engine import minimize
-from airtune.engine.integrations import AirtuneSearch, RayExecutor
+from airtune.engine.integrations import RayExecutor
 
 folder, found = sys.argv[1], {}
 space = ConfigurationSpace({"x": (-1.0, 1.0), "n": (1, 9)})
@@ -35,7 +35,7 @@ def objective(config):
 
 with RayExecutor(objective, resources={"num_cpus": 0.5}) as executor:
     import ray
-    from ray._private.usage import usage_lib
+    from ray._common.usage import usage_lib
 
     found["reports"] = usage_lib.usage_stats_enabled()
     found["address"] = ray.nodes()[0]["NodeManagerAddress"]
@@ -58,6 +58,7 @@ with RayExecutor(objective, resources={"num_cpus": 0.5}) as executor:
     found["trials"] = len(on_ray.trials)
 
     from ray import tune
+    from airtune.engine.integrations import AirtuneSearch
 
     def train(config):
         if config["model"]["depth"] == 5:

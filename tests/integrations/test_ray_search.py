@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def test_pending_failed_and_restored_trials_are_left_out(tmp_path: Path) -> None
     search.on_trial_complete("t0", error=True)
     search.on_trial_complete("t1", {"m": math.nan})
     search.save(str(tmp_path / "state"))
-    other = AirtuneSearch(SPACE, **settings)  # type: ignore[arg-type]
+    other = pickle.loads(pickle.dumps(AirtuneSearch(SPACE, **settings)))  # type: ignore[arg-type]
     other.restore(str(tmp_path / "state"))
     reasons = [trial.reason for trial in other._trials.values()]
     assert reasons == ["failed", "m is nan", None]

@@ -89,8 +89,11 @@ def test_another_process_goes_on_as_this_one_would(pocket: LanguageModel, tmp_pa
     assert [t.params for t in other.trials] != [t.params for t in whole.trials]
 
 
-def test_a_pickled_sampler_is_the_same_sampler() -> None:
-    sampler = AirtuneSampler("lm", seed=7)
+@pytest.mark.parametrize(
+    "known", [None, GRID, configurations()], ids=["inferred", "distributions", "ConfigSpace"]
+)
+def test_a_pickled_sampler_is_the_same_sampler(known: Any) -> None:
+    sampler = AirtuneSampler("lm", seed=7, search_space=known)
     copy = pickle.loads(pickle.dumps(sampler))
     studies = [optuna.create_study(sampler=one) for one in (sampler, copy)]
     for study in studies:
