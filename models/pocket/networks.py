@@ -74,7 +74,8 @@ def run(data: Dataset, configs: Sequence[Mapping[str, Any]]) -> NDArray[np.float
         if training:
             kept = (torch.rand(hidden.shape[1:], generator=generator)[None] >= drop).float()
             hidden = hidden * kept / (1 - drop)
-        return torch.matmul(hidden, parameters[2]) + parameters[3]
+        scores: Tensor = torch.matmul(hidden, parameters[2]) + parameters[3]
+        return scores
 
     # All see the same random rows; a configuration of small batches uses the first of them, and takes more steps.
     widest = int(sizes.max())
