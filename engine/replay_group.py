@@ -224,7 +224,9 @@ def _cause(stored: StoredStudy, one: StudyReplay, what: Divergence, level: int) 
         return explained(one.differences)
     settings = (stored.manifest.get("model") or {}).get("settings") or {}
     if level == 2 and settings.get("deterministic", "off") == "off":
-        return "the model was not run with deterministic=strict: its last bits depend on the company in a batch"
+        return (
+            "the model was not run with deterministic=strict: its last bits depend on the company in a batch"
+        )
     if level == 0 or stored.manifest.get("model") is None:
         return "packages and hardware are the recorded ones: the history, the manifest or the proposal was edited"
     return (
