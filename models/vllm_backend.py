@@ -12,8 +12,6 @@ or with another history in the prefix cache, the last bits may differ, and with 
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -31,6 +29,7 @@ from airtune.models.mask_llguidance import PLAIN_MASKS
 from airtune.models.masks import require_spellable
 from airtune.models.prompts import PromptTokenizer, answer_limit
 from airtune.models.threads import torch_threads
+from airtune.models.vllm_answers import completion, next_seed, usable
 from airtune.models.vllm_lora import Adapter
 from airtune.models.vllm_start import check_engine_settings, engine_manifest, require_vllm, start_engine
 from airtune.models.vocabulary import vocabulary_of
@@ -168,20 +167,20 @@ class VLLMModel:
                 break
             if attempt:
                 for i in waiting:
-                    asked[i][1].seed = _next_seed(requests[i].seed, attempt)
+                    asked[i][1].seed = next_seed(requests[i].seed, attempt)
             outputs = self._run([asked[i] for i in waiting])
             left = []
             for i, output in zip(waiting, outputs, strict=True):
-                completion = self._completion(requests[i], output)
-                if _usable(requests[i], completion):
+                answer = completion(requests[i], output, self.vocabulary)
+                if usable(requests[i], answer):
                     details = {"rejected_by_backend": rejected[i]} if rejected[i] else {}
-                    done[i] = replace(completion, details=details)
+                    done[i] = replace(answer, details=details)
                     continue
                 rejected[i].append(
                     {
                         "seed": asked[i][1].seed,
-                        "text": completion.text,
-                        "finish_reason": completion.finish_reason,
+                        "text": answer.text,
+                        "finish_reason": answer.finish_reason,
                     }
                 )
                 left.append(i)
@@ -195,7 +194,7 @@ class VLLMModel:
                 allowed="an answer that ended by itself and is in the grammar's language",
                 hint="try structured_outputs=xgrammar (or guidance), and report it with the study's manifest",
             )
-        return [completion for completion in done if completion is not None]
+        return [answer for answer in done if answer is not None]
 
     def write(self, requests: Sequence[TextRequest]) -> list[Completion]:
         """See `TextWriter.write`. One call is one batch."""
@@ -215,7 +214,7 @@ class VLLMModel:
                 (ids, self._params(request, answer_limit(request, len(ids), self.context), free, ends))
             )
         return [
-            self._completion(request, output)
+            completion(request, output, self.vocabulary)
             for request, output in zip(requests, self._run(asked), strict=True)
         ]
 
@@ -277,40 +276,3 @@ class VLLMModel:
         params = SamplingParams(temperature=0, max_tokens=self.context - 1, ignore_eos=True, detokenize=False)
         self.llm.llm_engine.add_request(name, {"prompt_token_ids": [self.vocabulary.eos_ids[0]]}, params)
         return name
-
-    def _completion(self, request: Request | TextRequest, output: Any) -> Completion:
-        made = output.outputs[0]
-        ids = tuple(int(i) for i in made.token_ids)
-        text = self.vocabulary.text(i for i in ids if i < len(self.vocabulary.tokens))
-        reason = str(made.finish_reason)
-        for stop in request.stop if isinstance(request, TextRequest) else ():
-            if stop in text:
-                text, reason = text.partition(stop)[0], "stop"
-        told = [float(line[i].logprob) for i, line in zip(ids, made.logprobs or [], strict=True)]
-        if any(map(math.isnan, told)):
-            raise ModelError(
-                "the model's logits are not numbers",
-                hint="the weights are damaged (airtune models verify), or try dtype=float32",
-            )
-        if request.temperature == 0:  # what is certain has probability one; vLLM tells that at temperature 1
-            told = [0.0] * len(ids)
-        return Completion(
-            text=text, token_ids=ids, logprobs=tuple(told), finish_reason=reason,
-            prompt_tokens=len(output.prompt_token_ids), decode_steps=max(0, len(ids) - 1),
-        )  # fmt: skip
-
-
-def _usable(request: Request, completion: Completion) -> bool:
-    """Whether an answer is complete and in the language, or was cut where the request wanted it cut."""
-    if completion.finish_reason == "length" and request.max_tokens is not None:
-        return len(completion.token_ids or ()) >= request.max_tokens
-    return (
-        completion.finish_reason == "stop"
-        and bool(completion.text)
-        and request.grammar.accepts(completion.text)
-    )
-
-
-def _next_seed(seed: int, attempt: int) -> int:
-    """The seed of a further attempt at a request."""
-    return int.from_bytes(hashlib.sha256(f"{seed} attempt {attempt}".encode()).digest()[:8], "big") >> 1
