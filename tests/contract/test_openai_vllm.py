@@ -201,7 +201,8 @@ def vllm_serve(masks: str, log: Path) -> Iterator[str]:
         try:
             ready.wait()  # pytest-timeout has the last word
             if ended.is_set():
-                pytest.fail(f"vllm serve ended before it had started:\n{log.read_text()[-4000:]}")
+                said = [line for line in log.read_text().splitlines() if "ERROR" in line] or ["nothing"]
+                pytest.fail("vllm serve ended before it had started; its errors:\n" + "\n".join(said[:80]))
             yield f"http://127.0.0.1:{port}/v1"
         finally:
             with suppress(ProcessLookupError):
