@@ -29,7 +29,8 @@ class RayExecutor:
         timeout_s: Longest evaluation in seconds, once it has begun; then it is stopped.
         address: Of the cluster: "auto" finds the one that this machine is part of, "ray://HOST:PORT" one elsewhere.
             None takes RAY_ADDRESS, or else starts a cluster on this machine alone, on its loopback address (on its
-            network address where Ray was imported before, which settles that), which ends with this executor. A cluster that this process is connected to already is used as it is.
+            network address where Ray was imported before, which settles that), which ends with this executor.
+            A cluster that this process is connected to already is used as it is.
         resources: What one evaluation takes, as Ray's options, for example {"num_cpus": 4, "num_gpus": 1}.
 
     Raises:
