@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from airtune.benchmarks.suites import get_suite
 from airtune.engine.proposers import PROPOSERS, make_proposer, needs_model
 from airtune.engine.seeds import derive_seed
+from airtune.engine.types import DEFAULT_PROPOSER
 from airtune.grammars import AirtuneError, unknown_name
 from airtune.models.spec import parse_spec
 
-DEFAULT_METHODS = ("lm", "random", "default+random", "default+tpe", "default+gp")
+DEFAULT_METHODS = (DEFAULT_PROPOSER, "lm", "random", "default+random", "default+tpe", "default+gp")
 DEFAULT_MODEL = "pocket"
 TASKS_PER_GROUP = 16
 

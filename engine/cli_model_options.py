@@ -52,7 +52,7 @@ def model_settings(pairs: Sequence[str], *, allow_network: bool, backend: str | 
 
 
 def chosen_proposer(
-    name: str,
+    name: str | None,
     model: str | None,
     backend: str | None,
     temperature: float | None,
@@ -66,8 +66,10 @@ def chosen_proposer(
         AirtuneError: If it, its model or its backend is unknown, or an option has no effect on it.
     """
     from airtune.engine.proposers import make_proposer, needs_model
+    from airtune.engine.types import DEFAULT_PROPOSER
     from airtune.grammars import AirtuneError
 
+    name = name or DEFAULT_PROPOSER
     if not needs_model(name):
         made = make_proposer(name)
         options = {

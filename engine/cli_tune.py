@@ -54,10 +54,10 @@ def tune(
     name: str | None = typer.Option(
         None, "--name", help="The study's name in the study file.", rich_help_panel=TASK_OPTIONS
     ),
-    proposer: str = typer.Option(
-        "lm",
+    proposer: str | None = typer.Option(
+        None,
         "--proposer",
-        help="lm, lm+gp, hybrid, random, tpe, gp, cmaes, smac, or default+ one of them.",
+        help="lm, lm+gp, hybrid, random, tpe, gp, cmaes, smac, or default+ one of them. (default: default+lm+gp)",
         rich_help_panel=MODEL_OPTIONS,
     ),
     model: str | None = typer.Option(

@@ -9,7 +9,7 @@ from typing import Any
 from ConfigSpace import ConfigurationSpace
 
 from airtune.engine.study import Event, Executor, Result, Study
-from airtune.engine.types import Proposer, Task
+from airtune.engine.types import DEFAULT_PROPOSER, Proposer, Task
 from airtune.models import LanguageModel
 
 
@@ -20,7 +20,7 @@ def minimize(
     budget: int = 10,
     seed: int = 0,
     model: str | LanguageModel = "pocket",
-    proposer: str | Proposer = "lm",
+    proposer: str | Proposer = DEFAULT_PROPOSER,
     name: str = "objective",
     metric: str = "loss",
     description: str = "",
@@ -38,7 +38,7 @@ def minimize(
         space: The search space.
         budget: Evaluations in all; those of an earlier run with the same `path` count.
         seed: The same seed gives the same search.
-        model: The language model, or its name, for the proposer "lm".
+        model: The language model, or its name, of proposers that need one.
         proposer: A proposer or its name.
         name: What the task is called, for the model to read and in the study file.
         metric: What the loss is.

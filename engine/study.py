@@ -17,7 +17,7 @@ from airtune.engine.outcome import Outcome, TrialFailed, evaluate, one_line, rea
 from airtune.engine.proposal_check import checked
 from airtune.engine.seeds import derive_seed
 from airtune.engine.store import StudyFile
-from airtune.engine.types import Proposer, Task, TaskError, Trial
+from airtune.engine.types import DEFAULT_PROPOSER, Proposer, Task, TaskError, Trial
 from airtune.engine.workers import Worker
 from airtune.grammars import AirtuneError, canonical_lattice, lattice_grammar
 from airtune.models import LanguageModel
@@ -57,7 +57,7 @@ class Study:
     def __init__(
         self,
         task: Task,
-        proposer: str | Proposer = "lm",
+        proposer: str | Proposer = DEFAULT_PROPOSER,
         *,
         model: str | LanguageModel = "pocket",
         seed: int = 0,

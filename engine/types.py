@@ -21,6 +21,10 @@ class StoreError(AirtuneError):
     """A study file that cannot be opened, read, written or trusted."""
 
 
+# The best of them on development tasks and reported ones (LOG.md).
+DEFAULT_PROPOSER = "default+lm+gp"
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """One thing to tune.
