@@ -57,7 +57,7 @@ class Config:
     heads: int = 4
     hidden: int = 320
     seed: int = 0
-    tokens: float = 30e6
+    tokens: float = 26e6
     batch_tokens: int = 4000
     learning_rate: float = 2e-3
     bf16: bool = True
