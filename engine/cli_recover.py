@@ -44,7 +44,24 @@ def _salvage_lines(found: Salvage) -> list[str]:
     named = [one for one in found.studies if one.name is not None]
     lines = [f"salvaged {len(named)} studies, {sum(one.trials for one in named)} trials into {found.target}"]
     if not found.verified:
-        lines.append("(the last trials of a study can be lost without a trace)")
+        lines.append(
+            "the file is of an older version, without checksums: rows were kept that make sense, none can be verified"
+        )
+    for one in found.studies:
+        if one.name is None:
+            lines.append(f"a study whose manifest is lost: {one.trials} trials cannot be used without it")
+        elif not one.whole or one.unfinished:
+            lines.append(f"study {one.name!r}: {one.trials} trials")
+            for what, numbers in (
+                ("lost", one.lost),
+                ("without a result, to be evaluated again", one.unfinished),
+                ("without a transcript", one.lost_transcripts),
+            ):
+                if numbers:
+                    lines.append(f"  {what}: {_numbers(numbers)}")
+    if all(one.whole for one in found.studies):
+        lines.append("nothing is known to be lost")
+    lines.append("(the last trials of a study can be lost without a trace)")
     if found.target.suffix == Path(COMPARISON_FILE).suffix:
         lines.append(
             f"to go on: move it to a folder of its own, as {COMPARISON_FILE}, and name that with --out"

@@ -79,7 +79,10 @@ def test_what_was_not_recorded_is_refused(compared: tuple[Path, Path], tmp_path:
         run_suite(compare_plan([f"replay:{record}"], seeds=2, budget=4), tmp_path, jobs=1)
 
 
-def test_the_command_prints_quality_and_costs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_quality_and_costs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")  # a table that is too wide is folded, whose words are then cut
     command = [
         "--models",
         "scripted,scripted@chat+detail=none",

@@ -75,7 +75,10 @@ def test_everything_that_can_go_wrong(folder: Folder, kind: str, faults: dict[st
     assert "timed out after 4 s" in shown
 
 
-def test_a_run_of_which_every_trial_failed_has_failed(folder: Folder) -> None:
+def test_a_run_of_which_every_trial_failed_has_failed(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")  # so that no reason is folded
     folder.write("faulty.py", "def loss(config):\n    raise RuntimeError('no licence for this solver')\n")
     options = ("--space", "space.json", "--objective", "faulty:loss", "--proposer", "random", "--budget", "3")
     ended = folder.call("tune", *options, code=1)

@@ -24,7 +24,18 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_checkpoint_proposes_and_its_transcript_can_be_shown(folder: Folder, checkpoint: Path) -> None:
-    command = ("tune", "toy/branin", "--model", str(checkpoint), "--budget", "3", "--seed", "5")
+    command = (
+        "tune",
+        "toy/branin",
+        "--proposer",
+        "lm",
+        "--model",
+        str(checkpoint),
+        "--budget",
+        "3",
+        "--seed",
+        "5",
+    )
     first = folder.call(*command, "--json").json
     assert [trial["status"] for trial in first["trials"]] == ["told"] * 3
     shown = folder.call("show", "airtune.sqlite", "--trial", "1").out
@@ -56,7 +67,7 @@ def test_another_model_is_another_study(folder: Folder, checkpoint: Path) -> Non
     assert "language model" in ended.err
     assert "--name" in ended.err
     ended = folder.call(*command, "--proposer", "random", code=2)
-    assert "another proposer: 'lm', now 'random'" in ended.err
+    assert "another proposer: 'default+lm+gp', now 'random'" in ended.err
 
 
 def without_weights(path: Path) -> None:

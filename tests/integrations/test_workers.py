@@ -12,6 +12,8 @@ from pathlib import Path
 
 import optuna
 import pytest
+import sqlalchemy
+from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 WORKER = str(Path(__file__).with_name("optuna_worker.py"))
@@ -39,7 +41,8 @@ def start(url: str, worker: int, n_trials: int, hang_at: int = -1) -> subprocess
 def test_four_workers_one_of_them_killed_and_replaced(postgresql: Callable[[str], str]) -> None:
     """Every trial is finished once, the one that was in flight included, and no configuration is tried twice."""
     url, each = postgresql("workers"), TRIALS // 4
-    study = optuna.create_study(study_name="shared", storage=url)
+    storage = RDBStorage(url)
+    study = optuna.create_study(study_name="shared", storage=storage)
     workers = [start(url, k, each, hang_at=each // 2 if k == 1 else -1) for k in range(4)]
     try:
         killed = workers[1]
@@ -51,6 +54,14 @@ def test_four_workers_one_of_them_killed_and_replaced(postgresql: Callable[[str]
             t for t in study.trials if t.user_attrs.get("worker") == "1" and t.state == TrialState.RUNNING
         ]
         assert len(in_flight) == 1
+        # Its last sign of life is an hour ago, for whoever asks next: no waiting for the grace period to pass.
+        with storage.engine.begin() as connection:
+            connection.execute(
+                sqlalchemy.text(
+                    "UPDATE trial_heartbeats SET heartbeat = heartbeat - INTERVAL '1 hour' WHERE trial_id = :id"
+                ),
+                {"id": in_flight[0]._trial_id},
+            )
         # What the killed worker has left, done by another one, which joins last and picks the lost trial up.
         workers.append(start(url, 4, each - each // 2))
         for worker in [w for w in workers if w is not killed]:
