@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from airtune.benchmarks.compare_costs import NOTES, comparison_costs, costs_table
 from airtune.benchmarks.comparison import RANDOM
 from airtune.benchmarks.report import figures
 from airtune.benchmarks.report.cells import (
@@ -88,6 +89,8 @@ def comparison_page(source: Source, out: Output) -> dict[str, Any]:
         "exact": bool(report.comparison.exact.any()),
         "counts": counts,
         "proposals": _proposals(report, counts),
+        "costs": _costs(source.path, report),
+        "cost_notes": NOTES,
         "shown": shown,
         "shown_note": _shown_note(source.path, shown, cut),
         "manifest": manifest_parts([study.manifest for study in studies]),
@@ -243,6 +246,28 @@ def _proposals(report: Report, counts: Counts) -> Grid:
         for method, seconds in report.proposal_s.items()
     ]
     return Grid(columns, rows)
+
+
+def _costs(path: Path, report: Report) -> Grid | None:
+    """What the methods that ask a model took; None where there are none."""
+    costs = [one for one in comparison_costs(path, tuple(report.proposal_s)) if one.said]
+    if not costs:
+        return None
+    table = costs_table(costs, {one.method: report.label(one.method) for one in costs})
+    columns = [Column(head, number=i > 0) for i, head in enumerate(table.columns)]
+    rows = [
+        [_name(report, one.method), *(Cell(text, sort=_numeric(text)) for text in row[1:])]
+        for one, row in zip(costs, table.rows, strict=True)
+    ]
+    return Grid(columns, rows)
+
+
+def _numeric(text: str) -> float | str:
+    """What a cell of a text table is sorted by: its number, or nothing where it has none."""
+    try:
+        return float(text.split()[0])
+    except ValueError:
+        return ""
 
 
 def _first_seeds(report: Report, studies: list[StudyRecord]) -> list[StudyRecord]:

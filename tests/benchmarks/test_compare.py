@@ -12,6 +12,7 @@ from airtune.benchmarks import get_task
 from airtune.benchmarks.compare import compare_plan, main
 from airtune.benchmarks.compare_costs import Costs, comparison_costs, costs_table
 from airtune.benchmarks.plan import Plan, check_plan, study_seed
+from airtune.benchmarks.report import write_report
 from airtune.benchmarks.runner import Run, run_suite
 from airtune.engine.cli import main as airtune
 from airtune.grammars import AirtuneError, space_grammar
@@ -100,6 +101,9 @@ def test_the_command_prints_quality_and_costs(
     page = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "| scripted (detail=none) |" in page
     assert "share the seed of a study" in page
+    html = write_report(tmp_path)[0].read_text(encoding="utf-8")
+    assert "What the models took" in html
+    assert "share the seed of a study" in html
     assert main([*command, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [one["method"] for one in found["costs"]][:2] == ["lm:scripted", "lm:scripted@chat+detail=none"]
