@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from airtune.models.pocket.codec import CHOICES, HEAD_ID, KINDS, UNKNOWN_ROLE, range_token
+from airtune.models.pocket.codec import CHOICES, HEAD_ID, KINDS, ROLES, UNKNOWN_ROLE, range_token
 from airtune.models.pocket.tables import Table, default_value, to_unit
 
 # numpy's stubs lose the element type in most of what is done here; these names say it to the reader.
@@ -31,6 +31,9 @@ FEATURES = 96  # random Fourier features per function
 POOL = 320  # uniform candidates per function
 REFINED = 2 * 64  # further candidates around the best ones, in two rounds
 PROPOSALS, QUERIES = 3, 3  # branches per episode
+# Shares of the episodes whose names are borrowed: roles of other algorithms, that say nothing about this one. They
+# teach that names in a company they were never met in may mislead, and that the history is to be believed.
+BORROWED_FUNCTIONS, BORROWED_TABLES = 0.3, 0.08
 
 
 @dataclass(slots=True)
@@ -167,7 +170,15 @@ def _gather(x: NDArray[Any], index: Ints) -> NDArray[Any]:
     )
 
 
-def synthetic(rng: np.random.Generator, b: int, p: int, n: int, length: Ints) -> Episodes:
+def _borrowed_roles(rng: np.random.Generator, p: int) -> Ints:
+    """Ids (p,) of roles drawn at random, no role twice, a quarter of them unknown."""
+    ids = np.array([HEAD_ID[f"<{role}>"] for role in rng.permutation(np.array(ROLES))[:p]])
+    return np.where(rng.uniform(size=p) < 0.25, HEAD_ID[UNKNOWN_ROLE], ids)
+
+
+def synthetic(
+    rng: np.random.Generator, b: int, p: int, n: int, length: Ints, *, borrow: bool = False
+) -> Episodes:
     """Episodes on functions drawn from the prior.
 
     Args:
@@ -176,6 +187,7 @@ def synthetic(rng: np.random.Generator, b: int, p: int, n: int, length: Ints) ->
         p: Hyperparameters.
         n: Room for trials.
         length: (b,), trials of each history, <= n.
+        borrow: Whether some of them have borrowed names; all are unknown otherwise.
     """
     kind = rng.choice(6, size=(b, p), p=[0.3, 0.3, 0.12, 0.1, 0.04, 0.14])  # order of KINDS
     plain = rng.uniform(size=(b, 1)) < 0.5
@@ -255,6 +267,9 @@ def synthetic(rng: np.random.Generator, b: int, p: int, n: int, length: Ints) ->
     )
     header = np.empty((b, p, 4), dtype=np.int64)
     header[:, :, 0] = HEAD_ID[UNKNOWN_ROLE]
+    if borrow:
+        for i in np.flatnonzero(rng.uniform(size=b) < BORROWED_FUNCTIONS):
+            header[i, :, 0] = _borrowed_roles(rng, p)
     header[:, :, 1] = np.array([HEAD_ID[k] for k in KINDS])[kind]
     header[:, :, 2:] = _range_ids(rng, kind, levels)
     return Episodes(
@@ -302,7 +317,9 @@ def _spoken_order(rng: np.random.Generator, table: Table) -> list[int]:
     return sorted(range(len(table.params)), key=key)
 
 
-def from_tables(rng: np.random.Generator, tables: Sequence[Table], n: int, length: Ints) -> Episodes:
+def from_tables(
+    rng: np.random.Generator, tables: Sequence[Table], n: int, length: Ints, *, borrow: bool = False
+) -> Episodes:
     """Episodes on real tables; columns and choices shuffled, some roles hidden.
 
     Args:
@@ -310,6 +327,7 @@ def from_tables(rng: np.random.Generator, tables: Sequence[Table], n: int, lengt
         tables: The table of each episode, all of the same number of hyperparameters.
         n: Room for trials.
         length: (b,), trials of each history, <= n.
+        borrow: Whether some of them have borrowed names.
     """
     b, p = len(tables), len(tables[0].params)
     header = np.empty((b, p, 4), dtype=np.int64)
@@ -339,6 +357,9 @@ def from_tables(rng: np.random.Generator, tables: Sequence[Table], n: int, lengt
                 default[i, j] = moved[int(default[i, j] * k)]
                 old = unit[i, :, j]
                 unit[i, :, j] = np.where(np.isnan(old), old, moved[np.nan_to_num(old * k).astype(int)])
+    if borrow:
+        for i in np.flatnonzero(rng.uniform(size=b) < BORROWED_TABLES):
+            header[i, :, 0] = _borrowed_roles(rng, p)
     active = ~np.isnan(unit)
     unit = np.where(active, unit, np.float32(0.5))
     # The history: rows at random, leaning towards good ones by a different amount each time, as searches do.

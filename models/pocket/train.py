@@ -42,6 +42,7 @@ _SIZES = {1: 6, 2: 28, 3: 12, 4: 20, 5: 16, 6: 6, 7: 3, 8: 4, 10: 2, 12: 2, 16: 
 _ROOMS = {3: 0.21, 6: 0.21, 12: 0.22, 24: 0.18, 40: 0.11, 100: 0.07}
 _TABLE_SHARE = 0.55  # of the batches whose size some algorithm has
 _WARM_UP = 5e5  # tokens; not a share of all, so that a run may be made longer until its rate begins to fall
+_BORROW_FROM = 4700  # step: first what names mean, then (most of the run) that they may mislead
 _MAX_LEVELS = 64
 _SMOOTHING = 10.0  # bins: targets are Gaussian around the point that was good (a neighbour is nearly as good)
 _SCORE_SMOOTHING = 15.0
@@ -83,16 +84,24 @@ def by_size(tables: dict[str, list[Table]]) -> dict[int, list[list[Table]]]:
     return {p: [group for group in groups if group] for p, groups in found.items()}
 
 
-def draw(rng: np.random.Generator, tables: dict[int, list[list[Table]]], batch_tokens: int) -> Episodes:
-    """Episodes of one size, enough for about `batch_tokens` tokens."""
+def draw(
+    rng: np.random.Generator,
+    tables: dict[int, list[list[Table]]],
+    batch_tokens: int,
+    *,
+    borrow: bool = False,
+) -> Episodes:
+    """Episodes of one size, enough for about `batch_tokens` tokens; some with borrowed names if `borrow`."""
     p = int(rng.choice(list(_SIZES), p=np.array(list(_SIZES.values())) / sum(_SIZES.values())))
     n = int(rng.choice(list(_ROOMS), p=list(_ROOMS.values())))
     b = max(4, int(batch_tokens / (5 * p + 1 + 0.75 * n * (p + 1) + 6 * (p + 1.5))))
     length = rng.integers(0 if n == 3 else n // 2, n + 1, size=b)
     if p in tables and rng.uniform() < _TABLE_SHARE:  # every algorithm as often as any other
         groups = [tables[p][i] for i in rng.integers(len(tables[p]), size=b)]
-        return from_tables(rng, [group[rng.integers(len(group))] for group in groups], n, length)
-    return synthetic(rng, b, p, n, length)
+        return from_tables(
+            rng, [group[rng.integers(len(group))] for group in groups], n, length, borrow=borrow
+        )
+    return synthetic(rng, b, p, n, length, borrow=borrow)
 
 
 def _level_masks() -> Tensor:
@@ -219,7 +228,7 @@ def train(
     begun = saved_at = time.monotonic()
     while seen < config.tokens:
         rng = np.random.default_rng([config.seed, step])
-        batch = encode(rng, draw(rng, sized, config.batch_tokens))
+        batch = encode(rng, draw(rng, sized, config.batch_tokens, borrow=step >= _BORROW_FROM))
         batch = Batch(**{k: getattr(batch, k).to(device) for k in Batch.__dataclass_fields__})
         for optimizer in optimizers:
             for group in optimizer.param_groups:

@@ -13,11 +13,20 @@ from airtune.models.pocket import networks
 from airtune.models.pocket import tables as tables_module
 from airtune.models.pocket.algorithms import ALGORITHMS, HELD_OUT, Param, choice
 from airtune.models.pocket.batch import attention_mask, encode
-from airtune.models.pocket.codec import CHOICES, HEAD_ID, KINDS, ROLES, range_token, role_token
+from airtune.models.pocket.codec import CHOICES, HEAD_ID, KINDS, ROLES, UNKNOWN_ROLE, range_token, role_token
 from airtune.models.pocket.datasets import make_dataset
 from airtune.models.pocket.dialect import PocketDialect
 from airtune.models.pocket.net import HalfLinear, Pocket
-from airtune.models.pocket.prior import PROPOSALS, QUERIES, Episodes, _spoken_order, from_tables, synthetic
+from airtune.models.pocket.prior import (
+    BORROWED_FUNCTIONS,
+    BORROWED_TABLES,
+    PROPOSALS,
+    QUERIES,
+    Episodes,
+    _spoken_order,
+    from_tables,
+    synthetic,
+)  # fmt: skip
 from airtune.models.pocket.release import build_tokenizer, write
 from airtune.models.pocket.train import SMOKE, Config, split_tables, train
 
@@ -141,6 +150,27 @@ def test_targets_of_the_prior_are_good(p: int) -> None:
         assert ((positions >= 0) & (positions <= 1)).all()
     assert (np.isnan(one.losses).sum(1) == 8 - lengths).all()
     assert set(np.unique(one.header[:, :, 1])) <= {HEAD_ID[k] for k in KINDS}
+
+
+def test_borrowed_names_are_in_some_episodes_and_change_nothing_else() -> None:
+    """Names that say nothing: about the stated share of functions and of tables has them, only once they are due."""
+    unknown, lengths = HEAD_ID[UNKNOWN_ROLE], np.full(400, 4)
+    plain = synthetic(np.random.default_rng(3), 400, 5, 8, lengths)
+    assert (plain.header[:, :, 0] == unknown).all()
+    named = (
+        synthetic(np.random.default_rng(3), 400, 5, 8, lengths, borrow=True).header[:, :, 0] != unknown
+    ).any(1)
+    assert abs(named.mean() - BORROWED_FUNCTIONS) < 0.1  # 4 standard deviations
+
+    table = next(t for t in split_tables()[0]["svm"] if len(t.params) == 2)
+    with_own, with_all = (
+        from_tables(np.random.default_rng(1), [table] * 400, 4, lengths, borrow=borrow)
+        for borrow in (False, True)
+    )
+    own = {unknown, *(HEAD_ID[f"<{param.role}>"] for param in table.params)}
+    foreign = [~np.isin(e.header[:, :, 0], list(own)).all(1) for e in (with_own, with_all)]
+    assert not foreign[0].any()
+    assert 0 < foreign[1].mean() < 2 * BORROWED_TABLES
 
 
 def test_whole_algorithms_are_held_out() -> None:
@@ -277,11 +307,11 @@ def test_an_interrupted_run_continues_as_if_nothing_had_happened(tmp_path: Path)
 
     original, calls = module.draw, [0]
 
-    def interrupted(*args: object) -> Episodes:
+    def interrupted(*args: object, borrow: bool) -> Episodes:
         calls[0] += 1
         if calls[0] > 4:
             raise KeyboardInterrupt
-        return original(*args)  # type: ignore[arg-type]
+        return original(*args, borrow=borrow)  # type: ignore[arg-type]
 
     module.draw = interrupted  # type: ignore[assignment]
     try:
