@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
@@ -21,6 +22,7 @@ from airtune.engine.cli_progress import Progress
 
 if TYPE_CHECKING:
     from airtune.engine import Result, Study, Task
+    from airtune.engine.settings import Executor
     from airtune.engine.usage import StudyUsage
 
 TASK_OPTIONS = "What to tune"
@@ -109,7 +111,24 @@ def tune(
     seed: int = typer.Option(
         0, "--seed", help="The same seed gives the same study.", rich_help_panel=RUN_OPTIONS
     ),
-    jobs: int = typer.Option(1, "--jobs", help="Trials at a time.", rich_help_panel=RUN_OPTIONS),
+    jobs: int = typer.Option(
+        1,
+        "--jobs",
+        help="Trials at a time, in batches: all of one are waited for, so that the study can be repeated bit for bit.",
+        rich_help_panel=RUN_OPTIONS,
+    ),
+    asynchronous: bool = typer.Option(
+        False,
+        "--async",
+        help="With --jobs: propose whenever a trial ends. Wastes no time; another run sees results in another order.",
+        rich_help_panel=RUN_OPTIONS,
+    ),
+    executor: str = typer.Option(
+        "local",
+        "--executor",
+        help="Where trials run: local, or ray for the cluster that RAY_ADDRESS names.",
+        rich_help_panel=RUN_OPTIONS,
+    ),
     study: Path = typer.Option(
         Path("airtune.sqlite"), "--study", help="The study file.", rich_help_panel=RUN_OPTIONS
     ),
@@ -132,7 +151,7 @@ def tune(
     from airtune.engine import Study
     from airtune.engine.usage import stored_usage
 
-    _check_run(budget, jobs, timeout)
+    evaluation = _evaluation(budget, timeout, jobs, asynchronous, executor)
     what = _task(task, space, command, objective)
     settings = [*model_setting, *(["deterministic=strict"] if deterministic else [])]
     with (
@@ -143,8 +162,7 @@ def tune(
             seed=seed,
             path=study,
             name=name,
-            timeout_s=timeout,
-            isolate=True,  # an objective that crashes or never ends must not take the study with it
+            **evaluation,
         ) as running,
     ):
         before = len([trial for trial in running.trials if trial.status != "asked"])
@@ -159,8 +177,11 @@ def tune(
     raise typer.Exit(1 if failed or result.stopped == "interrupted" else 0)
 
 
-def _check_run(budget: int, jobs: int, timeout: float | None) -> None:
-    """Refuse what can be seen to be wrong before anything is loaded or written."""
+def _evaluation(
+    budget: int, timeout: float | None, jobs: int, asynchronous: bool, executor: str
+) -> dict[str, Any]:
+    """How to evaluate, as `Study` takes it: what is wrong is refused before anything is loaded or written."""
+    from airtune.engine.settings import Evaluation
     from airtune.grammars import AirtuneError
 
     if budget < 1:
@@ -170,13 +191,6 @@ def _check_run(budget: int, jobs: int, timeout: float | None) -> None:
             allowed="1 or more",
             hint="--budget counts the trials of the study in all",
         )
-    if jobs != 1:
-        raise AirtuneError(
-            f"{jobs} jobs were asked for, but parallel workers are not in this version",
-            value=jobs,
-            allowed="1",
-            hint="leave --jobs out; studies with other names or files can run at the same time",
-        )
     if timeout is not None and not (0 < timeout < math.inf):
         raise AirtuneError(
             f"a time limit of {timeout} seconds is no limit",
@@ -184,6 +198,8 @@ def _check_run(budget: int, jobs: int, timeout: float | None) -> None:
             allowed="seconds greater than 0",
             hint="leave --timeout out for no limit",
         )
+    # isolate: an objective that crashes or never ends must not take the study with it.
+    return asdict(Evaluation(timeout, True, cast("Executor", executor), jobs, asynchronous))
 
 
 def _task(task: str | None, space: Path | None, command: str | None, objective: str | None) -> Task:

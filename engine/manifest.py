@@ -24,11 +24,18 @@ _INSTRUCTIONS = (
     "sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "asimd", "bf16", "sve",
 )  # fmt: skip
 # A study is resumed only where these are the same; versions may differ, and are stored.
-IDENTITY = ("task", "space_hash", "proposer", "temperature", "seed", "model_hash")
+IDENTITY = ("task", "space_hash", "proposer", "temperature", "seed", "model_hash", "schedule")
 
 
-def study_manifest(task: Task, proposer: Proposer, seed: int) -> dict[str, Any]:
-    """The manifest of a study, as JSON: no times, no paths of ours, so that equal studies have equal ones."""
+def study_manifest(task: Task, proposer: Proposer, seed: int, schedule: str | None = None) -> dict[str, Any]:
+    """The manifest of a study, as JSON: no times, no paths of ours, so that equal studies have equal ones.
+
+    Args:
+        task: What is tuned.
+        proposer: What proposes.
+        seed: The study's seed.
+        schedule: Which results a proposal sees, where that is not: all before it; see `settings.Evaluation`.
+    """
     model = language_model(proposer)
     described = None if model is None else model.manifest()
     space = space_json(task.space)
@@ -41,6 +48,7 @@ def study_manifest(task: Task, proposer: Proposer, seed: int) -> dict[str, Any]:
         "proposer": proposer.name,
         "temperature": _temperature(proposer),
         "seed": seed,
+        **({} if schedule is None else {"schedule": schedule}),
         "model": described,
         "model_hash": None if described is None else model_hash(described),
         "versions": study_versions(),
@@ -51,7 +59,7 @@ def study_manifest(task: Task, proposer: Proposer, seed: int) -> dict[str, Any]:
 def check_same_study(name: str, path: str, stored: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Raise a StoreError that names the field if the stored study is not the one that is about to go on."""
     for field in IDENTITY:
-        known, same = stored.get(field), stored.get(field) == now[field]
+        known, same = stored.get(field), stored.get(field) == now.get(field)
         # Of lm+gp and hybrid, earlier versions did not store which model they asked.
         if same or (field in ("model_hash", "temperature") and known is None):
             continue
@@ -169,4 +177,6 @@ def _plain(value: object) -> object:
 def _shown(field: str, manifest: Mapping[str, Any]) -> str:
     if field == "model_hash" and manifest.get("model"):
         return f"{manifest['model'].get('model', 'unnamed')!r} ({str(manifest[field])[:12]})"
+    if field == "schedule":
+        return str(manifest.get(field) or "one trial at a time")
     return repr(manifest.get(field))[:60] if field != "space_hash" else str(manifest.get(field))[:12]

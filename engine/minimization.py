@@ -8,7 +8,8 @@ from typing import Any
 
 from ConfigSpace import ConfigurationSpace
 
-from airtune.engine.study import Event, Executor, Result, Study
+from airtune.engine.settings import Executor
+from airtune.engine.study import Event, Result, Study
 from airtune.engine.types import DEFAULT_PROPOSER, Proposer, Task
 from airtune.models import LanguageModel
 
@@ -27,6 +28,8 @@ def minimize(
     path: str | Path | None = None,
     timeout_s: float | None = None,
     isolate: bool | None = None,
+    jobs: int = 1,
+    asynchronous: bool = False,
     executor: Executor = "local",
     on_event: Callable[[Event], None] | None = None,
 ) -> Result:
@@ -46,6 +49,8 @@ def minimize(
         path: The study file; None keeps nothing.
         timeout_s: Longest evaluation in seconds; evaluations then take place in another process.
         isolate: Evaluate in another process in any case (True), or in this one (False).
+        jobs: Trials at a time, in worker processes; see `Study`.
+        asynchronous: With several jobs, propose whenever one ends, not in batches.
         executor: "local", or "ray" to evaluate on a Ray cluster; see `Study`.
         on_event: Called at every step.
 
@@ -70,6 +75,8 @@ def minimize(
         path=path,
         timeout_s=timeout_s,
         isolate=isolate,
+        jobs=jobs,
+        asynchronous=asynchronous,
         executor=executor,
     ) as study:
         return study.run(budget, on_event)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from ConfigSpace import ConfigurationSpace
@@ -13,7 +13,7 @@ from airtune.engine.manifest import space_hash, space_json
 from airtune.engine.proposers import Job
 from airtune.engine.seeds import derive_seed
 from airtune.engine.store import StudyFile, StudyRecord, TrialRecord
-from airtune.engine.types import StoreError, Task, Trial
+from airtune.engine.types import StoreError, Task
 from airtune.grammars import SpaceError, space_from_json
 
 
@@ -56,7 +56,9 @@ class StoredStudy:
         earlier = [self.records[i] for i in range(number)]
         pending = self._pending(number, earlier)
         history = tuple(one.trial for one in earlier if one.trial.number not in pending)
-        waiting = tuple(_asked(one.trial) for one in self.records.values() if one.trial.number in pending)
+        waiting = tuple(
+            one.trial.without_result() for one in self.records.values() if one.trial.number in pending
+        )
         return Job(self.task, history, waiting, derive_seed(int(self.manifest["seed"]), number))
 
     def _pending(self, number: int, earlier: list[TrialRecord]) -> frozenset[int]:
@@ -89,11 +91,6 @@ def read_study(file: StudyFile, record: StudyRecord, tasks: dict[str, Task]) -> 
         file.transcripts(record.name, verify=False),
         file.altered(record.name),
     )
-
-
-def _asked(trial: Trial) -> Trial:
-    """The trial as it was before its result."""
-    return replace(trial, status="asked", loss=None, reason=None, info={}, evaluation_s=None)
 
 
 def _task(record: StudyRecord, tasks: dict[str, Task]) -> Task:

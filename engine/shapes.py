@@ -19,7 +19,7 @@ _NUMBERS, _WHOLES, _OBJECTS = "a list of finite numbers", "a list of whole numbe
 # What is relied on, where it is there; "?" where it may be null. What else there is, is shown and not used.
 MANIFEST = {
     "task": _TEXT, "description": _TEXT, "metric": _TEXT, "space": _OBJECT, "space_hash": _TEXT, "proposer": _TEXT,
-    "temperature": "?" + _NUMBER, "seed": _WHOLE, "model": "?" + _OBJECT, "model_hash": "?" + _TEXT,
+    "temperature": "?" + _NUMBER, "seed": _WHOLE, "schedule": _TEXT, "model": "?" + _OBJECT, "model_hash": "?" + _TEXT,
     "versions": _OBJECT, "hardware": "?" + _OBJECT, "comparison": "?" + _OBJECT,
 }  # fmt: skip
 MODEL = {

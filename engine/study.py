@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import itertools
-import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import Any, Self
 
+from airtune.engine.evaluators import Evaluator
 from airtune.engine.events import Asked, Event, Finished, Proposing, Result, SpaceExhausted, Stopped
-from airtune.engine.manifest import check_same_study, language_model, study_manifest
-from airtune.engine.outcome import Outcome, TrialFailed, evaluate, one_line, read_result
+from airtune.engine.manifest import check_same_study, study_manifest
+from airtune.engine.outcome import Outcome, TrialFailed, one_line, read_result
 from airtune.engine.proposal_check import checked
 from airtune.engine.seeds import derive_seed
+from airtune.engine.settings import Evaluation, Executor, check_task, default_name, load_proposer
 from airtune.engine.store import StudyFile
-from airtune.engine.types import DEFAULT_PROPOSER, Proposer, Task, TaskError, Trial
-from airtune.engine.workers import Worker
+from airtune.engine.types import DEFAULT_PROPOSER, Proposer, Task, Trial
 from airtune.grammars import AirtuneError, canonical_lattice, lattice_grammar
 from airtune.models import LanguageModel
-
-if TYPE_CHECKING:
-    from airtune.engine.integrations.ray_executor import RayExecutor
-
-Executor = Literal["local", "ray"]
 
 __all__ = ["Asked", "Event", "Finished", "Proposing", "Result", "SpaceExhausted", "Study"]
 
@@ -37,6 +32,12 @@ class Study:
     killing and resuming change nothing. A trial that was asked and has no result when a study is opened is
     given out again, under its number, before any new one.
 
+    With `jobs` above 1, trials come in batches of that size: each is proposed from the results of the batches before
+    its own and from the configurations (not the results) before it in its batch, so that it does not matter which
+    evaluation ends first: such a study is as reproducible as any. `asynchronous` ones propose a trial whenever a
+    worker is free, from the results that are there: they waste no time, the file tells what each trial saw, but
+    another run sees results in another order.
+
     Args:
         task: What is tuned.
         proposer: A proposer or its name.
@@ -46,6 +47,8 @@ class Study:
         name: The study's name in the file; by default made of task, proposer, model and seed.
         timeout_s: Longest evaluation in seconds.
         isolate: Evaluate in a worker process; by default only where there is a `timeout_s`.
+        jobs: Trials at a time, each in a worker process of its own.
+        asynchronous: Do not wait for a batch's end.
         executor: Where evaluations run: "local", or "ray", on the Ray cluster that RAY_ADDRESS names (none: one on this
             machine, while the study is open). Another program evaluates there, whatever `isolate` says.
 
@@ -65,26 +68,27 @@ class Study:
         name: str | None = None,
         timeout_s: float | None = None,
         isolate: bool | None = None,
+        jobs: int = 1,
+        asynchronous: bool = False,
         executor: Executor = "local",
     ) -> None:
-        _check_settings(task, seed, timeout_s, isolate, executor)
+        check_task(task, seed)
+        self._evaluation = Evaluation(timeout_s, isolate, executor, jobs, asynchronous)
         self.task = task
         self.seed = seed
-        self._timeout_s = timeout_s
-        self._executor = executor
-        self._isolate = executor != "local" or (timeout_s is not None if isolate is None else isolate)
-        self._worker: Worker | RayExecutor | None = None
+        self._evaluator: Evaluator | None = None
         self._grammar = lattice_grammar(canonical_lattice(task.space))
         # A file that is there is looked at before a model is loaded; a new one is only made after that.
         opened = StudyFile(path) if path is not None and Path(path).exists() else None
         try:
-            self.proposer = _load(proposer, model)
+            self.proposer = load_proposer(proposer, model)
         except BaseException:
             if opened is not None:
                 opened.close()
             raise
-        self.name = name or _default_name(task, self.proposer, seed)
-        self.manifest: Mapping[str, Any] = study_manifest(task, self.proposer, seed)
+        schedule = self._evaluation.schedule
+        self.name = name or default_name(task, self.proposer, seed, schedule)
+        self.manifest: Mapping[str, Any] = study_manifest(task, self.proposer, seed, schedule)
         self._file = opened or StudyFile(path)
         self.path = self._file.path
         try:
@@ -109,11 +113,9 @@ class Study:
         self.close()
 
     def close(self) -> None:
-        """End the worker process and give the study back; trials can still be read. May be called again."""
+        """End the worker processes and give the study back; trials can still be read. May be called again."""
         try:
-            if self._worker is not None:
-                self._worker.close()
-                self._worker = None
+            self._stop_evaluating()
         finally:
             self._file.close()
 
@@ -133,6 +135,7 @@ class Study:
 
         Raises:
             SpaceExhausted: If every configuration has been tried.
+            AirtuneError: If it begins a batch and trials of the batch before have no results yet.
             AirtuneError: If the proposer fails, or proposes what is not valid or not new (which is stored).
         """
         if self._left:
@@ -141,11 +144,10 @@ class Study:
         # Later trials are there only where the file was salvaged and this one was lost: it is then proposed again
         # from what it was proposed from, to the same configuration.
         earlier = [trial for trial in self.trials if trial.number < number]
-        history = [trial for trial in earlier if trial.status != "asked"]
-        pending = [trial for trial in earlier if trial.status == "asked"]
+        history, pending = self._seen(number, earlier)
         started = time.perf_counter()
         proposals = self.proposer.propose(self.task, history, pending, derive_seed(self.seed, number), 1)
-        later = [replace(trial, status="asked", loss=None) for trial in self.trials[len(earlier) :]]
+        later = [trial.without_result() for trial in self.trials[len(earlier) :]]
         if proposals and any(dict(proposals[0].config) == dict(trial.config) for trial in later):
             pending += (
                 later  # the results before it are not what they were: a noisy objective was evaluated again
@@ -210,13 +212,13 @@ class Study:
             TaskError: If the objective cannot be sent to, or loaded in, a worker process.
         """
         number = self._waiting(trial)
-        config = self._trials[number].config
-        if not self._isolate:
-            outcome = evaluate(self.task.objective, config)
-        else:
-            if self._worker is None:
-                self._worker = _worker(self._executor, self.task, self._timeout_s)
-            outcome = self._worker.evaluate(config)
+        evaluator = self._evaluating()
+        try:
+            evaluator.submit(number, self._trials[number].config)
+            ((_, outcome),) = evaluator.wait()
+        except BaseException:
+            self._stop_evaluating()
+            raise
         return self._finish(number, outcome, outcome.seconds)
 
     def run(self, budget: int, on_event: Callable[[Event], None] | None = None) -> Result:
@@ -243,24 +245,82 @@ class Study:
             )
         say = on_event or _silent
         try:
-            while (number := self._next_number()) < budget:
+            return self._result(self._run(budget, say))
+        except KeyboardInterrupt:
+            self._stop_evaluating()
+            # It may have come between the file and our copy of it: the file is right.
+            self._reload()
+            return self._result("interrupted")
+        except BaseException:
+            self._stop_evaluating()
+            self._reload()  # the trials that were being evaluated are to be given out again
+            raise
+
+    def _run(self, budget: int, say: Callable[[Event], None]) -> Stopped:
+        """Keep as many trials in evaluation as there may be, until the budget is spent."""
+        running = 0
+        stopped: Stopped = "budget"
+        failed: AirtuneError | None = None
+        while True:
+            while running < self._evaluation.jobs and stopped == "budget" and failed is None:
+                number = self._next_number()
+                if number >= budget or not self._may_begin(number):
+                    break
                 resumed = number in self._trials
                 if not resumed:
                     say(Proposing(number))
                 try:
                     trial = self.ask()
                 except SpaceExhausted:
-                    return self._result("space exhausted")
-                say(Asked(trial, resumed))
-                say(Finished(self.evaluate(trial)))
-        except KeyboardInterrupt:
-            # It may have come between the file and our copy of it: the file is right.
-            self._reload()
-            return self._result("interrupted")
-        except BaseException:
-            self._reload()  # the trial that was being evaluated is to be given out again
-            raise
-        return self._result("budget")
+                    stopped = "space exhausted"
+                except AirtuneError as error:
+                    failed = error  # what is being evaluated may have taken hours: it is waited for
+                else:
+                    say(Asked(trial, resumed))
+                    self._evaluating().submit(number, trial.config)
+                    running += 1
+            if not running:
+                if failed is not None:
+                    raise failed
+                return stopped
+            for number, outcome in self._evaluating().wait():
+                running -= 1
+                say(Finished(self._finish(number, outcome, outcome.seconds)))
+
+    def _seen(self, number: int, earlier: Sequence[Trial]) -> tuple[list[Trial], list[Trial]]:
+        """History and pending of a trial: the results that it may be proposed from, and the rest of the trials."""
+        if not self._may_begin(number):
+            raise AirtuneError(
+                f"trial {number} of study {self.name!r} begins a batch, and the batch before has not ended",
+                value=[trial.number for trial in earlier if trial.status == "asked"],
+                allowed=f"the results of all trials before {self._batch(number)}",
+                hint="tell() them first, or use asynchronous=True",
+            )
+        first = self._batch(number)
+        history = [trial for trial in earlier if trial.number < first and trial.status != "asked"]
+        known = {trial.number for trial in history}
+        return history, [trial.without_result() for trial in earlier if trial.number not in known]
+
+    def _may_begin(self, number: int) -> bool:
+        """Whether the batches before that of trial `number` have ended, where there are batches."""
+        if self._evaluation.asynchronous or self._evaluation.jobs == 1 or number in self._left:
+            return True
+        first = self._batch(number)
+        return all(trial.status != "asked" for trial in self._trials.values() if trial.number < first)
+
+    def _batch(self, number: int) -> int:
+        """The first trial of the batch of trial `number`; without batches, `number`: all before it is seen."""
+        return number if self._evaluation.asynchronous else number - number % self._evaluation.jobs
+
+    def _evaluating(self) -> Evaluator:
+        if self._evaluator is None:
+            self._evaluator = self._evaluation.evaluator(self.task)
+        return self._evaluator
+
+    def _stop_evaluating(self) -> None:
+        if self._evaluator is not None:
+            self._evaluator.close()
+            self._evaluator = None
 
     def _next_number(self) -> int:
         return self._left[0] if self._left else self._unused()
@@ -318,73 +378,3 @@ class Study:
 
 def _silent(event: Event) -> None:
     """Nobody listens."""
-
-
-def _load(proposer: str | Proposer, model: str | LanguageModel) -> Proposer:
-    from airtune.engine.proposers import make_proposer, needs_model
-
-    if not isinstance(proposer, str):
-        return proposer
-    if not needs_model(proposer):
-        return make_proposer(proposer)
-    if isinstance(model, str):
-        from airtune.models import load_model
-
-        model = load_model(model)
-    return make_proposer(proposer, model=model)
-
-
-def _default_name(task: Task, proposer: Proposer, seed: int) -> str:
-    model = language_model(proposer)
-    parts = [task.name, proposer.name, *([] if model is None else [model.name]), f"seed={seed}"]
-    return "/".join(parts)
-
-
-def _worker(executor: Executor, task: Task, timeout_s: float | None) -> Worker | RayExecutor:
-    if executor == "local":
-        return Worker(task.objective, timeout_s)
-    from airtune.engine.integrations.ray_executor import RayExecutor
-
-    return RayExecutor(task.objective, timeout_s)
-
-
-def _check_settings(
-    task: Task, seed: int, timeout_s: float | None, isolate: bool | None, executor: str
-) -> None:
-    if not callable(task.objective):
-        raise TaskError(
-            f"the objective of task {task.name!r} cannot be called: {task.objective!r}",
-            value=task.objective,
-            allowed="a function of one configuration (a dict) that returns the loss",
-            hint="pass the function itself, not what it returns",
-        )
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise AirtuneError(
-            f"seed {seed!r} is not a whole number",
-            value=seed,
-            allowed="any whole number",
-            hint="for example seed=0",
-        )
-    if executor not in get_args(Executor):
-        raise AirtuneError(
-            f"executor {executor!r} is not known",
-            value=executor,
-            allowed="'local' or 'ray'",
-            hint="leave it out to evaluate on this machine",
-        )
-    if timeout_s is None:
-        return
-    if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float) or not 0 < timeout_s < math.inf:
-        raise AirtuneError(
-            f"timeout_s {timeout_s!r} is not a time",
-            value=timeout_s,
-            allowed="seconds greater than 0, or None for no limit",
-            hint="--timeout takes seconds",
-        )
-    if isolate is False:
-        raise AirtuneError(
-            "an evaluation in this process cannot be stopped at a time limit",
-            value=timeout_s,
-            allowed="timeout_s with isolate=True, or none",
-            hint="leave isolate out, or timeout_s",
-        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from ConfigSpace import ConfigurationSpace
@@ -68,6 +68,10 @@ class Trial:
     info: Mapping[str, Any] = field(default_factory=dict)
     proposal_s: float = 0.0
     evaluation_s: float | None = None
+
+    def without_result(self) -> Trial:
+        """The trial as it was when it was asked."""
+        return replace(self, status="asked", loss=None, reason=None, info={}, evaluation_s=None)
 
 
 @dataclass(frozen=True, slots=True)

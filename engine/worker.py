@@ -14,6 +14,7 @@ import signal
 import struct
 import sys
 import threading
+import time
 from dataclasses import asdict
 from typing import Any
 
@@ -79,10 +80,11 @@ def main(request_fd: int, answer_fd: int) -> None:
 
 
 def _evaluate(objective: Any, config: dict[str, Any]) -> Outcome:
+    started = time.perf_counter()
     try:
         outcome = evaluate(objective, config)
     except BaseException as error:  # an objective that raises KeyboardInterrupt itself
-        outcome = Outcome(reason=reason_of(error), log=log_of(error))
+        outcome = Outcome(reason=reason_of(error), log=log_of(error), seconds=time.perf_counter() - started)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

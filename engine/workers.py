@@ -19,6 +19,9 @@ from airtune.engine.outcome import LOG_LENGTH, Outcome, one_line
 from airtune.engine.types import TaskError
 from airtune.engine.worker import receive, send
 
+# Of several workers, which one: 0, 1, ... An objective may choose its GPU by it.
+WORKER_VARIABLE = "AIRTUNE_WORKER"
+
 
 class Worker:
     """One process that evaluates one objective again and again; a context manager.
@@ -30,12 +33,15 @@ class Worker:
         objective: Sent by value (cloudpickle): lambdas, closures and functions of the main script will do.
         timeout_s: Longest time for one evaluation in seconds, or None. Starting the process and
             loading the objective do not count.
+        index: Which of several workers it is; objectives read it as the environment's AIRTUNE_WORKER.
 
     Raises:
         TaskError: If the objective cannot be sent.
     """
 
-    def __init__(self, objective: Callable[[dict[str, Any]], Any], timeout_s: float | None = None) -> None:
+    def __init__(
+        self, objective: Callable[[dict[str, Any]], Any], timeout_s: float | None = None, index: int = 0
+    ) -> None:
         import cloudpickle
 
         try:
@@ -48,6 +54,9 @@ class Worker:
                 hint="open such things inside the objective, or evaluate in this process (isolate=False)",
             ) from error
         self._timeout_s = timeout_s
+        self._index = index
+        self._ready = False
+        self._began = 0.0
         self._process: subprocess.Popen[bytes] | None = None
         self._requests = self._answers = -1
         self._output: IO[bytes] | None = None
@@ -66,28 +75,67 @@ class Worker:
         Raises:
             TaskError: If the objective cannot be loaded in the process.
         """
-        if self._process is None:
-            self._start()
-        started = time.perf_counter()
+        self.begin(config)
         try:
-            outcome = self._ask(json.dumps(dict(config)).encode())
-            seconds = time.perf_counter() - started
-            if outcome is None:
-                return Outcome(reason=self._stop(), log=self._printed(), seconds=seconds)
-        except TimeoutError:
-            self._stop()
-            reason = f"timed out after {self._timeout_s:g} s"
-            return Outcome(reason=reason, log=self._printed(), seconds=time.perf_counter() - started)
+            _readable(self._answers, self._timeout_s)
         except BaseException:
             self._stop()  # interrupted: the evaluation must not go on behind the caller's back
             raise
-        return Outcome(
-            loss=outcome["loss"],
-            info=outcome["info"],
-            reason=outcome["reason"],
-            log=(self._printed() + outcome["log"])[-LOG_LENGTH:],
-            seconds=seconds,
-        )
+        return self.end()
+
+    def launch(self) -> None:
+        """Start the process and send it the objective, if it is not there yet, without waiting until it is ready."""
+        if self._process is None:
+            self._launch()
+
+    def begin(self, config: Mapping[str, Any]) -> None:
+        """Begin an evaluation; `end` ends it, once `answers` can be read or `seconds_left` is 0.
+
+        Raises:
+            TaskError: If the objective cannot be loaded in the process.
+        """
+        request = json.dumps(dict(config)).encode()
+        self._await_ready()
+        self._printed()
+        try:
+            send(self._requests, request)
+        except BrokenPipeError:  # it died while it had nothing to do, which is not this configuration's fault
+            self._stop()
+            self._await_ready()
+            with contextlib.suppress(BrokenPipeError):  # again; `end` will tell
+                send(self._requests, request)
+        self._began = time.perf_counter()
+
+    @property
+    def answers(self) -> int:
+        """The descriptor that can be read once an evaluation is over."""
+        return self._answers
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until the time limit of what was begun, at least 0; None if there is no limit."""
+        if self._timeout_s is None:
+            return None
+        return max(0.0, self._began + self._timeout_s - time.perf_counter())
+
+    def end(self) -> Outcome:
+        """What became of what was begun: the answer that is there; without one, its time is up and it is stopped."""
+        if not _readable(self._answers, 0):
+            self._stop()
+            return self._timed_out(time.perf_counter() - self._began)
+        # An answer is a small frame written at once: when its first byte is there, all of it is about to be.
+        answer = receive(self._answers)
+        if answer is None:
+            seconds = time.perf_counter() - self._began
+            return Outcome(reason=self._stop(), log=self._printed(), seconds=seconds)
+        told = json.loads(answer)
+        if self._timeout_s is not None and told["seconds"] > self._timeout_s:
+            return self._timed_out(told["seconds"])  # it was over before we looked, and yet too late
+        told["log"] = (self._printed() + told["log"])[-LOG_LENGTH:]
+        return Outcome(**told)
+
+    def _timed_out(self, seconds: float) -> Outcome:
+        return Outcome(reason=f"timed out after {self._timeout_s:g} s", log=self._printed(), seconds=seconds)
 
     def close(self) -> None:
         """End the process, if there is one."""
@@ -97,7 +145,7 @@ class Worker:
             self._output.close()
             self._output = None
 
-    def _start(self) -> None:
+    def _launch(self) -> None:
         child_requests, self._requests = os.pipe()
         self._answers, child_answers = os.pipe()
         if self._output is None:
@@ -119,14 +167,25 @@ class Worker:
                 stderr=self._output,
                 pass_fds=(child_requests, child_answers),
                 start_new_session=True,
+                env={**os.environ, WORKER_VARIABLE: str(self._index)},
             )
         finally:
             os.close(child_requests)
             os.close(child_answers)
+        self._ready = False
         try:
             with contextlib.suppress(BrokenPipeError):  # it has died; the missing answer tells
                 send(self._requests, json.dumps({"path": sys.path}).encode())
                 send(self._requests, self._pickled)
+        except BaseException:
+            self._stop()
+            raise
+
+    def _await_ready(self) -> None:
+        self.launch()
+        if self._ready:
+            return
+        try:
             answer = receive(self._answers)
         except BaseException:
             self._stop()
@@ -140,23 +199,7 @@ class Worker:
                 allowed="an objective whose modules can be imported from the folder you are in",
                 hint="put the module on PYTHONPATH, or evaluate in this process (isolate=False)",
             )
-
-    def _ask(self, request: bytes) -> dict[str, Any] | None:
-        """The answer, or None if the process has died.
-
-        Raises:
-            TimeoutError: After `timeout_s` seconds without an answer.
-        """
-        self._printed()
-        try:
-            send(self._requests, request)
-        except BrokenPipeError:
-            return None
-        # An answer is a small frame written at once: when its first byte is there, all of it is about to be.
-        if not _readable(self._answers, self._timeout_s):
-            raise TimeoutError
-        answer = receive(self._answers)
-        return None if answer is None else json.loads(answer)
+        self._ready = True
 
     def _stop(self) -> str:
         """End the process and all of its group; how it had ended, if it had, in words."""

@@ -48,6 +48,7 @@ class RayExecutor:
     ) -> None:
         self._ray, self._ours = _connect(address)
         self._timeout_s = timeout_s
+        self._running: set[Any] = set()
         try:
             self._objective = self._ray.put(_Sent(objective))
         except Exception as error:
@@ -73,7 +74,10 @@ class RayExecutor:
         future: Future[Outcome] = Future()
         reference = self._remote.remote(self._objective, dict(config), self._timeout_s)
 
+        self._running.add(reference)
+
         def finish(done: Future[Any]) -> None:
+            self._running.discard(reference)
             error = done.exception()
             future.set_result(
                 done.result()
@@ -94,7 +98,9 @@ class RayExecutor:
         return [future.result() for future in [self.submit(config) for config in configs]]
 
     def close(self) -> None:
-        """End the cluster if this executor has started it. May be called again."""
+        """Stop what is being evaluated, and the cluster if this executor has started it. May be called again."""
+        for reference in list(self._running):
+            self._ray.cancel(reference, force=True)
         if self._ours:
             self._ours = False
             self._ray.shutdown()

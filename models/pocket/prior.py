@@ -358,8 +358,8 @@ def from_tables(
                 old = unit[i, :, j]
                 unit[i, :, j] = np.where(np.isnan(old), old, moved[np.nan_to_num(old * k).astype(int)])
     if borrow:
-        for i in np.flatnonzero(rng.uniform(size=b) < BORROWED_TABLES):
-            header[i, :, 0] = _borrowed_roles(rng, p)
+        for row in np.flatnonzero(rng.uniform(size=b) < BORROWED_TABLES):
+            header[row, :, 0] = _borrowed_roles(rng, p)
     active = ~np.isnan(unit)
     unit = np.where(active, unit, np.float32(0.5))
     # The history: rows at random, leaning towards good ones by a different amount each time, as searches do.
