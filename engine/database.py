@@ -145,7 +145,7 @@ class Database:
                 tables = db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
                 more = strange(db, self._schema) if application == APPLICATION_ID else ""
                 damage = "" if more else _damage(db, path)
-            except sqlite3.DatabaseError as error:
+            except _UNREADABLE as error:
                 if "not a database" in str(error):
                     message = f"{str(path)!r} is not an SQLite file, and so no study file"
                     hint = f"choose another file (--study); if it was one, `airtune recover {path}`"
@@ -174,10 +174,12 @@ class Database:
         """SQLite's errors as ours."""
         try:
             yield
-        except sqlite3.Error as error:
+        except _UNREADABLE as error:
             raise _cannot(what, self.path, error) from error
 
 
+# What reading a damaged file raises: SQLite's own messages may quote it, and Python then cannot read the message.
+_UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
 # Files that were found whole, as they were then: (path, inode, size, time).
 _whole: set[tuple[str, int, int, int]] = set()
 
@@ -229,7 +231,7 @@ def _is_at_rest(path: Path) -> bool:
     return not path.with_name(path.name + "-wal").exists() and not os.access(path.parent, os.W_OK)
 
 
-def _cannot(what: str, path: Path | None, error: sqlite3.Error) -> StoreError:
+def _cannot(what: str, path: Path | None, error: sqlite3.Error | UnicodeDecodeError) -> StoreError:
     text = str(error)
     if "readonly" in text or "unable to open" in text:
         hint = "make the file and its folder writable, or choose another file (--study)"

@@ -100,6 +100,17 @@ def checked_transcript(transcript: object) -> Stored:
     return found
 
 
+def checked_number(number: object) -> int:
+    """The number of the trial that a transcript belongs to.
+
+    Raises:
+        StoreError: If it is none.
+    """
+    if not isinstance(number, int):
+        raise _strange(f"a transcript belongs to trial {number!r:.60}", "number")
+    return number
+
+
 def checked_trial(row: Mapping[str, Any]) -> Mapping[str, Any]:
     """A row of trials, its JSON read, with the types that are relied on.
 

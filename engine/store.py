@@ -42,6 +42,7 @@ from airtune.engine.rows import (
     trial_record,
     upgrade,
 )
+from airtune.engine.shapes import checked_number
 from airtune.engine.types import Proposal, StoreError, Trial
 from airtune.grammars import unknown_name
 
@@ -188,7 +189,7 @@ class StudyFile:
     def transcripts(self, name: str, *, verify: bool = True) -> dict[int, dict[str, Any]]:
         """How the trials were proposed, by number; none for proposers that say nothing. See `records`."""
         rows = select(self._database, "transcripts", OF_STUDY, (name,), verify=verify)
-        return {number: unpack(transcript) for _, number, transcript in rows}
+        return {checked_number(number): unpack(transcript) for _, number, transcript in rows}
 
     def altered(self, name: str) -> list[str]:
         """Which rows of a study are not as they were written, in words: "trial 3"."""
