@@ -29,6 +29,7 @@ class Progress:
         self._budget = budget
         self._enabled = enabled
         self._live: Status | None = None
+        self._running = 0
         self.best = best
 
     def __enter__(self) -> Self:
@@ -62,11 +63,13 @@ class Progress:
             self._live.update(self._fit(f"{self._counter(event.number)}  proposing"))
 
     def _asked(self, trial: Trial) -> None:
+        self._running += 1
         if self._live is not None:
-            text = f"{self._counter(trial.number)}  evaluating {config_text(trial.config)}"
-            self._live.update(self._fit(text))
+            what = "evaluating" if self._running == 1 else f"and {self._running - 1} more, evaluating"
+            self._live.update(self._fit(f"{self._counter(trial.number)}  {what} {config_text(trial.config)}"))
 
     def _finished(self, trial: Trial) -> None:
+        self._running -= 1
         if trial.loss is not None and (
             self.best is None or self.best.loss is None or trial.loss < self.best.loss
         ):
@@ -86,7 +89,8 @@ class Progress:
         if self._console.is_terminal:
             self._console.print(self._fit(text))
             if self._live is not None:
-                self._live.update(self._fit(f"{self._counter(trial.number)}  done"))
+                more = f", {self._running} more to end" if self._running else ""
+                self._live.update(self._fit(f"{self._counter(trial.number)}  done{more}"))
         else:
             self.say(text)
 

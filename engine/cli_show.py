@@ -108,6 +108,7 @@ def _study_fields(file: StudyFile, record: StudyRecord) -> dict[str, Any]:
         "metric": record.manifest["metric"],
         "proposer": record.manifest["proposer"],
         "seed": record.manifest["seed"],
+        "schedule": record.manifest.get("schedule"),
         "created": record.created,
         "told": record.told,
         "failed": record.failed,
@@ -179,6 +180,7 @@ def _show_trial(file: StudyFile, record: StudyRecord, number: int, as_json: bool
     found, transcript = records[number], file.transcripts(record.name).get(number)
     fields = trial_json(found.trial)
     fields |= {"origin": found.origin, "text": found.text, "log": found.log, "transcript": transcript}
+    fields["pending"] = None if found.pending is None else list(found.pending)
     if as_json:
         print_json({"study": record.name, **fields})
         return
@@ -189,6 +191,8 @@ def _show_trial(file: StudyFile, record: StudyRecord, number: int, as_json: bool
         f"  proposed by    {found.origin} in {seconds_text(trial.proposal_s)} s",
         f"  evaluated in   {seconds_text(trial.evaluation_s)} s",
     ]
+    if found.pending:
+        lines.append(f"  without        the results of trials {', '.join(map(str, found.pending))}")
     if trial.loss is not None:
         lines.append(f"  {record.manifest['metric']:<14} {trial.loss!r}")
     lines += [f"  {name:<14} {loss_text(value)}" for name, value in trial.info.items()]

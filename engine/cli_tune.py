@@ -255,6 +255,7 @@ def _document(study: Study, result: Result, budget: int, usage: StudyUsage | Non
         "metric": study.task.metric,
         "proposer": study.proposer.name,
         "seed": study.seed,
+        "schedule": study.manifest.get("schedule"),
         "budget": budget,
         "stopped": result.stopped,
         "usage": None if usage is None else usage.as_json(),

@@ -82,6 +82,8 @@ def _trial(record: TrialRecord, times: bool) -> dict[str, Any]:
         "reason": trial.reason,
         "info": dict(trial.info),
     }
+    if record.pending:  # trials before it whose results it did not see
+        fields["pending"] = list(record.pending)
     if times:
         fields["proposal_s"] = trial.proposal_s
         fields["evaluation_s"] = trial.evaluation_s

@@ -46,6 +46,11 @@ def study_commands(name: str, manifest: Mapping[str, Any], trials: int) -> list[
         if manifest.get("temperature") is not None:
             command += ["--temperature", str(manifest["temperature"])]
     command += ["--seed", str(manifest["seed"]), "--budget", str(trials)]
+    schedule = str(manifest.get("schedule") or "")
+    if schedule.startswith("batches of "):
+        command += ["--jobs", schedule.removeprefix("batches of ")]
+    elif schedule:  # whose results came in an order that no command repeats
+        command.append("--async")
     command += ["--study", "again.airtune", "--name", name]
     return [_lines(command), "airtune export again.airtune --no-times | sha256sum"]
 

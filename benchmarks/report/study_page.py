@@ -109,7 +109,9 @@ def _facts(study: StudyRecord) -> list[tuple[str, str]]:
     model = (manifest.get("model") or {}).get("model")
     facts = [("task", str(manifest["task"])), ("proposer", str(manifest["proposer"]))]
     facts += [("model", str(model))] if model else []
-    return [*facts, ("seed", str(manifest["seed"])), ("trials", str(study.told + study.failed + study.asked))]
+    facts.append(("seed", str(manifest["seed"])))
+    facts += [("schedule", str(manifest["schedule"]))] if manifest.get("schedule") else []
+    return [*facts, ("trials", str(study.told + study.failed + study.asked))]
 
 
 def _headline(entries: list[dict[str, Any]]) -> str:

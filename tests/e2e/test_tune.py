@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -209,3 +210,32 @@ def test_a_python_callable_by_name(folder: Folder) -> None:
     )
     second = folder.call(*as_task, "--budget", "3", "--json").json
     assert [trial["loss"] for trial in first["trials"]] == [trial["loss"] for trial in second["trials"]]
+
+
+def test_two_jobs_at_a_time_are_the_same_study_twice(folder: Folder) -> None:
+    """Both of a batch run at once (each waits for the other's mark); the file, exported, is the same again."""
+    (folder.path / "pair.py").write_text(
+        "import json, os, pathlib, sys\n"
+        "x, n, here = float(sys.argv[1]), int(sys.argv[2]), pathlib.Path(sys.argv[3])\n"
+        "here.mkdir(exist_ok=True)\n"
+        "(here / f'{x!r}-{n}').touch()\n"
+        "while len(os.listdir(here)) % 2: os.sched_yield()\n"
+        "print(json.dumps({'loss': x * n}))\n"
+    )
+    for name in ("one", "two"):
+        shutil.rmtree(folder.path / "met", ignore_errors=True)
+        command = f"{sys.executable} pair.py {{x}} {{n}} met"
+        ended = folder.call(
+            "tune", "--space", "space.json", "--command", command, "--proposer", "tpe", "--budget", "6",
+            "--jobs", "2", "--study", f"{name}.sqlite", "--json",
+        )  # fmt: skip
+        found = json.loads(ended.out)
+        assert found["schedule"] == "batches of 2"
+        assert [trial["status"] for trial in found["trials"]] == ["told"] * 6
+    assert export(folder, "one.sqlite") == export(folder, "two.sqlite")
+    lines = [json.loads(line) for line in export(folder, "one.sqlite").splitlines()]
+    assert [line.get("pending") for line in lines[1:]] == [None, [0], None, [2], None, [4]]
+    shown = folder.call("show", "one.sqlite", "--trial", "3")
+    assert "without" in shown.out
+    assert "the results of trials 2" in shown.out
+    assert folder.call("replay", "one.sqlite").code == 0
