@@ -144,10 +144,24 @@ def posterior_kernels(x: Floats, y: Floats, rng: np.random.Generator) -> tuple[F
     return theta[best], score[best] - logsumexp(score[best])
 
 
+def _predict(x: Floats, y: Floats, points: Floats, theta: Floats) -> tuple[Floats, Floats]:
+    """Means and standard deviations (kernels, m) at points (m, d), from values y, (n,) or (kernels, n), at x (n, d)."""
+    white = np.linalg.inv(
+        _factors(_squares(x, x), theta)
+    )  # takes the losses to independent ones of variance 1
+    cross = white @ _correlations(_squares(x, points), np.exp(theta[:, :-1]))
+    known = white @ y if y.ndim == 1 else (white @ y[:, :, None])[:, :, 0]
+    mean = (known[:, None] @ cross)[:, 0]
+    return mean, np.sqrt(np.maximum(1.0 - (cross**2).sum(1), 1e-10))
+
+
 def log_expected_improvement(
-    x: Floats, y: Floats, candidates: Floats, theta: Floats, weight: Floats
+    x: Floats, y: Floats, candidates: Floats, theta: Floats, weight: Floats, pending: Floats | None = None
 ) -> Floats:
     """Log of the expected improvement on the lowest of y, averaged over kernels.
+
+    What is pending counts as if it had come out as each kernel expects ("kriging believer", Ginsbourger et al.,
+    "Kriging is well-suited to parallelize optimization", 2010), so that the trials of a batch differ.
 
     Args:
         x: (n, d) points tried.
@@ -155,19 +169,19 @@ def log_expected_improvement(
         candidates: (m, d) points to rank.
         theta: (kernels, d + 1) kernel parameters.
         weight: (kernels,) their log weights.
+        pending: (q, d) points that are being evaluated.
 
     Returns:
         (m,) logarithms, larger is better.
     """
     from scipy.special import log_ndtr, logsumexp
 
-    white = np.linalg.inv(
-        _factors(_squares(x, x), theta)
-    )  # takes the losses to independent ones of variance 1
-    cross = white @ _correlations(_squares(x, candidates), np.exp(theta[:, :-1]))
-    mean = ((white @ y)[:, None] @ cross)[:, 0]
-    deviation = np.sqrt(np.maximum(1.0 - (cross**2).sum(1), 1e-10))
-    z = (y.min() - mean) / deviation
+    if pending is not None and len(pending):
+        believed, _ = _predict(x, y, pending, theta)
+        x = np.concatenate([x, pending])
+        y = np.concatenate([np.broadcast_to(y, (len(theta), len(y))), believed], axis=1)
+    mean, deviation = _predict(x, y, candidates, theta)
+    z = (y.min(-1, keepdims=True) - mean) / deviation
     # log(phi(z) + z Phi(z)); where z is far below 0 the sum cancels, and its leading term is phi(z) / z^2.
     density = -0.5 * z**2 - 0.5 * math.log(2 * math.pi)
     exact = np.log(np.maximum(np.exp(density) + z * np.exp(log_ndtr(z)), 1e-300))

@@ -110,8 +110,11 @@ class LMGPProposer(JobProposer):
         )
         tried = vectors.points(np.array([vectors.vector(trial.config) for trial in job.history]))
         level = levelled(np.array([np.inf if t.loss is None else t.loss for t in job.history]))
+        asked = [vectors.vector(trial.config) for trial in job.pending]
+        pending = vectors.points(np.array(asked)) if asked else None
         with one_thread():
-            value = log_expected_improvement(tried, level, points, *posterior_kernels(tried, level, rng))
+            kernels = posterior_kernels(tried, level, rng)
+            value = log_expected_improvement(tried, level, points, *kernels, pending)
         own, other = value[: len(said)], value[len(said) :]
         config, transcript = said[int(own.argmax())]
         ranking = {

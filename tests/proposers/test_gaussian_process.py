@@ -104,3 +104,25 @@ def test_points_of_a_conditional_space() -> None:
     # nothing, the grid, three choices, the rate and whether it is active
     assert sorted(on) == pytest.approx(sorted([0, 0.5, 0, 2**-0.5, 0, 0.5, 1.0]))
     assert sorted(off) == pytest.approx(sorted([0, 0.5, 2**-0.5, 0, 0, 0.5, 0.0]))
+
+
+def test_what_is_pending_counts_as_the_kernel_expects_it_to_come_out() -> None:
+    """As if told with the process's own mean; so the place next to it is no longer worth a trial."""
+    x, raw = _bowl(6, 10, 2)
+    y = (raw - raw.mean()) / raw.std()
+    candidates = np.random.default_rng(7).uniform(size=(30, 2))
+    theta, weight = np.log([[0.5, 0.6, 0.01]]), np.zeros(1)
+    alone = log_expected_improvement(x, y, candidates, theta, weight)
+    pending = candidates[[alone.argmax()]]
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import Matern
+
+    kernel = Matern(np.exp(theta[0, :-1]), nu=2.5)
+    mean = GaussianProcessRegressor(kernel, alpha=0.01 + 1e-6, optimizer=None).fit(x, y).predict(pending)
+    told = log_expected_improvement(
+        np.concatenate([x, pending]), np.concatenate([y, mean]), candidates, theta, weight
+    )
+    believed = log_expected_improvement(x, y, candidates, theta, weight, pending)
+    np.testing.assert_allclose(believed, told, rtol=1e-6)
+    assert believed.argmax() != alone.argmax()
+    np.testing.assert_array_equal(log_expected_improvement(x, y, candidates, theta, weight, x[:0]), alone)
