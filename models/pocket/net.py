@@ -8,12 +8,13 @@ hyperparameter comes next. So 24,000 product tokens are learnt from a few thousa
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from airtune.models.pocket.codec import BINS, CHOICES, HEAD_ID, LETTERS, SCORE0, VOCABULARY_SIZE
+from airtune.models.pocket.codec import BINS, CHOICE0, CHOICES, HEAD_ID, LETTERS, SCORE0, VALUE0, VOCABULARY_SIZE
 
 # Frequencies up to 24 half-waves resolve about 1/25 of a scale finely; the geometric ones tell neighbours apart.
 _FREQUENCIES = (*range(1, 25), 32, 48, 64, 96, 128, 192, 256)
@@ -109,6 +110,32 @@ class Pocket(nn.Module):
                 (self.letter_in[:, None] + position[None]).flatten(0, 1),
             ]
         )
+
+    @torch.no_grad()
+    def load_release(self, folder: Path) -> None:
+        """Take over released weights; the factors are those whose rows are nearest to the released rows."""
+        from safetensors.torch import load_file
+
+        released = load_file(folder / "model.safetensors")
+        self.llama.load_state_dict(released)
+        rows, out = (released[f"{name}.weight"].double() for name in ("model.embed_tokens", "lm_head"))
+        letters, choices, features = len(LETTERS), len(CHOICES), self.features.double()
+
+        def smooth(rows: Tensor) -> Tensor:  # of many solutions that fit as well, the smallest
+            return torch.linalg.lstsq(features, rows, rcond=1e-3, driver="gelsd").solution
+
+        value = rows[VALUE0:].view(letters, BINS, -1)
+        position = smooth(value.mean(0))
+        letter = (value - features @ position).mean(1)
+        choice = rows[CHOICE0:VALUE0].view(letters, choices, -1)
+        found = {
+            "head_in": rows[:SCORE0], "letter_in": letter, "choice_in": (choice - letter[:, None]).mean(0),
+            "score_mark": torch.zeros_like(rows[:1]), "value_in": position, "score_in": smooth(rows[SCORE0:CHOICE0]),
+            "value_out": smooth(out[VALUE0 : VALUE0 + BINS]), "score_out": smooth(out[SCORE0:CHOICE0]),
+            "choice_out": out[CHOICE0 : CHOICE0 + choices],
+        }  # fmt: skip
+        for name, values in found.items():
+            getattr(self, name).copy_(values)
 
     def output_rows(self) -> tuple[Tensor, Tensor, Tensor]:
         """Output rows of positions (BINS, d), choices (CHOICES, d) and scores (BINS, d)."""

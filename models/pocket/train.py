@@ -42,7 +42,6 @@ _SIZES = {1: 6, 2: 28, 3: 12, 4: 20, 5: 16, 6: 6, 7: 3, 8: 4, 10: 2, 12: 2, 16: 
 _ROOMS = {3: 0.21, 6: 0.21, 12: 0.22, 24: 0.18, 40: 0.11, 100: 0.07}
 _TABLE_SHARE = 0.55  # of the batches whose size some algorithm has
 _WARM_UP = 5e5  # tokens; not a share of all, so that a run may be made longer until its rate begins to fall
-_BORROW_FROM = 4700  # step: first what names mean, then (most of the run) that they may mislead
 _MAX_LEVELS = 64
 _SMOOTHING = 10.0  # bins: targets are Gaussian around the point that was good (a neighbour is nearly as good)
 _SCORE_SMOOTHING = 15.0
@@ -62,6 +61,8 @@ class Config:
     batch_tokens: int = 4000
     learning_rate: float = 2e-3
     bf16: bool = True
+    borrow_from: int = 4700  # step: first what names mean, then (most of the run) that they may mislead
+    start: str | None = None  # the folder of released weights that it goes on from, optimisers afresh
 
 
 def split_tables(path: Path = TABLES) -> tuple[dict[str, list[Table]], dict[str, list[Table]]]:
@@ -198,6 +199,8 @@ def train(
     model = Pocket(config.width, config.layers, config.heads, config.hidden, config.bf16 and on_cpu).to(
         device
     )
+    if config.start:
+        model.load_release(Path(config.start))
     sized = by_size(tables)
     loss_of = Loss().to(device)
     optimizers = _optimizers(model, config.learning_rate)
@@ -228,7 +231,7 @@ def train(
     begun = saved_at = time.monotonic()
     while seen < config.tokens:
         rng = np.random.default_rng([config.seed, step])
-        batch = encode(rng, draw(rng, sized, config.batch_tokens, borrow=step >= _BORROW_FROM))
+        batch = encode(rng, draw(rng, sized, config.batch_tokens, borrow=step >= config.borrow_from))
         batch = Batch(**{k: getattr(batch, k).to(device) for k in Batch.__dataclass_fields__})
         for optimizer in optimizers:
             for group in optimizer.param_groups:
