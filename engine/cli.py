@@ -6,6 +6,8 @@ imports what it needs inside its functions, so that `airtune --help` answers at 
 
 from __future__ import annotations
 
+import errno
+import signal
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
@@ -23,6 +25,12 @@ from airtune.engine import (
     cli_tune,
 )
 from airtune.engine.cli_output import report_error
+
+_INTERRUPTED = 130  # typer's answer to an interrupt that no command has caught; our codes are 0, 1, 2
+_NO_MEMORY = "out of memory"
+_MORE_MEMORY = (
+    "give it more (ulimit -v, the job's limit) and run the same command again: nothing that was told is lost"
+)
 
 app = typer.Typer(
     name="airtune",
@@ -85,7 +93,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: What follows the program's name; None for `sys.argv[1:]`.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(_run(given))
+    # Batch schedulers say with SIGTERM what Ctrl-C says: end, but so that it can be gone on with.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        code = _run(given)
+    except KeyboardInterrupt:  # before a command began, or while it dealt with another one
+        code = _INTERRUPTED
+    except (MemoryError, OSError) as error:
+        if not _is_memory(error):
+            raise
+        sys.stderr.write(f"error: {_NO_MEMORY}\n  fix: {_MORE_MEMORY}\n")  # there may be none for more
+        code = 1
+    if code == _INTERRUPTED:
+        sys.stderr.write("interrupted\n")
+        code = 1
+    sys.exit(code)
 
 
 def _run(arguments: list[str]) -> int:
@@ -94,12 +116,15 @@ def _run(arguments: list[str]) -> int:
         if arguments[:1] == ["bench"] and len(arguments) > 1 and arguments[1] in cli_bench.MEASUREMENTS:
             return cli_bench.measure(arguments[1], arguments[2:])
         code = app(args=arguments, prog_name="airtune", standalone_mode=False)
-        # typer answers 130 for an interrupt that no command has caught; our codes are 0, 1, 2.
-        return 1 if code == 130 else int(code or 0)
+        return int(code or 0)
     except Exception as error:
         if hasattr(error, "format_message"):
             return _usage_error(error, arguments, as_json)
         from airtune.grammars import AirtuneError, DecodeError
+
+        if _is_memory(error):
+            report_error(AirtuneError(_NO_MEMORY, hint=_MORE_MEMORY), as_json)
+            return 1
         from airtune.models.openai_budget import BudgetExhausted
         from airtune.models.openai_http import ServerError
 
@@ -112,6 +137,11 @@ def _run(arguments: list[str]) -> int:
         )
         report_error(unexpected.with_traceback(error.__traceback__), as_json)
         return 1
+
+
+def _is_memory(error: Exception) -> bool:
+    """Whether there is no memory left: of an import, for one, the system says so."""
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
 
 
 def _usage_error(error: Exception, arguments: list[str], as_json: bool) -> int:

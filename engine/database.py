@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from airtune.engine.types import StoreError
 APPLICATION_ID = 0x41697254  # "AirT", in the database header: what `file` and we recognise a study file by
 # How long a write waits for another process's; theirs take milliseconds, a slow disk's a second.
 BUSY_TIMEOUT_S = 60.0
+# How SQLite's rollback journal begins: its magic, how many pages the file had before, and the size of one.
+_JOURNAL, _JOURNAL_MAGIC = struct.Struct(">8s8xI4xI"), bytes.fromhex("d9d505f920a163d7")
 
 
 class Database:
@@ -53,7 +56,7 @@ class Database:
             return
         _check_path(path, readonly)
         # Whatever lies at the path is looked at before anything is written to it.
-        empty = not path.exists() or path.stat().st_size == 0
+        empty = not path.exists() or path.stat().st_size == 0 or _is_half_made(path)
         wal = path.with_name(path.name + "-wal")
         if empty and wal.exists() and wal.stat().st_size > 0:  # SQLite would delete it
             message = f"study file {str(path)!r} is empty, but {wal.name!r}, what was last written, is there"
@@ -212,6 +215,19 @@ def _check_path(path: Path, readonly: bool) -> None:
     if not is_there and not path.parent.is_dir():
         message = f"cannot make study file {str(path)!r}: there is no folder {str(path.parent)!r}"
         raise _error(path, message, "make the folder, or choose another file (--study)")
+
+
+def _is_half_made(path: Path) -> bool:
+    """Whether a process was killed as it made the file: SQLite has its first page to undo yet, which leaves nothing."""
+    try:
+        with path.with_name(path.name + "-journal").open("rb") as journal:
+            header = journal.read(_JOURNAL.size)
+    except OSError:
+        return False
+    if len(header) < _JOURNAL.size:
+        return False
+    magic, pages_before, page_size = _JOURNAL.unpack(header)
+    return magic == _JOURNAL_MAGIC and pages_before == 0 and path.stat().st_size <= page_size
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

@@ -83,6 +83,9 @@ class Leases:
         self._database = database
         self._borrowed = dict(borrowed or {})
         self._tokens: dict[str, str] = {}
+        self._taking: dict[
+            str, str
+        ] = {}  # perhaps stored already, when an interrupt comes before that is noted
         _living.add(self)
 
     @property
@@ -98,6 +101,7 @@ class Leases:
         """
         me, token = Holder.me(), uuid.uuid4().hex
         gone: dict[Holder, bool] = {}
+        self._taking = dict.fromkeys(names, token)
         with self._database.transaction() as db:
             for name in names:
                 row = db.execute(
@@ -114,7 +118,7 @@ class Leases:
                     "INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?, ?)",
                     (name, me.host, me.pid, me.started, token),
                 )
-        self._tokens.update(dict.fromkeys(names, token))
+        self._tokens.update(self._taking)
 
     def release(self, names: Sequence[str], *, force: bool = False) -> None:
         """Give leases back; with `force` also those of a process which is known to be gone for good."""
@@ -128,11 +132,13 @@ class Leases:
 
     def release_all(self) -> None:
         """Give back what is held. Where that fails, on a full disk, they lapse with this object."""
+        self._tokens = {**self._taking, **self._tokens}
         if self._tokens:
             names = list(self._tokens)
             with contextlib.suppress(StoreError):
                 self.release(names)
         self._tokens.clear()
+        self._taking.clear()
 
     def check(self, db: sqlite3.Connection, name: str) -> None:
         """Raise a StoreError, within a transaction, if this process may not write to the study (any more)."""

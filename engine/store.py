@@ -256,7 +256,8 @@ class StudyFile:
                 times = (float(trial.proposal_s), None, time.time(), None)
                 insert(db, "trials", (*row, *times, json.dumps(one.pending)))
                 if transcript is not None:
-                    insert(db, "transcripts", (study, trial.number, transcript))
+                    # In a salvaged file one may be there: of a trial that was lost, and now is asked again.
+                    insert(db, "transcripts", (study, trial.number, transcript), replace=True)
 
     def finish(self, name: str, trial: Trial, log: str = "") -> None:
         """Store the result of an asked trial.

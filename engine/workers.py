@@ -185,11 +185,11 @@ class Worker:
         self.launch()
         if self._ready:
             return
-        try:
-            answer = receive(self._answers)
-        except BaseException:
+        answer = self._loaded()
+        if answer is None:  # killed while it loaded: once may be chance
             self._stop()
-            raise
+            self.launch()
+            answer = self._loaded()
         ready = {"ready": False, "log": ""} if answer is None else json.loads(answer)
         if not ready["ready"]:
             ended = self._stop()
@@ -200,6 +200,14 @@ class Worker:
                 hint="put the module on PYTHONPATH, or evaluate in this process (isolate=False)",
             )
         self._ready = True
+
+    def _loaded(self) -> bytes | None:
+        """What the process says once it has loaded the objective, or has failed to; None if it has died."""
+        try:
+            return receive(self._answers)
+        except BaseException:
+            self._stop()
+            raise
 
     def _stop(self) -> str:
         """End the process and all of its group; how it had ended, if it had, in words."""

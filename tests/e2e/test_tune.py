@@ -134,8 +134,11 @@ def test_a_study_that_was_stopped_half_way_ends_as_if_it_had_not(
     options = ("--proposer", "tpe", "--budget", "6")
     process = folder.start(*COMMAND, *options)
     wait_for(folder, "began", process)
-    if kill == signal.SIGINT:  # as a terminal does it: the whole foreground group hears Ctrl-C
-        os.killpg(process.pid, kill)
+    if kill != signal.SIGKILL:
+        if kill == signal.SIGINT:  # as a terminal does it: the whole foreground group hears Ctrl-C
+            os.killpg(process.pid, kill)
+        else:  # as a batch scheduler does it; it ended the process at once, without a word and its lease not given back
+            process.send_signal(kill)
         out, err = process.communicate()
         assert process.returncode == 1
         assert "resume" in out + err

@@ -271,6 +271,19 @@ def test_a_salvaged_study_goes_on_where_it_has_gaps(tmp_path: Path, lost: set[in
         assert exported(damaged, "a") == exported(whole, "a")
 
 
+def test_a_trial_whose_transcript_alone_was_salvaged_is_asked_again(tmp_path: Path) -> None:
+    """The study could not go on: "UNIQUE constraint failed: transcripts.study, transcripts.number"."""
+    path, whole = tmp_path / "s.sqlite", tmp_path / "whole.sqlite"
+    for where in (path, whole):
+        with Study(TASK, "lm", model="scripted", path=where, name="a") as study:
+            study.run(4)
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("DELETE FROM trials WHERE number > 1")
+    with Study(TASK, "lm", model="scripted", path=path, name="a") as study:
+        study.run(4)
+    assert exported(path, "a") == exported(whole, "a")
+
+
 def test_a_salvaged_comparison_goes_on_where_it_has_gaps(tmp_path: Path) -> None:
     from airtune.benchmarks.runner import Plan, run_suite
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import shutil
 import sqlite3
+import struct
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -147,6 +150,36 @@ def test_reading_changes_no_byte(tmp_path: Path) -> None:
     db.close()
 
 
+def half_made(path: Path, pages: int = 0) -> None:
+    """What is there if a process is killed just after SQLite wrote a file's first page."""
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 1")
+    journal = bytes.fromhex("d9d505f920a163d7") + struct.pack(">IIIII", 0, 7, pages, 512, 4096)
+    Path(f"{path}-journal").write_bytes(journal.ljust(512, b"\0"))
+
+
+def test_a_file_that_was_only_just_being_made_is_made_anew(tmp_path: Path) -> None:
+    """A process killed between SQLite's first page and its journal's end left what nobody could open any more."""
+    path = tmp_path / "s.sqlite"
+    half_made(path)
+    with pytest.raises(StoreError, match="is empty"):
+        StudyFile(path, readonly=True)
+    with StudyFile(path) as file:
+        file.acquire("s")
+        file.create("s", {})
+    with StudyFile(path, readonly=True) as file:
+        assert file.get("s").told == 0
+
+
+def test_a_journal_of_a_file_that_held_something_is_not_undone(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite"
+    half_made(path, pages=1)
+    before = path.read_bytes()
+    with pytest.raises(StoreError):
+        StudyFile(path)
+    assert path.read_bytes() == before
+
+
 def test_two_files_may_not_write_to_one_study(tmp_path: Path) -> None:
     path = tmp_path / "s.sqlite"
     with StudyFile(path) as one, StudyFile(path) as two:
@@ -169,6 +202,23 @@ def test_the_lease_of_a_study_file_that_is_gone_lapses(tmp_path: Path) -> None:
     gone.close()
     with StudyFile(path) as file:
         file.acquire("s")
+
+
+def test_a_lease_is_given_back_if_an_interrupt_came_just_after_it_was_stored(tmp_path: Path) -> None:
+    """It was stored, and not yet noted as ours: it stayed in the file, held by a process that had ended well."""
+
+    class Interrupted(dict[str, str]):
+        def update(self, *_: Any, **__: Any) -> None:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "s.sqlite"
+    file = StudyFile(path)
+    file._leases._tokens = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        file.acquire("s")
+    file.close()
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT COUNT(*) FROM leases").fetchone() == (0,)
 
 
 def set_holder(path: Path, holder: Holder) -> None:

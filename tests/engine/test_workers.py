@@ -258,6 +258,29 @@ def test_objectives_that_cannot_be_sent_or_loaded(tmp_path: Path, monkeypatch: p
         worker.evaluate({})
 
 
+@pytest.mark.parametrize("kills", [1, 2])
+def test_a_process_killed_while_it_loads_is_started_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int
+) -> None:
+    """One stray kill, as of a machine short of memory, ended the study, which said that the module was not found."""
+    module, loads = tmp_path / f"killed_{kills}.py", tmp_path / "loads"
+    module.write_text("def loss(config): return 1.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    loss = __import__(module.stem).loss
+    module.write_text(
+        f"import os\nopen({str(loads)!r}, 'a').write('.')\n"
+        f"if os.path.getsize({str(loads)!r}) <= {kills}: os.kill(os.getpid(), 9)\n"
+        "def loss(config): return 1.0\n"
+    )
+    with Worker(loss) as worker:
+        if kills == 1:
+            assert worker.evaluate({}).loss == 1.0
+        else:
+            with pytest.raises(TaskError, match="killed by SIGKILL"):
+                worker.evaluate({})
+    assert loads.read_text() == ".."
+
+
 def test_a_study_in_workers_is_the_same_as_in_this_process(task: Task) -> None:
     with Study(task, "random") as here, Study(task, "random", timeout_s=60) as there:
         one, two = here.run(3), there.run(3)

@@ -1,0 +1,56 @@
+"""How the command line ends when it is interrupted, or has no memory left: with a line that says so, and code 1."""
+
+from __future__ import annotations
+
+import builtins
+import errno
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airtune.engine import cli
+from tests.e2e.conftest import Folder
+
+
+def raising(error: BaseException) -> Callable[..., Any]:
+    def app(**_: Any) -> None:
+        raise error
+
+    return app
+
+
+def test_an_interrupt_that_no_command_has_caught(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second of two signals, while the first was dealt with, ended in a traceback."""
+    monkeypatch.setattr(cli, "app", raising(KeyboardInterrupt()))
+    ended = folder.call("doctor", code=1)
+    assert (ended.out, ended.err) == ("", "interrupted\n")
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), OSError(errno.ENOMEM, "Cannot allocate memory", "models")], ids=repr
+)
+def test_no_memory_is_not_called_a_defect(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """It said "a defect of Airtune: ... report it"."""
+    monkeypatch.setattr(cli, "app", raising(error))
+    ended = folder.call("doctor", code=1)
+    assert ended.err.startswith("error: out of memory\n")
+    assert "run the same command again" in ended.err
+    assert json.loads(folder.call("doctor", "--json", code=1).out)["error"]["message"] == "out of memory"
+
+
+def test_no_memory_for_the_error_itself(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The import of what reports errors found no memory either, and a traceback was all there was."""
+    monkeypatch.setattr(cli, "app", raising(ValueError("anything")))
+    real = builtins.__import__
+
+    def starved(name: str, *more: Any, **named: Any) -> Any:
+        if name == "airtune.models.openai_http":
+            raise MemoryError
+        return real(name, *more, **named)
+
+    monkeypatch.setattr(builtins, "__import__", starved)
+    assert folder.call("doctor", code=1).err.startswith("error: out of memory\n")
