@@ -197,6 +197,22 @@ def subtract(node: Node, tried: Trie, factory: NodeFactory) -> Node:
     return factory.make(node.level, edges)
 
 
+def used_up(node: Node, tried: Trie) -> list[int]:
+    """Indices after which nothing is left without the paths in a trie: those that `subtract` would cut, ascending."""
+    if not tried:
+        return []
+    most = leaves(tried)
+    if all(child.count > most for _, child in node.edges):
+        return []
+    found = ((index, node.follow(index), rest) for index, rest in sorted(tried.items()))
+    return [index for index, child, rest in found if child is None or child.count <= leaves(rest)]
+
+
+def leaves(tried: Trie) -> int:
+    """How many paths are in a trie; the empty one is the end of a path."""
+    return sum(map(leaves, tried.values())) if tried else 1
+
+
 def only(node: Node, tried: Trie, factory: NodeFactory) -> Node:
     """The automaton of nothing but the paths in a trie."""
     if not node.edges:

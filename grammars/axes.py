@@ -202,9 +202,11 @@ class EnumeratedAxis:
         number = number_of(value)
         if self._log and number <= 0:
             return 0
+        right = bisect_left(self._values, number)  # the nearest one stands here or just before
+        if right < self.size and self._values[right] == number:
+            return right
         scale = math.log if self._log else float
         target = scale(number)
-        right = bisect_left(self._values, number)  # the nearest one stands here or just before
         near = range(max(right - 1, 0), min(right + 1, self.size))
         return min(near, key=lambda i: (abs(scale(self._values[i]) - target), i))
 

@@ -104,6 +104,8 @@ class _FloatAxis(ABC):
         """See `Axis`."""
         number = min(max(float(number_of(value)), self.lower), self.upper)
         rank = self._floor(Decimal(repr(number)))
+        if self._first <= rank <= self._last and self._grid_value(rank) == number:
+            return self._index_of_rank(rank)  # most of what is asked for is on the grid
         near = (
             {min(max(r, self._first), self._last) for r in (rank, rank + 1)}
             if self._last >= self._first

@@ -12,7 +12,7 @@ import numpy as np
 from ConfigSpace import ConfigurationSpace
 
 from . import emit, intervals
-from .automaton import Node, Path, only, subtract, trie_of
+from .automaton import Node, Path, Trie, only, subtract, trie_of
 from .errors import DecodeError, GrammarError
 from .lattice import Lattice, canonical_lattice
 
@@ -25,15 +25,28 @@ class Grammar:
 
     Attributes:
         lattice: The lattice it is over.
-        root: The automaton, for those who walk it.
+
+    Args:
+        lattice: See above.
+        excluded: Paths of the lattice, whole ones, that are not in the language.
     """
 
     def __init__(self, lattice: Lattice, excluded: Iterable[Path] = ()) -> None:
         self.lattice = lattice
-        self._excluded = tuple(sorted(set(excluded)))
-        self.root: Node = lattice.root
-        if self._excluded:
-            self.root = subtract(lattice.root, trie_of(self._excluded), lattice.factory.fork())
+        self._without = frozenset(excluded)
+        self._excluded = tuple(sorted(self._without))
+
+    @cached_property
+    def root(self) -> Node:
+        """The automaton, for those who walk it; made when it is first asked for, since most proposals do without."""
+        if not self._excluded:
+            return self.lattice.root
+        return subtract(self.lattice.root, self.tried, self.lattice.factory.fork())
+
+    @cached_property
+    def tried(self) -> Trie:
+        """The excluded paths: with the lattice's own automaton they say what `root` does."""
+        return trie_of(self._excluded)
 
     @property
     def space(self) -> ConfigurationSpace:
@@ -47,8 +60,8 @@ class Grammar:
 
     @property
     def max_length(self) -> int:
-        """No text is longer than this, in bytes of UTF-8."""
-        return self.root.max_bytes
+        """No text is longer than this, in bytes of UTF-8; what is excluded does not make it shorter."""
+        return self.lattice.root.max_bytes
 
     @cached_property
     def hash(self) -> str:
@@ -68,7 +81,7 @@ class Grammar:
 
     def count(self) -> int:
         """How many configurations are left, exactly."""
-        return self.root.count
+        return self.lattice.root.count - len(self._excluded)
 
     def encode(self, config: Mapping[str, Any]) -> str:
         """The text of a configuration.
@@ -94,19 +107,20 @@ class Grammar:
         Raises:
             DecodeError: If the text is not in the language.
         """
-        path, problem, at = self._read(text)
+        path = self._path(text)
         if path is None:
+            _, problem, at = self._read(text, self.root)
             raise DecodeError(
                 f"not in the grammar's language: {problem} at character {at} of {_short(text)}",
                 value=text,
                 allowed=f"the texts of {self!r}",
                 hint="a text that breaks off or strays cannot be repaired: propose again",
             )
-        return self._config(path)
+        return self.config(path)
 
     def accepts(self, text: str) -> bool:
         """Whether a text is in the language."""
-        return self._read(text)[0] is not None
+        return self._path(text) is not None
 
     def snap(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The nearest lattice configuration with the same active set and choices; exclusion aside.
@@ -114,7 +128,7 @@ class Grammar:
         Raises:
             DecodeError: If there is none.
         """
-        return self._config(self.lattice.path(config, snap=True))
+        return self.config(self.lattice.path(config, snap=True))
 
     def sample(self, rng: np.random.Generator) -> dict[str, Any]:
         """A configuration, exactly uniform over those left.
@@ -140,7 +154,7 @@ class Grammar:
                     node, rank = child, rank % child.count
                     break
                 rank -= here
-        return self._config(tuple(path))
+        return self.config(tuple(path))
 
     def regex(self) -> str:
         """One regular expression for the whole text: no anchors, no look-around; exclusions are worked in.
@@ -160,7 +174,7 @@ class Grammar:
         self._require_some()
         tried = None
         if self._excluded:
-            tried = only(self.lattice.root, trie_of(self._excluded), self.lattice.factory.fork())
+            tried = only(self.lattice.root, self.tried, self.lattice.factory.fork())
         return emit.lark(self.lattice, self.lattice.root, tried)
 
     def gbnf(self) -> str:
@@ -188,10 +202,10 @@ class Grammar:
             )
 
     def _accepts_path(self, path: Path) -> bool:
-        node: Node | None = self.root
+        node: Node | None = self.lattice.root
         for index in path:
             node = node.follow(index) if node else None
-        return node is not None and not node.edges and node.count > 0
+        return node is not None and not node.edges and node.count > 0 and path not in self._without
 
     def _walk(self, path: Path) -> list[int]:
         """The levels at which a path of the lattice reads its indices."""
@@ -204,7 +218,8 @@ class Grammar:
             node = child
         return levels
 
-    def _config(self, path: Path) -> dict[str, Any]:
+    def config(self, path: Path) -> dict[str, Any]:
+        """The configuration at a whole path of the lattice, excluded or not."""
         levels = self._walk(path)
         return {
             self.lattice.names[level]: self.lattice.axes[level].value(index)
@@ -218,9 +233,14 @@ class Grammar:
                 parts.append(self.lattice.lead(level) + self.lattice.axes[level].text(index))
         return "".join(parts) + self.lattice.closing
 
-    def _read(self, text: str) -> tuple[Path | None, str, int]:
+    def _path(self, text: str) -> Path | None:
+        """The path of a text of the language, or None."""
+        path = self._read(text, self.lattice.root)[0]
+        return None if path is None or path in self._without else path
+
+    def _read(self, text: str, root: Node) -> tuple[Path | None, str, int]:
         """Parse from the left: (path, "", end), or (None, what is wrong, where)."""
-        node, pos, path = self.root, 0, []
+        node, pos, path = root, 0, []
         if not node.count:
             return None, "nothing is left in it", 0
         while node.edges:

@@ -107,7 +107,7 @@ class Lattice:
         if missing:
             raise SpaceError("hyperparameters without an axis", value=missing, hint="give one axis for each")
         self.axes: tuple[Axis, ...] = tuple(axes[name] for name in self.names)
-        self._nearest: dict[str, tuple[int, ...] | None] = {}
+        self._nearest: dict[object, tuple[int, ...] | None] = {}
         self._check_notation()
 
     def _check_notation(self) -> None:
@@ -233,7 +233,12 @@ class Lattice:
         Raises:
             DecodeError: If the configuration names an unknown hyperparameter or choice.
         """
-        key = json.dumps(list(config.items()), default=repr)
+        # With types: 1, 1.0 and True are equal, and not the same choice.
+        key: object = tuple((name, type(value), value) for name, value in config.items())
+        try:
+            hash(key)
+        except TypeError:  # a list, for example
+            key = json.dumps(list(config.items()), default=repr)
         if key not in self._nearest:
             self._nearest[key] = self._search(*self._indices(config, snap=True))
         return self._nearest[key]
@@ -259,8 +264,22 @@ class Lattice:
                     fixed.add(level)
         return wanted, fixed
 
+    def _straight(self, wanted: Mapping[int, int]) -> tuple[int, ...] | None:
+        """The path of exactly these indices, or None."""
+        node: Node | None = self.root
+        path = []
+        for level in sorted(wanted):
+            if node is None or node.level != level:
+                return None
+            path.append(wanted[level])
+            node = node.follow(wanted[level])
+        return tuple(path) if node and not node.edges and node.count else None
+
     def _search(self, wanted: Mapping[int, int], fixed: set[int]) -> tuple[int, ...] | None:
         """Depth first, the nearest index first; a node that failed once fails always."""
+        straight = self._straight(wanted)  # the first that the search would find
+        if straight is not None:
+            return straight
         failed: set[int] = set()
         remaining = sorted(wanted)
 

@@ -1,4 +1,4 @@
-"""Token masks from grammars: one small protocol, three interchangeable engines.
+"""Token masks from grammars: one small protocol, three interchangeable engines, and one for values that are tokens.
 
 An engine is built once per vocabulary, compiles grammars into matchers, and a matcher follows one answer: it
 says which tokens may come next, and which must. Everything fails closed: a matcher that is in trouble raises,
@@ -7,7 +7,7 @@ it never lets a step go unmasked.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from airtune.grammars import Grammar, unknown_name
 from airtune.grammars.pattern import to_regex
-from airtune.models.base import ModelError
+from airtune.models.base import Dialect, ModelError
 from airtune.models.vocabulary import Vocabulary
 
 Bits = NDArray[np.int32]
@@ -134,7 +134,10 @@ class Matcher:
             self._written.append(token)
             self._allowed = None
             return
-        raise ModelError(
+        raise self._refusal(token)
+
+    def _refusal(self, token: int) -> ModelError:
+        return ModelError(
             f"token {token} is not allowed after {self._vocabulary.text(self._written)!r}",
             value=token,
             hint="this is a fault of the mask engine or of Airtune: please report it with the grammar",
@@ -211,11 +214,11 @@ def _regex_characters(regex: str) -> list[str]:
     return sorted(found)
 
 
-def require_spellable(grammar: Grammar, vocabulary: Vocabulary) -> None:
-    """Refuse a grammar that needs characters which no token of the vocabulary can write.
+def require_some(grammar: Grammar) -> None:
+    """Refuse a grammar without any text.
 
     Raises:
-        ModelError: If the grammar is empty, or naming the missing characters.
+        ModelError: If the grammar is empty.
     """
     if grammar.count() == 0:
         raise ModelError(
@@ -223,6 +226,15 @@ def require_spellable(grammar: Grammar, vocabulary: Vocabulary) -> None:
             value=0,
             hint="the space is exhausted; check grammar.count() before asking the model",
         )
+
+
+def require_spellable(grammar: Grammar, vocabulary: Vocabulary) -> None:
+    """Refuse a grammar that needs characters which no token of the vocabulary can write.
+
+    Raises:
+        ModelError: If the grammar is empty, or naming the missing characters.
+    """
+    require_some(grammar)
     missing = [
         c for c in _characters(grammar) if any(b not in vocabulary.byte_values for b in c.encode("utf-8"))
     ]
@@ -238,8 +250,25 @@ _ENGINES = {
     "llguidance": "airtune.models.mask_llguidance",
     "xgrammar": "airtune.models.mask_xgrammar",
     "outlines_core": "airtune.models.mask_outlines",
+    "direct": "airtune.models.mask_direct",
 }
-MASK_ENGINES = tuple(_ENGINES)
+MASK_ENGINES = ("llguidance", "xgrammar", "outlines_core")  # those that take any grammar and any vocabulary
+
+
+def engine_for(dialect: Dialect, vocabulary: Vocabulary) -> str:
+    """The mask engine that suits a dialect and a vocabulary: "direct" where every value is one token, or "llguidance".
+
+    A dialect whose values have a known set of texts names them in an attribute `value_texts`.
+    """
+    values = getattr(dialect, "value_texts", None)
+    return "direct" if values and _are_tokens(values, vocabulary) else "llguidance"
+
+
+def _are_tokens(texts: Iterable[str], vocabulary: Vocabulary) -> bool:
+    """Whether each text is a token, and no part of it that could be written before the rest is one."""
+    tokens = set(vocabulary.tokens)
+    whole = {text.encode() for text in texts}
+    return whole <= tokens and not any(text[:n] in tokens for text in whole for n in range(1, len(text)))
 
 
 def make_engine(name: str, vocabulary: Vocabulary) -> MaskEngine:

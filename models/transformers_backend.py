@@ -31,7 +31,7 @@ from airtune.models.checkpoint import checkpoint_manifest, require_safetensors
 from airtune.models.density import TokenLaw
 from airtune.models.determinism import read_mode, require_deterministic
 from airtune.models.free_text import FreeMatcher
-from airtune.models.masks import Matcher, make_engine
+from airtune.models.masks import Matcher, engine_for, make_engine
 from airtune.models.offline import stay_offline
 from airtune.models.packed import PackedLogits
 from airtune.models.prompts import PromptTokenizer, answer_limit
@@ -117,7 +117,8 @@ class TransformersModel:
         dialect: The dialect it speaks.
         dtype: "float32" (default), "bfloat16" or "float16".
         device: A torch device, for example "cpu" or "cuda:0".
-        mask_engine: "llguidance" (default), "xgrammar" or "outlines_core".
+        mask_engine: "llguidance", "xgrammar", "outlines_core", or, where every value of the dialect is one token of
+            the vocabulary, as for `pocket`, "direct". None: "direct" where it can be, otherwise "llguidance".
         fast_forward: Append tokens that are forced as bytes in the tokenizer's own spelling. False forces a
             token only where the mask leaves no other, so that sampling has exactly the plain masked law.
         threads: Threads of a forward pass on the CPU; they decide the last bits. None: 1 for models of up to
@@ -141,7 +142,7 @@ class TransformersModel:
         name: str | None = None,
         dtype: str = "float32",
         device: str = "cpu",
-        mask_engine: str = "llguidance",
+        mask_engine: str | None = None,
         fast_forward: bool = True,
         threads: int | None = None,
         max_batch_tokens: int = 16_384,
@@ -182,6 +183,8 @@ class TransformersModel:
             threads = 1 if self.model.num_parameters() <= SMALL_MODEL else torch.get_num_threads()
         if threads < 1:
             raise ModelError("threads must be 1 or more", value=threads, allowed="1, 2, ...")
+        self.vocabulary = vocabulary_of(self.tokenizer, self.model.get_output_embeddings().weight.shape[0])
+        mask_engine = mask_engine or engine_for(dialect, self.vocabulary)
         self.settings = {
             "dtype": dtype,
             "device": device,
@@ -206,7 +209,6 @@ class TransformersModel:
             and set(kinds or ["full_attention"]) == {"full_attention"}
             and getattr(config, "_attn_implementation", None) in ("sdpa", "eager")
         )
-        self.vocabulary = vocabulary_of(self.tokenizer, self.model.get_output_embeddings().weight.shape[0])
         self.engine = make_engine(mask_engine, self.vocabulary)
         self._ends = frozenset([*self.vocabulary.eos_ids, *self.prompts.turn_ends])
         self.dialect = self.prompts.bind(dialect, self.context - 1)  # one place is for the end of the answer

@@ -73,7 +73,7 @@ class Vocabulary:
         longest = min(len(data), self._longest)
         return [i for n in range(1, longest + 1) for i in self._ids_of.get(data[:n], ())]
 
-    def _extends(self, prefix: bytes) -> bool:
+    def extends(self, prefix: bytes) -> bool:
         """Whether some token is strictly longer than `prefix` and starts with it."""
         at = bisect.bisect_right(self._sorted_tokens, prefix)
         return at < len(self._sorted_tokens) and self._sorted_tokens[at].startswith(prefix)
@@ -99,7 +99,7 @@ class Vocabulary:
         if ids[: len(written)] != list(written) or b"".join(self.tokens[i] for i in ids) != data:
             return []
         start = max(0, len(data) - self._longest)
-        safe = next((j for j in range(start, len(data)) if self._extends(data[j:])), len(data))
+        safe = next((j for j in range(start, len(data)) if self.extends(data[j:])), len(data))
         result: list[int] = []
         end = len(whole) - len(forced)
         for token in ids[len(written) :]:

@@ -182,7 +182,7 @@ class Untried:
         path = self._path(config)
         if path is None or path in self._taken:
             return None
-        snapped = self.grammar.snap(config)
+        snapped = self.grammar.config(path)
         return snapped if is_valid(self.space, snapped) else None
 
     def _path(self, config: Mapping[str, Any]) -> tuple[int, ...] | None:

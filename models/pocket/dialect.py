@@ -217,6 +217,10 @@ class PocketDialect:
     """See the module's docstring and `airtune.models.pocket.codec`. Descriptions and metric names are not read."""
 
     name = "pocket"
+    # All texts that a value may have.
+    value_texts = frozenset(
+        letter + place for letter in LETTERS for place in (*CHOICES, *(f"{b:03d}" for b in range(BINS)))
+    )
     # Chosen on development tables and functions (LOG.md, 2026-11-23): below 0.5 it repeats itself where the names
     # tell it nothing, at 1 it is too broad for ten trials where they do.
     temperature = 0.7
