@@ -193,11 +193,16 @@ class Worker:
         ready = {"ready": False, "log": ""} if answer is None else json.loads(answer)
         if not ready["ready"]:
             ended = self._stop()
+            where = (
+                "put the module on PYTHONPATH"
+                if answer
+                else "run the same again: nothing that was told is lost"
+            )
             raise TaskError(
                 f"the objective cannot be loaded in a worker process: {ready.get('reason', ended)}",
                 value=ready["log"] or self._printed(),
                 allowed="an objective whose modules can be imported from the folder you are in",
-                hint="put the module on PYTHONPATH, or evaluate in this process (isolate=False)",
+                hint=f"{where}; or evaluate in this process (isolate=False)",
             )
         self._ready = True
 

@@ -276,8 +276,9 @@ def test_a_process_killed_while_it_loads_is_started_once_more(
         if kills == 1:
             assert worker.evaluate({}).loss == 1.0
         else:
-            with pytest.raises(TaskError, match="killed by SIGKILL"):
+            with pytest.raises(TaskError, match="killed by SIGKILL") as caught:
                 worker.evaluate({})
+            assert "run the same again" in str(caught.value)
     assert loads.read_text() == ".."
 
 
