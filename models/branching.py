@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from airtune.models.heads import Head
+
 # Answers in one line: what a token may see, and so its work, grows with the tokens of the others.
 ANSWERS = 64
 PROMPT, PADDING = -1, -2  # owners of columns that no answer owns
@@ -42,17 +44,18 @@ class Branches:
     """See the module's docstring.
 
     Args:
-        model: A decoder of transformers whose layers are all plain attention.
+        head: Of a decoder of transformers whose layers are all plain attention.
         cache: Keys and values of the prompts, one line each.
         seen: (lines, longest) 1 where a prompt has a token, 0 where it has padding.
+        dtype: The model's.
     """
 
-    def __init__(self, model: Any, cache: Any, seen: torch.Tensor) -> None:
-        self._model, self._cache, self._device = model, cache, seen.device
+    def __init__(self, head: Head, cache: Any, seen: torch.Tensor, dtype: torch.dtype) -> None:
+        self._head, self._cache, self._device, self._dtype = head, cache, seen.device, dtype
         self._owner: NDArray[np.int64] = np.where(seen.cpu().numpy() > 0, PROMPT, PADDING)
 
-    def read(self, branches: Sequence[Branch]) -> NDArray[np.floating]:
-        """Logits (branches, width of the vocabulary) after the last new token of each."""
+    def read(self, branches: Sequence[Branch]) -> torch.Tensor:
+        """States (branches, width) after the last new token of each: see `Head.states`."""
         width = max(len(branch.tokens) for branch in branches)
         place: list[int] = []  # of each branch among those of its line
         count = [0] * len(self._owner)
@@ -69,16 +72,15 @@ class Branches:
             owner[branch.line, end - n : end] = branch.answer
         mask = self._mask(owner)
         last = torch.arange(width - 1, shape[1], width, device=self._device)
-        output = self._model(
+        states = self._head.states(
+            last,
             input_ids=torch.from_numpy(ids).to(self._device),
             attention_mask=mask,
             position_ids=torch.from_numpy(positions).to(self._device),
             past_key_values=self._cache,
             use_cache=True,
-            logits_to_keep=last,
         )
-        logits = output.logits[[branch.line for branch in branches], place]
-        return np.asarray(logits.float().cpu().numpy())
+        return states[[branch.line for branch in branches], place]
 
     def _mask(self, owner: NDArray[np.int64]) -> torch.Tensor:
         """(lines, 1, new, all columns): 0 where a token sees, the dtype's lowest number where it does not."""
@@ -87,7 +89,6 @@ class Branches:
         sees = (self._owner[:, None] == PROMPT) | (self._owner[:, None] == owner[:, :, None])
         new = owner.shape[1]
         sees[:, :, before.shape[1] :] &= np.tri(new, dtype=np.bool_)
-        dtype = self._model.dtype
-        mask = torch.zeros(sees.shape, dtype=dtype, device=self._device)
-        mask.masked_fill_(~torch.from_numpy(sees).to(self._device), torch.finfo(dtype).min)
+        mask = torch.zeros(sees.shape, dtype=self._dtype, device=self._device)
+        mask.masked_fill_(~torch.from_numpy(sees).to(self._device), torch.finfo(self._dtype).min)
         return mask[:, None]

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from airtune.models.base import ModelError
+from airtune.models.heads import Head
 
 Tokens = tuple[int, ...]
 # Nodes of one pass: their mask has NODES x (prompt + NODES) entries, and the logits of a large vocabulary
@@ -40,11 +41,8 @@ class PackedLogits:
         # The prompt's last token is the tree's root: what follows it is what an answer may start with.
         self._past, self._root = len(prompt) - 1, int(prompt[-1])
         self._cache = DynamicCache()
-        # Where the logits are a plain product with the last hidden state, only the columns asked for are worked out.
-        self._plain_head = type(model).__name__ == "LlamaForCausalLM"
-        self._nodes = min(
-            NODES, max(16, NODES_BY_VOCABULARY // model.get_output_embeddings().weight.shape[0])
-        )
+        self._head = Head(model)
+        self._nodes = min(NODES, max(16, NODES_BY_VOCABULARY // self._head.width))
         if self._past:
             ids = torch.tensor([list(prompt[:-1])], device=device)
             with torch.inference_mode():
@@ -93,29 +91,9 @@ class PackedLogits:
             "past_key_values": self._cache,
             "use_cache": True,
         }
-        if self._plain_head:
-            hidden = self._model.model(**arguments).last_hidden_state[0]
-            lines = self._columns(hidden, at, columns)
-        else:
-            keep = torch.tensor(at, device=self._device)
-            rows = self._model(**arguments, logits_to_keep=keep).logits[0].float().cpu().numpy()
-            lines = [row[wanted] for row, wanted in zip(rows, columns, strict=True)]
+        states = self._head.states(torch.tensor(at, device=self._device), **arguments)
+        lines = self._head.logits(states[0], columns)
         self._cache.crop(-len(tree.tokens))
-        return lines
-
-    def _columns(
-        self, hidden: torch.Tensor, at: Sequence[int], columns: Sequence[NDArray[np.intp]]
-    ) -> list[NDArray[np.floating]]:
-        weight = self._model.get_output_embeddings().weight
-        together: dict[bytes, list[int]] = {}
-        for i, wanted in enumerate(columns):
-            together.setdefault(wanted.tobytes(), []).append(i)
-        lines: list[Any] = [None] * len(columns)
-        for group in together.values():
-            rows = hidden[torch.tensor([at[i] for i in group], device=self._device)]
-            picked = weight[torch.from_numpy(columns[group[0]]).to(self._device)]
-            for i, line in zip(group, (rows @ picked.T).float().cpu().numpy(), strict=True):
-                lines[i] = line
         return lines
 
     def _mask(self, tree: _Tree) -> torch.Tensor:

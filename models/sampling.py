@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,18 +30,49 @@ def draw(
     Raises:
         FloatingPointError: If no allowed logit is finite, or one is NaN.
     """
-    scores = logits[allowed].astype(np.float64)
-    peak = scores.max()
-    if not np.isfinite(peak):
-        raise FloatingPointError(f"the best allowed logit is {peak}")
-    if temperature == 0:
-        return int(allowed[int(scores.argmax())]), 0.0
-    weights = np.exp((scores - peak) / temperature)
-    reach = np.cumsum(weights)
-    at = min(int(np.searchsorted(reach, uniform * reach[-1], side="right")), len(allowed) - 1)
-    while weights[at] == 0.0:  # rounding of the last sum only: a token of no probability is never taken
-        at -= 1
-    return int(allowed[at]), float(np.log(weights[at] / reach[-1]))
+    return draw_rows(logits[allowed][None], allowed, [temperature], [uniform])[0]
+
+
+def draw_rows(
+    logits: NDArray[np.floating],
+    allowed: NDArray[np.intp],
+    temperatures: Sequence[float],
+    uniforms: Sequence[float],
+) -> list[tuple[int, float]]:
+    """`draw` for many rows of which the same tokens are allowed; none has a say in another's.
+
+    Args:
+        logits: (rows, k) logits of the allowed tokens alone.
+        allowed: (k,) their ids, ascending.
+        temperatures: One per row.
+        uniforms: One per row.
+
+    Raises:
+        FloatingPointError: See `draw`.
+    """
+    scores = logits.astype(np.float64)
+    peak = scores.max(axis=1)
+    if not np.isfinite(peak).all():
+        raise FloatingPointError(f"the best allowed logit is {peak[~np.isfinite(peak)][0]}")
+    drawn: list[tuple[int, float]] = []
+    best = scores.argmax(axis=1)  # of the greedy ones
+    scores -= peak[:, None]
+    scores /= np.array([temperature or 1.0 for temperature in temperatures])[:, None]
+    weights = np.exp(scores, out=scores)
+    reach = np.cumsum(weights, axis=1)
+    total = reach[:, -1]
+    place = (reach <= (np.array(uniforms) * total)[:, None]).sum(axis=1)
+    for i, (temperature, at) in enumerate(zip(temperatures, place.tolist(), strict=True)):
+        if temperature == 0:
+            drawn.append((int(allowed[best[i]]), 0.0))
+            continue
+        at = min(at, len(allowed) - 1)
+        while (
+            weights[i, at] == 0.0
+        ):  # rounding of the last sum only: a token of no probability is never taken
+            at -= 1
+        drawn.append((int(allowed[at]), float(np.log(weights[i, at] / total[i]))))
+    return drawn
 
 
 def log_law(scores: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:

@@ -37,13 +37,13 @@ def test_branches_say_what_copies_say(model: TransformersModel, count: int) -> N
         Request(PROMPTS[i % 4 == 3], language, seed=i, temperature=(0.0, 0.7, 1.0)[i % 3])
         for i in range(count)
     ]
-    assert model._branching
+    assert model.decoder.branching
     branched = model.generate(requests)
-    model._branching = False
+    model.decoder.branching = False
     try:
         copied = model.generate(requests)
     finally:
-        model._branching = True
+        model.decoder.branching = True
     for mine, theirs in zip(branched, copied, strict=True):
         assert (mine.text, mine.token_ids, mine.decode_steps) == (
             theirs.text,
