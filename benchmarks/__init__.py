@@ -39,10 +39,14 @@ def get_task(name: str) -> Task:
     kind = name.partition("/")[0]
     if kind == "hpobench":
         return hpobench_task(name)
-    families = {"toy": toy_names(), "sklearn": sklearn_names(), "dev": development_names()}
+    families = {
+        "toy": toy_names(), "sklearn": sklearn_names(),
+        "dev": development_names(), "unseen": development_names("unseen"),
+    }  # fmt: skip
     base = name.partition("@")[0] if kind == "sklearn" else name
     if base not in families.get(kind, ()):
         every = [*toy_names(), *sklearn_names(), "hpobench/{svm,lr,rf,mlp,xgb}/{data set}"]
         message, allowed, hint = unknown_name("task", name, families.get(kind, every))
         raise TaskError(message, value=name, allowed=allowed, hint=hint)
-    return {"toy": toy_task, "sklearn": sklearn_task, "dev": development_task}[kind](name)
+    make = {"toy": toy_task, "sklearn": sklearn_task, "dev": development_task, "unseen": development_task}
+    return make[kind](name)

@@ -67,7 +67,12 @@ SUITES: Mapping[str, Suite] = {
         Suite(
             "development",
             tuple(development_names()),
-            "tables of 7 algorithms on generated data sets and random functions, for choosing designs on",
+            "tables of 18 algorithms on generated data sets and random functions, for choosing designs on",
+        ),
+        Suite(
+            "unseen",
+            tuple(development_names("unseen")),
+            "tables of 3 algorithms that pocket never met and random functions, nothing chosen on them",
         ),
         Suite(
             "hpobench",

@@ -59,11 +59,15 @@ def space_of(table: Table) -> ConfigurationSpace:
     return space
 
 
+def values_of(table: Table, config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration of `space_of(table)` with the table's own choices."""
+    choices = {p.role: {str(c): c for c in p.choices} for p in table.params if p.kind == "C"}
+    return {role: choices[role][value] if role in choices else value for role, value in config.items()}
+
+
 def row_of(table: Table, config: Mapping[str, Any], used: Sequence[int] = ()) -> int:
     """The table's row that is nearest to a configuration of its space, `used` ones aside."""
-    choices = {p.role: {str(c): c for c in p.choices} for p in table.params if p.kind == "C"}
-    values = {role: choices[role][value] if role in choices else value for role, value in config.items()}
-    return next(int(row) for row in nearest(table, values) if row not in used)
+    return next(int(row) for row in nearest(table, values_of(table, config)) if row not in used)
 
 
 def expected_best(losses: NDArray[np.floating], trials: int) -> Curve:

@@ -92,8 +92,8 @@ def active_roles(params: tuple[Param, ...], config: Mapping[str, Any]) -> list[b
     return [p.only is None or config[p.only[0]] in p.only[1] for p in params]
 
 
-def nearest(table: Table, config: Mapping[str, Any]) -> NDArray[np.intp]:
-    """The table's rows from the nearest to a configuration (active parameters only) to the farthest.
+def squared_distances(table: Table, config: Mapping[str, Any]) -> NDArray[np.float64]:
+    """(rows,), how far the table's rows are from a configuration (active parameters only), in unit coordinates.
 
     Two choices of a categorical are as far apart as the ends of a scale; so are active and inactive.
     """
@@ -102,7 +102,12 @@ def nearest(table: Table, config: Mapping[str, Any]) -> NDArray[np.intp]:
     categorical = np.array([p.kind == "C" for p in table.params])
     gap = np.where(categorical, gap > 1e-3, gap)
     gap = np.where(np.isnan(gap), np.isnan(table.unit) != np.isnan(there), gap)
-    return np.argsort((gap**2).sum(1), kind="stable")
+    return np.asarray((gap**2).sum(1))
+
+
+def nearest(table: Table, config: Mapping[str, Any]) -> NDArray[np.intp]:
+    """The table's rows from the nearest to a configuration to the farthest."""
+    return np.argsort(squared_distances(table, config), kind="stable")
 
 
 def _tuned(algorithm: Algorithm, rng: np.random.Generator) -> list[int]:
