@@ -41,7 +41,7 @@ def kill_worker(lab: Lab, setting: str, times: int) -> Row:
     """SIGKILL of a process that evaluates: its trial fails and says why; the study goes on, in the same run."""
     row = Row(f"SIGKILL of an evaluation: {setting}")
     random = lab.random(row.kind)
-    request = {"run": "study", **SETTINGS[setting]}
+    request = {"run": "study", **SETTINGS[setting], "slow": True}
     whole = lab.whole(request).seconds
     reason = "the evaluation's process was killed by SIGKILL (out of memory?)"
     while row.injected < times:

@@ -27,6 +27,11 @@ def loss(config: dict[str, Any]) -> dict[str, Any]:
     return _noted(config, _bowl)
 
 
+def slow(config: dict[str, Any]) -> dict[str, Any]:
+    """The bowl, in a time that a kill can fall into."""
+    return _noted(config, lambda one: [_bowl(one) for _ in range(10)][-1])
+
+
 def hungry(config: dict[str, Any]) -> dict[str, Any]:
     """The bowl, of which the upper third takes more memory than there is, and the eighth is killed for it."""
     return _noted(config, _hungry)

@@ -16,7 +16,7 @@ from airtune.engine import Event, Finished, Study, Task, cli
 from airtune.engine.proposers import make_proposer, needs_model
 from airtune.grammars import AirtuneError
 from airtune.models import load_model
-from tests.faults.objective import LOG, loss, note
+from tests.faults.objective import LOG, loss, note, slow
 
 SPACE = ConfigurationSpace({"x": (-1.0, 1.0), "n": (1, 9), "c": ["a", "b"]})
 MODEL = lru_cache(load_model)
@@ -54,7 +54,7 @@ def _study(request: dict[str, Any]) -> int:
 
     name = request["proposer"]
     proposer = make_proposer(name, model=MODEL(request["model"]) if needs_model(name) else None)
-    task = Task("t", SPACE, loss, description="A bowl.")
+    task = Task("t", SPACE, slow if request.get("slow") else loss, description="A bowl.")
     with Study(task, proposer, path=request["path"], name="s", **request["settings"]) as study:
         study.run(request["budget"], on_event)
     return 0
