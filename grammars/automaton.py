@@ -197,12 +197,15 @@ def subtract(node: Node, tried: Trie, factory: NodeFactory) -> Node:
     return factory.make(node.level, edges)
 
 
-def used_up(node: Node, tried: Trie) -> list[int]:
-    """Indices after which nothing is left without the paths in a trie: those that `subtract` would cut, ascending."""
-    if not tried:
-        return []
-    most = leaves(tried)
-    if all(child.count > most for _, child in node.edges):
+def used_up(node: Node, tried: Trie, most: int) -> list[int]:
+    """Indices after which nothing is left without the paths in a trie: those that `subtract` would cut, ascending.
+
+    Args:
+        node: Where the trie starts.
+        tried: Some of the paths from there.
+        most: How many those are at most: where everything leads to more, they need not be counted.
+    """
+    if not tried or all(child.count > most for _, child in node.edges):
         return []
     found = ((index, node.follow(index), rest) for index, rest in sorted(tried.items()))
     return [index for index, child, rest in found if child is None or child.count <= leaves(rest)]

@@ -107,6 +107,9 @@ class Lattice:
         if missing:
             raise SpaceError("hyperparameters without an axis", value=missing, hint="give one axis for each")
         self.axes: tuple[Axis, ...] = tuple(axes[name] for name in self.names)
+        self._known = frozenset(self.names)
+        kinds = CategoricalHyperparameter | OrdinalHyperparameter | Constant
+        self._choices = frozenset(i for i, name in enumerate(self.names) if isinstance(space[name], kinds))
         self._nearest: dict[object, tuple[int, ...] | None] = {}
         self._check_notation()
 
@@ -246,7 +249,7 @@ class Lattice:
     def _indices(self, config: Mapping[str, Any], *, snap: bool) -> tuple[dict[int, int], set[int]]:
         """Per level the index wanted, and the levels at which no other will do."""
         for name in config:
-            if name not in self.space:
+            if name not in self._known:
                 message, allowed, hint = unknown_name("hyperparameter", name, self.names)
                 raise DecodeError(message, value=name, allowed=allowed, hint=hint)
         wanted: dict[int, int] = {}
@@ -259,21 +262,18 @@ class Lattice:
                     raise DecodeError(
                         f"{name!r}: {e.message}", value=e.value, allowed=e.allowed, hint=e.hint
                     ) from e
-                hp = self.space[name]
-                if not snap or isinstance(hp, CategoricalHyperparameter | OrdinalHyperparameter | Constant):
+                if not snap or level in self._choices:
                     fixed.add(level)
         return wanted, fixed
 
     def _straight(self, wanted: Mapping[int, int]) -> tuple[int, ...] | None:
-        """The path of exactly these indices, or None."""
+        """The path of exactly these indices, whose levels ascend, or None."""
         node: Node | None = self.root
-        path = []
-        for level in sorted(wanted):
+        for level, index in wanted.items():
             if node is None or node.level != level:
                 return None
-            path.append(wanted[level])
-            node = node.follow(wanted[level])
-        return tuple(path) if node and not node.edges and node.count else None
+            node = node.follow(index)
+        return tuple(wanted.values()) if node and not node.edges and node.count else None
 
     def _search(self, wanted: Mapping[int, int], fixed: set[int]) -> tuple[int, ...] | None:
         """Depth first, the nearest index first; a node that failed once fails always."""

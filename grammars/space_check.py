@@ -78,9 +78,12 @@ def check_range(name: str, lower: Any, upper: Any, *, log: bool) -> None:
         )
 
 
+_NUMBERS = (int, float)  # made once: this is asked for every value of every trial
+
+
 def is_finite_number(value: object) -> bool:
     """Whether a value is a finite number that a float can hold, too: not a boolean, and not 10**400."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, _NUMBERS):
         return False
     try:
         return math.isfinite(value)

@@ -65,6 +65,7 @@ class _Direct(Matcher):
         self._allowed: Ids | None = None
         self._node: Node = grammar.lattice.root
         self._tried: Trie | None = grammar.tried or None
+        self._most = grammar.lattice.root.count - grammar.count()
         self._skip()
 
     def allowed(self) -> Ids:
@@ -75,7 +76,7 @@ class _Direct(Matcher):
                 self._allowed = self._words.end
             else:
                 ids, indices = self._words.of(self._node)
-                if self._tried and (gone := used_up(self._node, self._tried)):
+                if self._tried and (gone := used_up(self._node, self._tried, self._most)):
                     ids = ids[~np.isin(indices, gone)]
                 self._allowed = ids
         return self._allowed
