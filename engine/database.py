@@ -254,7 +254,10 @@ def _cannot(what: str, path: Path | None, error: sqlite3.Error | UnicodeDecodeEr
     elif "locked" in text:
         hint = "another program keeps the file locked: close it, or choose another file (--study)"
     elif "full" in text or ("disk I/O" in text and what != "read"):
-        hint = "free some space on the disk and run the same command again: nothing that was told is lost"
+        # SQLite says the latter of a full disk and of a file made read-only while it was open.
+        see = "" if "full" in text else ", see that the file and its folder are writable,"
+        again = "run the same command again: nothing that was told is lost"
+        hint = f"free some space on the disk{see} and {again}"
     elif what == "write" and "malformed" not in text:
         hint = "check the file and the disk, or choose another file (--study)"
     else:

@@ -21,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airtune.engine import Proposal, StoreError, StudyFile, Trial
+from airtune.engine.database import _cannot
 from airtune.engine.lease import Holder, process_start
 
 
@@ -219,6 +220,13 @@ def test_a_lease_is_given_back_if_an_interrupt_came_just_after_it_was_stored(tmp
     file.close()
     with contextlib.closing(sqlite3.connect(path)) as db:
         assert db.execute("SELECT COUNT(*) FROM leases").fetchone() == (0,)
+
+
+def test_an_input_output_error_may_mean_that_the_file_was_made_read_only(tmp_path: Path) -> None:
+    """SQLite's words for a file made unchangeable while it was open; the advice spoke of the disk's space alone."""
+    error = _cannot("write", tmp_path / "s.sqlite", sqlite3.OperationalError("disk I/O error"))
+    assert "free some space" in str(error)
+    assert "the file and its folder are writable" in str(error)
 
 
 def set_holder(path: Path, holder: Holder) -> None:
