@@ -24,6 +24,8 @@ DRAWS = 96  # kernels per round
 ROUNDS = 3
 KEPT = 12  # kernels that the expected improvement is averaged over
 _LENGTH, _LENGTH_SPREAD = 0.5, 0.8  # prior of a length scale in one dimension: log-normal
+_FAR = 10.0  # medians above the best: from there on losses count by their logarithm
+_MANY = 10  # losses that speak for themselves
 _NOISE, _NOISE_SPREAD = 3e-3, 1.5  # prior of the noise variance, of losses of variance 1
 
 
@@ -62,21 +64,27 @@ class Vectors:
         return np.stack(columns, axis=1)
 
 
-def levelled(losses: Floats) -> Floats:
-    """Losses (n,) on a bounded scale with mean 0 and variance 1; infinity, a failure, is the worst there is.
+def standardised(losses: Floats) -> Floats:
+    """Losses (n,) with mean 0 and variance 1, the far worst drawn in; infinity, a failure, is as bad as the worst.
 
-    The best maps to 0, the median to 1/2, infinity to 1: one diverged trial does not flatten the others, and
-    differences among the good ones count most.
+    While there are few of them, a scale on which the best is 0, the median 1/2 and infinity 1 has an equal say:
+    then it matters most which of them are good. Chosen on development tasks (LOG.md, 2026-11-25).
     """
+    losses = losses / (np.abs(losses[np.isfinite(losses)]).max() or 1.0)  # their differences do not overflow
     finite = losses[np.isfinite(losses)]
     best = finite.min()
     # The mean has a say where half of the losses (nearly) tie with the best.
     scale = max(float(np.median(finite) - best), float(finite.mean() - best) / 100) or 1.0
-    with np.errstate(invalid="ignore"):
-        z = (losses - best) / scale
-        bounded = np.where(np.isfinite(z), z / (1 + z), 1.0)
-    spread = float(bounded.std())
-    return np.asarray((bounded - bounded.mean()) / (spread or 1.0))
+    z = (np.where(np.isfinite(losses), losses, finite.max()) - best) / scale
+    plain = _unit(np.where(z > _FAR, _FAR * (1 + np.log(np.maximum(z, _FAR) / _FAR)), z))
+    if len(losses) >= _MANY:
+        return plain
+    return _unit(plain + _unit(np.where(np.isfinite(losses), z / (1 + z), 1.0)))
+
+
+def _unit(values: Floats) -> Floats:
+    """Values moved and scaled to mean 0 and variance 1; all 0 where they are all the same."""
+    return np.asarray((values - values.mean()) / (float(values.std()) or 1.0))
 
 
 def _matern(distance: Floats) -> Floats:
@@ -158,7 +166,9 @@ def _predict(x: Floats, y: Floats, points: Floats, theta: Floats) -> tuple[Float
 def log_expected_improvement(
     x: Floats, y: Floats, candidates: Floats, theta: Floats, weight: Floats, pending: Floats | None = None
 ) -> Floats:
-    """Log of the expected improvement on the lowest of y, averaged over kernels.
+    """Log of the expected improvement on the lowest expected value at a point tried, averaged over kernels.
+
+    The lowest of y itself would be a lucky one where y is noisy.
 
     What is pending counts as if it had come out as each kernel expects ("kriging believer", Ginsbourger et al.,
     "Kriging is well-suited to parallelize optimization", 2010), so that the trials of a batch differ.
@@ -180,8 +190,9 @@ def log_expected_improvement(
         believed, _ = _predict(x, y, pending, theta)
         x = np.concatenate([x, pending])
         y = np.concatenate([np.broadcast_to(y, (len(theta), len(y))), believed], axis=1)
+    known, _ = _predict(x, y, x, theta)
     mean, deviation = _predict(x, y, candidates, theta)
-    z = (y.min(-1, keepdims=True) - mean) / deviation
+    z = (known.min(1, keepdims=True) - mean) / deviation
     # log(phi(z) + z Phi(z)); where z is far below 0 the sum cancels, and its leading term is phi(z) / z^2.
     density = -0.5 * z**2 - 0.5 * math.log(2 * math.pi)
     exact = np.log(np.maximum(np.exp(density) + z * np.exp(log_ndtr(z)), 1e-300))
