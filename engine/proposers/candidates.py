@@ -1,4 +1,4 @@
-"""What `lm+gp` may choose among beside the model's answers: the whole space where it is small, else places worth a look."""
+"""What `lm+gp` chooses among beside the answers: the whole space where it is small, else places worth a look."""
 
 from __future__ import annotations
 

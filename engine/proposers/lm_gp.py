@@ -17,9 +17,9 @@ from airtune.engine.proposers.base import Job, JobProposer, Untried
 from airtune.engine.proposers.candidates import Candidates
 from airtune.engine.proposers.gaussian_process import (
     Floats,
-    standardised,
     log_expected_improvement,
     posterior_kernels,
+    standardised,
 )
 from airtune.engine.proposers.lm import LMProposer, sample
 from airtune.engine.proposers.optuna_based import one_thread

@@ -9,7 +9,6 @@ from airtune.benchmarks.suites import SUITES
 from airtune.grammars import space_grammar
 from airtune.models.pocket.algorithms import HELD_OUT
 
-
 EVERY = [*development_names(), *development_names("unseen")]
 
 

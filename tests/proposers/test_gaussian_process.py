@@ -11,9 +11,9 @@ from scipy.stats import norm
 
 from airtune.engine.proposers.gaussian_process import (
     Vectors,
-    standardised,
     log_expected_improvement,
     posterior_kernels,
+    standardised,
 )
 
 

@@ -43,7 +43,9 @@ def ranking(proposal: Proposal) -> dict[str, Any]:
 def test_the_sample_of_highest_improvement_is_taken_where_it_beats_the_other_candidates(
     model: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(candidates, "NEIGHBOURS", 0)  # in the whole of a space of numbers a better one is near
+    monkeypatch.setattr(
+        candidates, "NEIGHBOURS", 0
+    )  # in the whole of a space of numbers a better one is near
     monkeypatch.setattr(candidates, "UNIFORM", 4)
     monkeypatch.setattr(candidates, "_CLOSER", ())
     proposal = ask(model, 4, seed=8)
