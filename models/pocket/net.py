@@ -14,7 +14,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from airtune.models.pocket.codec import BINS, CHOICE0, CHOICES, HEAD_ID, LETTERS, SCORE0, VALUE0, VOCABULARY_SIZE
+from airtune.models.pocket.codec import (
+    BINS,
+    CHOICE0,
+    CHOICES,
+    HEAD_ID,
+    LETTERS,
+    SCORE0,
+    VALUE0,
+    VOCABULARY_SIZE,
+)
 
 # Frequencies up to 24 half-waves resolve about 1/25 of a scale finely; the geometric ones tell neighbours apart.
 _FREQUENCIES = (*range(1, 25), 32, 48, 64, 96, 128, 192, 256)
