@@ -1,10 +1,9 @@
 """Speed as ratios, measured side by side: on a busy machine they say more than times do.
 
 1. Our mask loop against transformers' own `generate` with outlines' logits processor: same model, same
-grammar, same
-   number of tokens. Once with a grammar that forces most tokens (JSON), once with one that forces none.
+   grammar, same number of tokens. Once with a grammar that forces most tokens (JSON), once with one that forces none.
 2. Seconds per proposal of the bundled model against Optuna's TPE and GP, on the same histories.
-3. Seconds per proposal of `lm+gp` against Optuna's GP, alone and for many studies in one batch.
+3. Seconds per proposal of `lm` and `lm+gp` against Optuna's GP, alone and for many studies in one batch.
 """
 
 from __future__ import annotations
@@ -229,8 +228,9 @@ def ranked(
     trials: int = 30,
     studies: Sequence[int] = (1, 32),
     repeats: int = 5,
+    proposers: Sequence[str] = ("lm+gp",),
 ) -> list[Ratio]:
-    """Seconds for one proposal of `lm+gp` to each of some studies, all in one batch, against a rival's one by one."""
+    """Seconds for one proposal to each of some studies, all in one batch, against a rival's one by one."""
     loaded = load_model(model) if isinstance(model, str) else model
     tasks = [Task(f"speed/{i}", eight(), len) for i in range(max(studies))]  # len: is never called
     # Other trials in every round, as in a search: nothing made for one history is of use for the next.
@@ -238,9 +238,10 @@ def ranked(
         [tuple(history_of(task, trials, max(studies) * k + i)) for i, task in enumerate(tasks)]
         for k in range(repeats + 1)
     ]
-    ours, theirs = make_proposer("lm+gp", model=loaded), make_proposer(rival)
+    theirs = make_proposer(rival)
     ratios = []
-    for count in studies:
+    for name, count in ((name, count) for name in proposers for count in studies):
+        ours = make_proposer(name, model=loaded)
         calls = iter(range(10**6))
 
         def propose(proposer: Any, count: int = count, calls: Any = calls) -> None:
@@ -249,10 +250,10 @@ def ranked(
             propose_all(proposer, [Job(task, history, (), k) for task, history in told])
 
         what = (
-            f"{count} x proposal, 8 hyperparameters, {trials} trials: lm+gp ({loaded.name}) against {rival}"
+            f"{count} x proposal, 8 hyperparameters, {trials} trials: {name} ({loaded.name}) against {rival}"
         )
         ratios.append(
-            side_by_side(what, lambda p=propose: p(ours), lambda p=propose: p(theirs), repeats)  # type: ignore[misc]
+            side_by_side(what, lambda p=propose, o=ours: p(o), lambda p=propose: p(theirs), repeats)  # type: ignore[misc]
         )
     return ratios
 
@@ -272,7 +273,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.only in (None, "proposals"):
         ratios += proposals(options.model, task=options.task, repeats=options.repeats)
     if options.only in (None, "ranked"):
-        ratios += ranked(options.model, repeats=options.repeats)
+        ratios += ranked(options.model, repeats=options.repeats, proposers=("lm", "lm+gp"))
     if options.json:
         rows: list[Mapping[str, object]] = [asdict(ratio) for ratio in ratios]
         print(json.dumps(rows, indent=1))

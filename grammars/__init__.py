@@ -1,10 +1,11 @@
 """Search space -> exact grammar; configuration <-> canonical text."""
 
 from .axes import Axis, ChoiceAxis, EnumeratedAxis, IntegerAxis
+from .canonical import canonical_axis, canonical_lattice, space_grammar
 from .errors import AirtuneError, DecodeError, GrammarError, SpaceError, unknown_name
 from .float_axes import LinearFloatAxis, LogFloatAxis
-from .grammar import Grammar, lattice_grammar, space_grammar
-from .lattice import Lattice, Notation, canonical_axis, canonical_lattice, reading_order
+from .grammar import Grammar, lattice_grammar
+from .lattice import Lattice, Notation, reading_order
 from .space_check import check_space, violation
 from .space_io import read_space, space_from_json
 

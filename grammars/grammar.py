@@ -14,7 +14,7 @@ from ConfigSpace import ConfigurationSpace
 from . import emit, intervals
 from .automaton import Node, Path, Trie, only, subtract, trie_of
 from .errors import DecodeError, GrammarError
-from .lattice import Lattice, canonical_lattice
+from .lattice import Lattice
 
 
 class Grammar:
@@ -297,21 +297,3 @@ def lattice_grammar(lattice: Lattice, exclude: Iterable[Mapping[str, Any]] = ())
         if path is not None:
             paths.append(path)
     return Grammar(lattice, paths)
-
-
-def space_grammar(space: ConfigurationSpace, exclude: Iterable[Mapping[str, Any]] = ()) -> Grammar:
-    """The canonical grammar of a space: `lattice_grammar(canonical_lattice(space), exclude)`.
-
-    For many grammars of one space, build the lattice once.
-
-    >>> from ConfigSpace import ConfigurationSpace
-    >>> grammar = space_grammar(ConfigurationSpace({"depth": (1, 9), "act": ["relu", "tanh"]}))
-    >>> grammar.count(), grammar.encode({"depth": 3, "act": "tanh"})
-    (18, '{"act":"tanh","depth":3}')
-    >>> grammar.decode('{"act":"relu","depth":9}')
-    {'act': 'relu', 'depth': 9}
-
-    Raises:
-        SpaceError: If the space cannot be searched.
-    """
-    return lattice_grammar(canonical_lattice(space), exclude)

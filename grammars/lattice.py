@@ -10,21 +10,11 @@ from functools import cached_property
 from typing import Any
 
 from ConfigSpace import ConfigurationSpace
-from ConfigSpace.conditions import Conjunction, EqualsCondition, InCondition, NotEqualsCondition
-from ConfigSpace.forbidden import ForbiddenConjunction, ForbiddenEqualsClause, ForbiddenInClause
-from ConfigSpace.hyperparameters import (
-    CategoricalHyperparameter,
-    Constant,
-    FloatHyperparameter,
-    Hyperparameter,
-    IntegerHyperparameter,
-    OrdinalHyperparameter,
-)
+from ConfigSpace.hyperparameters import CategoricalHyperparameter, Constant, OrdinalHyperparameter
 
 from .automaton import Node, NodeFactory, StateBudgetExceeded, build
-from .axes import Axis, ChoiceAxis, IntegerAxis
+from .axes import Axis
 from .errors import DecodeError, GrammarError, SpaceError, unknown_name
-from .float_axes import LinearFloatAxis, LogFloatAxis
 from .intervals import closest, contains
 from .logic import RELATION_SIZES, Reader
 from .rules import Rules, compile_rules
@@ -303,57 +293,3 @@ class Lattice:
             return None
 
         return visit(self.root, 0)
-
-
-def canonical_axis(hp: Hyperparameter[Any, Any], digits: int = 3, extras: Sequence[float] = ()) -> Axis:
-    """The canonical lattice of one hyperparameter.
-
-    Args:
-        hp: Normal and beta ones are taken over their bounded range.
-        digits: Significant digits of floats.
-        extras: Further exact points of a float.
-
-    Raises:
-        SpaceError: If the kind is not known.
-    """
-    if isinstance(hp, Constant):
-        return ChoiceAxis([hp.value])
-    if isinstance(hp, CategoricalHyperparameter):
-        return ChoiceAxis(list(hp.choices))
-    if isinstance(hp, OrdinalHyperparameter):
-        return ChoiceAxis(list(hp.sequence))
-    if isinstance(hp, IntegerHyperparameter):
-        return IntegerAxis(hp.lower, hp.upper)
-    if isinstance(hp, FloatHyperparameter):
-        kind = LogFloatAxis if hp.log else LinearFloatAxis
-        return kind(hp.lower, hp.upper, digits, extras)
-    raise SpaceError(
-        f"{hp.name!r} has the unknown kind {type(hp).__name__}",
-        value=hp.name,
-        allowed="float, integer, categorical, ordinal and constant hyperparameters",
-        hint="express it as one of those",
-    )
-
-
-def canonical_lattice(space: ConfigurationSpace, digits: int = 3) -> Lattice:
-    """The lattice on which all proposers propose: one-line JSON, floats with `digits` significant digits.
-
-    Floats also have their bounds, and the constants that conditions and clauses compare for equality, as
-    exact points: otherwise what depends on them could never be said.
-    """
-    check_space(space)
-    constants: dict[str, list[float]] = {name: [] for name in space}
-    for condition in space.conditions:
-        for one in condition.dlcs if isinstance(condition, Conjunction) else (condition,):
-            if isinstance(one, EqualsCondition | NotEqualsCondition):
-                constants[one.parent.name].append(one.value)
-            elif isinstance(one, InCondition):
-                constants[one.parent.name].extend(one.values)
-    for forbidden in space.forbidden_clauses:
-        for clause in forbidden.dlcs if isinstance(forbidden, ForbiddenConjunction) else (forbidden,):
-            if isinstance(clause, ForbiddenEqualsClause):
-                constants[clause.hyperparameter.name].append(clause.value)
-            elif isinstance(clause, ForbiddenInClause):
-                constants[clause.hyperparameter.name].extend(clause.values)
-    axes = {name: canonical_axis(hp, digits, constants[name]) for name, hp in space.items()}
-    return Lattice(space, axes)

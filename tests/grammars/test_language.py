@@ -299,3 +299,40 @@ def test_decode_refuses_what_is_not_canonical(text: str) -> None:
     grammar = space_grammar(CS.ConfigurationSpace({"k": ["a", "b"], "n": (1, 5)}))
     with pytest.raises(DecodeError, match="not in the grammar's language"):
         grammar.decode(text)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_straight_way_is_the_one_that_the_search_finds(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most configurations lie on the lattice and need no search; it must not matter which way is taken."""
+    space = seeded_space(seed, max_size=6)
+    lattice, rng = canonical_lattice(space), np.random.default_rng(seed)
+    configs = [lattice_grammar(lattice).sample(rng) for _ in range(20)]
+    space.seed(seed)
+    configs += [dict(config) for config in space.sample_configuration(20)]  # off the lattice
+    quick = [lattice.nearest_path(config) for config in configs]
+    assert any(quick)
+    monkeypatch.setattr(Lattice, "_straight", lambda *_: None)
+    slow = canonical_lattice(space)
+    assert [slow.nearest_path(config) for config in configs] == quick
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_is_excluded_is_counted_without_the_automaton(seed: int) -> None:
+    """`count`, `accepts` and `decode` work on the lattice's own automaton and say what the subtracted one says."""
+    space = seeded_space(seed, max_size=5)
+    whole, rng = space_grammar(space), np.random.default_rng(seed)
+    tried = [whole.sample(rng) for _ in range(min(30, whole.count()))]
+    grammar = lattice_grammar(whole.lattice, tried)
+    count, refused = grammar.count(), [not grammar.accepts(whole.encode(config)) for config in tried]
+    assert all(refused)
+    assert "root" not in vars(grammar)
+    assert count == grammar.root.count
+    assert grammar.root.max_bytes <= grammar.max_length == whole.max_length
+    with pytest.raises(DecodeError, match=r"excluded|nothing is left"):
+        grammar.decode(whole.encode(tried[0]))
+    if count:
+        left = grammar.sample(rng)
+        assert grammar.decode(grammar.encode(left)) == left
+        assert left not in tried

@@ -1,0 +1,97 @@
+"""The canonical lattice and grammar of a space: those that all proposers share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ConfigSpace import ConfigurationSpace
+from ConfigSpace.conditions import Conjunction, EqualsCondition, InCondition, NotEqualsCondition
+from ConfigSpace.forbidden import ForbiddenConjunction, ForbiddenEqualsClause, ForbiddenInClause
+from ConfigSpace.hyperparameters import (
+    CategoricalHyperparameter,
+    Constant,
+    FloatHyperparameter,
+    Hyperparameter,
+    IntegerHyperparameter,
+    OrdinalHyperparameter,
+)
+
+from .axes import Axis, ChoiceAxis, IntegerAxis
+from .errors import SpaceError
+from .float_axes import LinearFloatAxis, LogFloatAxis
+from .grammar import Grammar, lattice_grammar
+from .lattice import Lattice
+from .space_check import check_space
+
+
+def canonical_axis(hp: Hyperparameter[Any, Any], digits: int = 3, extras: Sequence[float] = ()) -> Axis:
+    """The canonical lattice of one hyperparameter.
+
+    Args:
+        hp: Normal and beta ones are taken over their bounded range.
+        digits: Significant digits of floats.
+        extras: Further exact points of a float.
+
+    Raises:
+        SpaceError: If the kind is not known.
+    """
+    if isinstance(hp, Constant):
+        return ChoiceAxis([hp.value])
+    if isinstance(hp, CategoricalHyperparameter):
+        return ChoiceAxis(list(hp.choices))
+    if isinstance(hp, OrdinalHyperparameter):
+        return ChoiceAxis(list(hp.sequence))
+    if isinstance(hp, IntegerHyperparameter):
+        return IntegerAxis(hp.lower, hp.upper)
+    if isinstance(hp, FloatHyperparameter):
+        kind = LogFloatAxis if hp.log else LinearFloatAxis
+        return kind(hp.lower, hp.upper, digits, extras)
+    raise SpaceError(
+        f"{hp.name!r} has the unknown kind {type(hp).__name__}",
+        value=hp.name,
+        allowed="float, integer, categorical, ordinal and constant hyperparameters",
+        hint="express it as one of those",
+    )
+
+
+def canonical_lattice(space: ConfigurationSpace, digits: int = 3) -> Lattice:
+    """The lattice on which all proposers propose: one-line JSON, floats with `digits` significant digits.
+
+    Floats also have their bounds, and the constants that conditions and clauses compare for equality, as
+    exact points: otherwise what depends on them could never be said.
+    """
+    check_space(space)
+    constants: dict[str, list[float]] = {name: [] for name in space}
+    for condition in space.conditions:
+        for one in condition.dlcs if isinstance(condition, Conjunction) else (condition,):
+            if isinstance(one, EqualsCondition | NotEqualsCondition):
+                constants[one.parent.name].append(one.value)
+            elif isinstance(one, InCondition):
+                constants[one.parent.name].extend(one.values)
+    for forbidden in space.forbidden_clauses:
+        for clause in forbidden.dlcs if isinstance(forbidden, ForbiddenConjunction) else (forbidden,):
+            if isinstance(clause, ForbiddenEqualsClause):
+                constants[clause.hyperparameter.name].append(clause.value)
+            elif isinstance(clause, ForbiddenInClause):
+                constants[clause.hyperparameter.name].extend(clause.values)
+    axes = {name: canonical_axis(hp, digits, constants[name]) for name, hp in space.items()}
+    return Lattice(space, axes)
+
+
+def space_grammar(space: ConfigurationSpace, exclude: Iterable[Mapping[str, Any]] = ()) -> Grammar:
+    """The canonical grammar of a space: `lattice_grammar(canonical_lattice(space), exclude)`.
+
+    For many grammars of one space, build the lattice once.
+
+    >>> from ConfigSpace import ConfigurationSpace
+    >>> grammar = space_grammar(ConfigurationSpace({"depth": (1, 9), "act": ["relu", "tanh"]}))
+    >>> grammar.count(), grammar.encode({"depth": 3, "act": "tanh"})
+    (18, '{"act":"tanh","depth":3}')
+    >>> grammar.decode('{"act":"relu","depth":9}')
+    {'act': 'relu', 'depth': 9}
+
+    Raises:
+        SpaceError: If the space cannot be searched.
+    """
+    return lattice_grammar(canonical_lattice(space), exclude)
