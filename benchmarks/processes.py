@@ -13,6 +13,7 @@ import pickle
 import signal
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -44,7 +45,7 @@ def spread(
     busy: dict[Connection, Group] = {}
     processes: dict[Connection, SpawnProcess] = {}
     try:
-        with _one_thread_each():
+        with _one_thread_each(), _no_interrupts():
             for _ in range(jobs):
                 ours, theirs = multiprocessing.Pipe()
                 # Not a fork, which would copy the locks of loaded libraries.
@@ -84,6 +85,7 @@ def _serve(connection: Connection, plan: Plan, path: Path, leases: Mapping[str, 
     from airtune.benchmarks.runner import run_group
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # as in what tasks may start
     with contextlib.suppress(EOFError, ConnectionError):  # the parent is gone
         try:
             with StudyFile(path, leases=leases) as file:
@@ -116,6 +118,17 @@ def _ended(code: int | None, group: Group) -> AirtuneError:
         value=code,
         hint="if the machine was out of memory, use fewer --jobs; the same command again goes on",
     )
+
+
+@contextlib.contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """What the processes started meanwhile inherit: a Ctrl-C waits until they are there to ignore it."""
+    resource_tracker.ensure_running()  # starting it, which SpawnProcess would do, lets interrupts through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
 from dataclasses import replace
@@ -16,6 +18,7 @@ from ConfigSpace import ConfigurationSpace
 from airtune.benchmarks import get_task
 from airtune.benchmarks.cohort import QUICK_S, Cohort, Member
 from airtune.benchmarks.plan import study_seed, with_models
+from airtune.benchmarks.processes import _no_interrupts
 from airtune.benchmarks.report import make_report
 from airtune.benchmarks.runner import Plan, Progress, Run, load_plan, load_runs, run_suite
 from airtune.benchmarks.suites import get_suite
@@ -262,3 +265,13 @@ def test_a_slow_evaluation_is_made_once_for_all_studies_of_a_task() -> None:
             assert trials[0].reason == "ValueError: it diverged"
             assert trials[2].info == {"test_loss": 2.0}
             assert all(trial.evaluation_s is not None for trial in trials)
+
+
+def test_processes_that_are_only_starting_do_not_hear_ctrl_c() -> None:
+    """A Ctrl-C within their first second ended them in a traceback each, in the middle of a library's import."""
+    code = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+    heard = []
+    with _no_interrupts():
+        heard.append(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True))
+    heard.append(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True))
+    assert [one.stdout for one in heard] == ["True\n", "False\n"]
