@@ -145,7 +145,10 @@ def _do(child: int, fault: dict[str, Any]) -> int:
         chosen = others[int(fault["pick"] * len(others)) :][:1]
         whom = {"study": [child], "worker": chosen, "all": [child, *others]}[fault["whom"]]
         for pid in whom:
-            os.kill(pid, fault["signal"])
+            with contextlib.suppress(
+                ProcessLookupError
+            ):  # a child of the run's, which has waited for it meanwhile
+                os.kill(pid, fault["signal"])
         return int(bool(whom))
     if "freeze" in fault:
         freeze(fault["freeze"])
