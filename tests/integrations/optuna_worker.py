@@ -27,7 +27,8 @@ def storage(url: str) -> RDBStorage:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         retry = RetryHeartbeatStaleTrialCallback()
-        return RDBStorage(url, heartbeat_interval=1, grace_period=4, heartbeat_stale_trial_callback=retry)
+        # So long that a worker which a busy machine lets wait is not taken for dead: the killed one's is set back.
+        return RDBStorage(url, heartbeat_interval=1, grace_period=300, heartbeat_stale_trial_callback=retry)
 
 
 def main(url: str, worker: str, n_trials: int, proposer: str, hang_at: int) -> None:
