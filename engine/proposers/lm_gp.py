@@ -28,8 +28,10 @@ from airtune.engine.types import Proposal
 from airtune.grammars import DecodeError
 from airtune.models import LanguageModel
 
-SAMPLES = 16  # of the model, per proposal
 START = 3  # told trials before the process has a say
+SAMPLES = 16  # of the model, per proposal
+# From so many trials on, fewer: an answer is seldom the best candidate then, and costs most of a proposal's time.
+LATE, FEWER = 10, 4
 
 
 class LMGPProposer(JobProposer):
@@ -57,16 +59,17 @@ class LMGPProposer(JobProposer):
             request = self.lm.request(job.task, job.history, job.pending, job.seed)
             if request is not None:
                 first = request.seed
-                seeds = [first, *(derive_seed(first, k) for k in range(1, SAMPLES))]
+                samples = SAMPLES if len(job.history) < LATE else FEWER
+                seeds = [first, *(derive_seed(first, k) for k in range(1, samples))]
                 asked.append((job, [replace(request, seed=seed) for seed in seeds]))
         completions = iter(self.lm.model.generate([r for _, requests in asked for r in requests]))
         for job, requests in asked:
             untried = Untried(job.task, job.history, job.pending)
             said: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
-            samples: list[dict[str, Any]] = []  # all of them: a replay chooses again without the model
+            drawn: list[dict[str, Any]] = []  # all of them: a replay chooses again without the model
             for request in requests:
                 completion = next(completions)
-                samples.append(sample(request, completion))
+                drawn.append(sample(request, completion))
                 try:
                     config = self.lm.accept(job.task, job.history, job.pending, request, completion, untried)
                 except DecodeError as error:
@@ -79,7 +82,7 @@ class LMGPProposer(JobProposer):
                 )
             if said:
                 picked = self._pick(job, list(said.values()), untried)
-                job.proposal = replace(picked, transcript={**(picked.transcript or {}), "samples": samples})
+                job.proposal = replace(picked, transcript={**(picked.transcript or {}), "samples": drawn})
             else:  # the model alone, which tries again and says what went wrong
                 self.lm.propose_jobs([job])
 

@@ -131,7 +131,8 @@ class Pocket(nn.Module):
         letters, choices, features = len(LETTERS), len(CHOICES), self.features.double()
 
         def smooth(rows: Tensor) -> Tensor:  # of many solutions that fit as well, the smallest
-            return torch.linalg.lstsq(features, rows, rcond=1e-3, driver="gelsd").solution
+            solution: Tensor = torch.linalg.lstsq(features, rows, rcond=1e-3, driver="gelsd").solution
+            return solution
 
         value = rows[VALUE0:].view(letters, BINS, -1)
         position = smooth(value.mean(0))

@@ -33,6 +33,11 @@ def build_tokenizer() -> Any:
     )  # fmt: skip
 
 
+def sha256(path: Path) -> str:
+    """The hash of a file, in hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def write(model: Pocket, run: dict[str, Any], out: Path) -> None:
     """Write `model` to folder `out`.
 
@@ -49,5 +54,5 @@ def write(model: Pocket, run: dict[str, Any], out: Path) -> None:
     (out / "airtune.json").write_text(json.dumps({"dialect": "pocket", "description": DESCRIPTION}) + "\n")
     (out / "training.json").write_text(json.dumps(run, indent=1, sort_keys=True) + "\n")
     files = sorted(p for p in out.iterdir() if p.is_file() and p.name != "manifest.json")
-    hashes = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+    hashes = {p.name: sha256(p) for p in files}
     (out / "manifest.json").write_text(json.dumps({"files": hashes}, indent=1, sort_keys=True) + "\n")

@@ -1,7 +1,7 @@
 """Train `pocket` from a seed, on generated data only.
 
     airtune models train pocket --smoke          a tiny one, about a minute, checks that the loss falls
-    python -m airtune.models.pocket.train --out DIR --tokens 16e6      the shipped one (resumes from DIR)
+    python -m airtune.models.pocket.train --out DIR    the shipped one, in two stages (resumes from DIR)
 
 Every step draws its episodes from (seed, step), so a run that was interrupted and resumed sees what an
 uninterrupted one sees. The learning rate is flat and falls linearly over the last 30 % of the tokens; a run may be
@@ -15,7 +15,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +61,8 @@ class Config:
     batch_tokens: int = 4000
     learning_rate: float = 2e-3
     bf16: bool = True
-    borrow_from: int = 4700  # step: first what names mean, then (most of the run) that they may mislead
-    start: str | None = None  # the folder of released weights that it goes on from, optimisers afresh
+    borrow_from: int = 0  # step: from here on some names are borrowed, and teach that names may mislead
+    start: str | None = None  # the folder of weights that it goes on from, optimisers afresh
 
 
 def split_tables(path: Path = TABLES) -> tuple[dict[str, list[Table]], dict[str, list[Table]]]:
@@ -268,11 +268,19 @@ def train(
 
 def write_release(model: Pocket, config: Config, out: Path) -> None:
     """Write weights, tokenizer, config and manifest of `model` to `out`: what `models/pocket/weights` holds."""
-    from airtune.models.pocket.release import write
+    from airtune.models.pocket.release import sha256, write
 
-    write(model, asdict(config), out)
+    run = asdict(config)
+    if config.start:
+        run["start"] = sha256(Path(config.start) / "model.safetensors")
+    write(model, run, out)
 
 
+# The shipped weights: first what names mean; then, from those weights on, that names may mislead, too.
+STAGES = (
+    Config(borrow_from=1_000_000),
+    Config(seed=2, tokens=22e6, learning_rate=1.5e-3, bf16=False),
+)
 SMOKE = Config(width=32, layers=2, heads=2, hidden=64, tokens=1.5e5, batch_tokens=3000, bf16=False)
 
 
@@ -289,7 +297,7 @@ def main(
         smoke: Train the tiny one.
         out: Folder for checkpoint and release (`out/weights`); required unless `smoke`.
         seed: The run's seed.
-        tokens: Tokens to see in all, or None for the shipped amount.
+        tokens: Tokens to see in one run from nothing, or None for the stages of the shipped weights.
         device: Where to compute, for example "cuda".
 
     Returns:
@@ -298,21 +306,28 @@ def main(
     Raises:
         AirtuneError: If `out` is missing, or the smoke run's loss did not fall.
     """
-    base = SMOKE if smoke else Config()
-    config = Config(**{**asdict(base), "seed": seed, "tokens": tokens or base.tokens})
     if out is None and not smoke:
         raise AirtuneError("training needs a folder to write to", allowed="a path", hint="pass --out DIR")
     training, _ = split_tables()
-    model, curve = train(config, training, out, device)
-    if out is not None:
-        write_release(model, config, out / "weights")
-    head, tail = curve[: max(1, len(curve) // 5)], curve[-max(1, len(curve) // 5) :]
-    first, last = (float(np.mean([r["position"] for r in part])) for part in (head, tail))
-    if smoke and not last < first:
-        raise AirtuneError(
-            f"the loss did not fall: {first:.3f} at first, {last:.3f} at the end", hint="a broken change?"
+    start: Path | None = None
+    stages = (SMOKE,) if smoke else STAGES if tokens is None else STAGES[:1]
+    for number, stage in enumerate(stages, 1):
+        last = number == len(stages)
+        config = replace(
+            stage, seed=stage.seed + seed, tokens=tokens or stage.tokens, start=str(start) if start else None
         )
-    return {"first_loss": first, "last_loss": last, "tokens": curve[-1]["tokens"], "fell": last < first}
+        folder = out if last or out is None else out / f"stage{number}"
+        model, curve = train(config, training, folder, device)
+        if folder is not None:
+            start = folder / "weights"
+            write_release(model, config, start)
+    head, tail = curve[: max(1, len(curve) // 5)], curve[-max(1, len(curve) // 5) :]
+    before, after = (float(np.mean([r["position"] for r in part])) for part in (head, tail))
+    if smoke and not after < before:
+        raise AirtuneError(
+            f"the loss did not fall: {before:.3f} at first, {after:.3f} at the end", hint="a broken change?"
+        )
+    return {"first_loss": before, "last_loss": after, "tokens": curve[-1]["tokens"], "fell": after < before}
 
 
 def _command_line(argv: Sequence[str] | None = None) -> None:
