@@ -152,23 +152,8 @@ def posterior_kernels(x: Floats, y: Floats, rng: np.random.Generator) -> tuple[F
     return theta[best], score[best] - logsumexp(score[best])
 
 
-def _predict(x: Floats, y: Floats, points: Floats, theta: Floats) -> tuple[Floats, Floats]:
-    """Means and standard deviations (kernels, m) at points (m, d), from values y, (n,) or (kernels, n), at x (n, d)."""
-    white = np.linalg.inv(
-        _factors(_squares(x, x), theta)
-    )  # takes the losses to independent ones of variance 1
-    cross = white @ _correlations(_squares(x, points), np.exp(theta[:, :-1]))
-    known = white @ y if y.ndim == 1 else (white @ y[:, :, None])[:, :, 0]
-    mean = (known[:, None] @ cross)[:, 0]
-    return mean, np.sqrt(np.maximum(1.0 - (cross**2).sum(1), 1e-10))
-
-
-def log_expected_improvement(
-    x: Floats, y: Floats, candidates: Floats, theta: Floats, weight: Floats, pending: Floats | None = None
-) -> Floats:
-    """Log of the expected improvement on the lowest expected value at a point tried, averaged over kernels.
-
-    The lowest of y itself would be a lucky one where y is noisy.
+class Process:
+    """A Gaussian process under several kernels at once, told what came out and what is being evaluated.
 
     What is pending counts as if it had come out as each kernel expects ("kriging believer", Ginsbourger et al.,
     "Kriging is well-suited to parallelize optimization", 2010), so that the trials of a batch differ.
@@ -176,25 +161,50 @@ def log_expected_improvement(
     Args:
         x: (n, d) points tried.
         y: (n,) their values, lower is better, of mean 0 and variance about 1.
-        candidates: (m, d) points to rank.
         theta: (kernels, d + 1) kernel parameters.
         weight: (kernels,) their log weights.
         pending: (q, d) points that are being evaluated.
-
-    Returns:
-        (m,) logarithms, larger is better.
     """
-    from scipy.special import log_ndtr, logsumexp
 
-    if pending is not None and len(pending):
-        believed, _ = _predict(x, y, pending, theta)
-        x = np.concatenate([x, pending])
-        y = np.concatenate([np.broadcast_to(y, (len(theta), len(y))), believed], axis=1)
-    known, _ = _predict(x, y, x, theta)
-    mean, deviation = _predict(x, y, candidates, theta)
-    z = (known.min(1, keepdims=True) - mean) / deviation
-    # log(phi(z) + z Phi(z)); where z is far below 0 the sum cancels, and its leading term is phi(z) / z^2.
-    density = -0.5 * z**2 - 0.5 * math.log(2 * math.pi)
-    exact = np.log(np.maximum(np.exp(density) + z * np.exp(log_ndtr(z)), 1e-300))
-    gain = np.where(z > -6, exact, density - 2 * np.log(np.maximum(-z, 1.0)))
-    return np.asarray(logsumexp(gain + np.log(deviation) + weight[:, None], axis=0))
+    def __init__(
+        self, x: Floats, y: Floats, theta: Floats, weight: Floats, pending: Floats | None = None
+    ) -> None:
+        self._theta, self._weight = theta, weight
+        values = np.broadcast_to(y, (len(theta), len(y)))
+        self._tell(x, values)
+        if pending is not None and len(pending):
+            believed, _ = self.predict(pending)
+            self._tell(np.concatenate([x, pending]), np.concatenate([values, believed], axis=1))
+        # The lowest of y itself would be a lucky one where y is noisy.
+        self._lowest = self.predict(self._x)[0].min(1, keepdims=True)
+
+    def _tell(self, x: Floats, y: Floats) -> None:
+        self._x = x
+        # Takes the losses to independent ones of variance 1.
+        self._white = np.linalg.inv(_factors(_squares(x, x), self._theta))
+        self._known = (self._white @ y[:, :, None])[:, None, :, 0]
+
+    def predict(self, points: Floats) -> tuple[Floats, Floats]:
+        """Means and standard deviations (kernels, m) at points (m, d)."""
+        cross = self._white @ _correlations(_squares(self._x, points), np.exp(self._theta[:, :-1]))
+        mean = (self._known @ cross)[:, 0]
+        return mean, np.sqrt(np.maximum(1.0 - (cross**2).sum(1), 1e-10))
+
+    def log_expected_improvement(self, candidates: Floats) -> Floats:
+        """Log of the expected improvement on the lowest expected value at a point told, averaged over kernels.
+
+        Args:
+            candidates: (m, d) points to rank.
+
+        Returns:
+            (m,) logarithms, larger is better.
+        """
+        from scipy.special import log_ndtr, logsumexp
+
+        mean, deviation = self.predict(candidates)
+        z = (self._lowest - mean) / deviation
+        # log(phi(z) + z Phi(z)); where z is far below 0 the sum cancels, and its leading term is phi(z) / z^2.
+        density = -0.5 * z**2 - 0.5 * math.log(2 * math.pi)
+        exact = np.log(np.maximum(np.exp(density) + z * np.exp(log_ndtr(z)), 1e-300))
+        gain = np.where(z > -6, exact, density - 2 * np.log(np.maximum(-z, 1.0)))
+        return np.asarray(logsumexp(gain + np.log(deviation) + self._weight[:, None], axis=0))

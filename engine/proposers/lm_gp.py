@@ -17,7 +17,7 @@ from airtune.engine.proposers.base import Job, JobProposer, Untried
 from airtune.engine.proposers.candidates import Candidates
 from airtune.engine.proposers.gaussian_process import (
     Floats,
-    log_expected_improvement,
+    Process,
     posterior_kernels,
     standardised,
 )
@@ -101,13 +101,11 @@ class LMGPProposer(JobProposer):
         pending = points(trial.config for trial in job.pending) if job.pending else None
         told = sorted((t for t in job.history if t.loss is not None), key=lambda t: (t.loss, t.number))
         with one_thread():
-            kernels = posterior_kernels(tried, values, rng)
-
-            def improvement(at: Floats) -> Floats:
-                return log_expected_improvement(tried, values, at, *kernels, pending)
-
-            own = improvement(points(config for config, _ in said))
-            drawn, other = candidates.search([trial.config for trial in told], improvement, rng)
+            process = Process(tried, values, *posterior_kernels(tried, values, rng), pending)
+            own = process.log_expected_improvement(points(config for config, _ in said))
+            drawn, other = candidates.search(
+                [trial.config for trial in told], process.log_expected_improvement, rng
+            )
         config, transcript = said[int(own.argmax())]
         ranking = {
             "log_ei": [round(float(v), 6) for v in own],

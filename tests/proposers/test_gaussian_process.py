@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from airtune.engine.proposers.gaussian_process import (
+    Process,
     Vectors,
-    log_expected_improvement,
     posterior_kernels,
     standardised,
 )
@@ -31,7 +31,7 @@ def test_expected_improvement_is_that_of_scikit_learns_process() -> None:
     candidates = np.random.default_rng(1).uniform(size=(40, 3))
     length, noise = np.array([0.4, 0.7, 1.3]), 0.01
     theta = np.log([*length, noise])[None]
-    mine = log_expected_improvement(x, y, candidates, theta, np.zeros(1))
+    mine = Process(x, y, theta, np.zeros(1)).log_expected_improvement(candidates)
     process = GaussianProcessRegressor(Matern(length, nu=2.5), alpha=noise + 1e-6, optimizer=None).fit(x, y)
     mean, deviation = process.predict(candidates, return_std=True)
     z = (process.predict(x).min() - mean) / deviation
@@ -46,8 +46,8 @@ def test_kernels_are_averaged_by_weight() -> None:
     y = (raw - raw.mean()) / raw.std()
     candidates = np.random.default_rng(3).uniform(size=(5, 2))
     theta = np.log([[0.3, 0.3, 0.01], [1.0, 0.2, 0.1]])
-    both = log_expected_improvement(x, y, candidates, theta, np.log([0.25, 0.75]))
-    alone = [log_expected_improvement(x, y, candidates, theta[i : i + 1], np.zeros(1)) for i in (0, 1)]
+    both = Process(x, y, theta, np.log([0.25, 0.75])).log_expected_improvement(candidates)
+    alone = [Process(x, y, theta[[i]], np.zeros(1)).log_expected_improvement(candidates) for i in (0, 1)]
     np.testing.assert_allclose(np.exp(both), 0.25 * np.exp(alone[0]) + 0.75 * np.exp(alone[1]), rtol=1e-9)
 
 
@@ -68,9 +68,8 @@ def test_it_finds_the_bottom_of_a_bowl() -> None:
             [rng.uniform(size=(200, 3)), x[y.argmin()] + rng.normal(size=(50, 3)) / 20]
         )
         level = standardised(y)
-        chosen = candidates[
-            log_expected_improvement(x, level, candidates, *posterior_kernels(x, level, rng)).argmax()
-        ]
+        process = Process(x, level, *posterior_kernels(x, level, rng))
+        chosen = candidates[process.log_expected_improvement(candidates).argmax()]
         x, y = np.vstack([x, chosen]), np.append(y, ((chosen - 0.3) ** 2).sum())
     assert y.min() < _bowl(8, 400, 3)[1].min() / 2
 
@@ -112,17 +111,17 @@ def test_what_is_pending_counts_as_the_kernel_expects_it_to_come_out() -> None:
     y = (raw - raw.mean()) / raw.std()
     candidates = np.random.default_rng(7).uniform(size=(30, 2))
     theta, weight = np.log([[0.5, 0.6, 0.01]]), np.zeros(1)
-    alone = log_expected_improvement(x, y, candidates, theta, weight)
+    alone = Process(x, y, theta, weight).log_expected_improvement(candidates)
     pending = candidates[[alone.argmax()]]
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import Matern
 
     kernel = Matern(np.exp(theta[0, :-1]), nu=2.5)
     mean = GaussianProcessRegressor(kernel, alpha=0.01 + 1e-6, optimizer=None).fit(x, y).predict(pending)
-    told = log_expected_improvement(
-        np.concatenate([x, pending]), np.concatenate([y, mean]), candidates, theta, weight
-    )
-    believed = log_expected_improvement(x, y, candidates, theta, weight, pending)
+    more = np.concatenate([x, pending]), np.concatenate([y, mean])
+    told = Process(*more, theta, weight).log_expected_improvement(candidates)
+    believed = Process(x, y, theta, weight, pending).log_expected_improvement(candidates)
     np.testing.assert_allclose(believed, told, rtol=1e-6)
     assert believed.argmax() != alone.argmax()
-    np.testing.assert_array_equal(log_expected_improvement(x, y, candidates, theta, weight, x[:0]), alone)
+    nothing = Process(x, y, theta, weight, x[:0])
+    np.testing.assert_array_equal(nothing.log_expected_improvement(candidates), alone)
