@@ -227,7 +227,7 @@ def _is_half_made(path: Path) -> bool:
     if len(header) < _JOURNAL.size:
         return False
     magic, pages_before, page_size = _JOURNAL.unpack(header)
-    return magic == _JOURNAL_MAGIC and pages_before == 0 and path.stat().st_size <= page_size
+    return bool(magic == _JOURNAL_MAGIC and pages_before == 0 and path.stat().st_size <= page_size)
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
