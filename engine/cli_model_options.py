@@ -81,7 +81,7 @@ def chosen_proposer(
                 raise AirtuneError(
                     f"{option} {value} has no effect on the proposer {name!r}",
                     value=value,
-                    allowed="lm, lm+gp or hybrid, or default+ one of them, with it",
+                    allowed="lm, lm+gp, lm+self or hybrid, or default+ one of them, with it",
                     hint=f"leave {option} out, or choose --proposer lm",
                 )
         return made

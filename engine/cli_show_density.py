@@ -102,6 +102,8 @@ def _print(look: Look) -> None:
     ]
     if dict(look.said) != dict(look.trial.config):
         head.append(f"  {look.origin} chose {config_text(look.trial.config)}")
+    elif look.origin != "lm":
+        head.append(f"  {look.origin} chose it among several answers; the law below is that of one answer")
     print_lines(head)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     table.add_column("hyperparameter", overflow="fold")

@@ -24,9 +24,21 @@ def transcript_lines(transcript: dict[str, Any]) -> list[str]:
         f"seed, attempt    {transcript['seed']}, {transcript['attempt']}",
         f"grammar          {transcript['grammar']}",
     ]
+    lines += _predicted_lines(transcript.get("ranking") or {})
     for rejected in [*transcript["rejected"], *(transcript.get("details") or {}).get("rejected", ())]:
         lines.append(f"rejected         {rejected['text']}: {rejected['reason']}")
     return lines + _server_lines(transcript.get("details") or {})
+
+
+def _predicted_lines(ranking: dict[str, Any]) -> list[str]:
+    """What `lm+self` chose among: the model's answers with the scores that it predicts, the best first."""
+    scores = ranking.get("score")
+    if not isinstance(scores, dict):
+        return []
+    known = {text: score for text, score in scores.items() if isinstance(score, int | float)}
+    ranked = sorted(known, key=known.__getitem__)
+    lines = [f"predicted        {known[text]:7.3f} for {text}" for text in ranked]
+    return lines[:1] + [line.replace("predicted", " " * 9, 1) for line in lines[1:]]
 
 
 def _server_lines(details: dict[str, Any]) -> list[str]:

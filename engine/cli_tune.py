@@ -59,7 +59,8 @@ def tune(
     proposer: str | None = typer.Option(
         None,
         "--proposer",
-        help="lm, lm+gp, hybrid, random, tpe, gp, cmaes, smac, or default+ one of them. (default: default+lm+gp)",
+        help="lm, lm+gp, lm+self, hybrid, random, tpe, gp, cmaes, smac, or default+ one of them. "
+        "(default: default+lm+gp)",
         rich_help_panel=MODEL_OPTIONS,
     ),
     model: str | None = typer.Option(

@@ -72,7 +72,7 @@ class Inspector:
             raise StoreError(
                 f"study {record.name!r} asks no language model: there is nothing to look into",
                 value=record.manifest.get("proposer"),
-                allowed="studies of lm, lm+gp or hybrid",
+                allowed="studies of lm, lm+gp, lm+self or hybrid",
                 hint="leave --density out",
             )
         self._path, self._study = file.path, read_study(file, record, {})

@@ -152,7 +152,7 @@ def hardware() -> dict[str, str]:
 
 
 def _asking(proposer: Proposer) -> object:
-    """The part of a proposer that asks a language model: X of default+X, lm of lm+gp and of hybrid."""
+    """The part of a proposer that asks a language model: X of default+X, lm of lm+gp, lm+self and hybrid."""
     part: object = proposer
     while (inner := getattr(part, "inner", getattr(part, "lm", None))) is not None:
         part = inner

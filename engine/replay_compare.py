@@ -16,7 +16,7 @@ from airtune.grammars import AirtuneError
 # What is compared first explains most: a prompt that differs makes all the rest differ.
 _ORDER = (
     "dialect", "prompt", "grammar", "temperature", "seed", "attempt", "rejected", "token_ids", "logprobs", "text",
-    "finish_reason", "samples", "ranking",
+    "finish_reason", "samples", "queries", "ranking",
 )  # fmt: skip
 _WORDS = {"token_ids": "token ids", "logprobs": "log-probabilities", "grammar": "grammar's hash"}
 # Of no meaning for what is proposed: what the user called the model.

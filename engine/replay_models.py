@@ -47,8 +47,12 @@ class RecordedModel:
         """From now on, answer what this trial's transcript says."""
         rejected = [one for one in transcript.get("rejected", ()) if isinstance(one, Mapping)]
         samples = [one for one in transcript.get("samples", ()) if isinstance(one, Mapping)]
-        told = [*samples, *rejected, transcript]  # where a seed has several entries, the last says most
-        self._answers = {one["seed"]: one for one in told if isinstance(one.get("seed"), int)}
+        queries = [one for one in transcript.get("queries", ()) if isinstance(one, Mapping)]
+        self._answers = {}
+        # A seed may have several entries, none of which says all: a sample that was turned down, or chosen.
+        for one in (*samples, *queries, *rejected, transcript):
+            if isinstance(one.get("seed"), int):
+                self._answers[one["seed"]] = {**self._answers.get(one["seed"], {}), **one}
         if isinstance(self.dialect, _Untemplated):
             self.dialect.recorded = str(transcript.get("prompt"))
 
@@ -74,7 +78,7 @@ class RecordedModel:
             )
         known = {field.name for field in fields(Completion)}
         values = {key: _tuple(value) for key, value in told.items() if key in known}
-        if "logprob" in told:  # of a sample, only their sum is kept
+        if "logprob" in told and "logprobs" not in told:  # of a sample, only their sum is kept
             values["logprobs"] = None if told["logprob"] is None else (told["logprob"],)
         blank = {"token_ids": None, "logprobs": None, "prompt_tokens": None, "decode_steps": None}
         try:

@@ -35,7 +35,7 @@ TRANSCRIPT = {
     "model": _TEXT, "dialect": _TEXT, "prompt": _TEXT, "text": _TEXT, "grammar": _TEXT, "finish_reason": "?" + _TEXT,
     "temperature": "?" + _NUMBER, "attempt": _WHOLE, "seed": _WHOLE, "prompt_tokens": "?" + _WHOLE,
     "decode_steps": "?" + _WHOLE, "token_ids": "?" + _WHOLES, "logprobs": "?" + _NUMBERS, "rejected": _OBJECTS,
-    "samples": _OBJECTS,
+    "samples": _OBJECTS, "queries": _OBJECTS, "ranking": _OBJECT,
 }  # fmt: skip
 TRIAL = {
     "number": _WHOLE, "text": _TEXT, "config": _OBJECT, "origin": _TEXT, "status": _TEXT, "loss": "?" + _NUMBER,
@@ -94,7 +94,7 @@ def checked_transcript(transcript: object) -> Stored:
         StoreError: Naming what has another type.
     """
     found = _shaped(transcript, TRANSCRIPT, "a transcript")
-    for field in ("rejected", "samples"):
+    for field in ("rejected", "samples", "queries"):
         if field in found:
             found[field] = [_shaped(one, TRANSCRIPT, f"{field!r} in a transcript") for one in found[field]]
     return found

@@ -77,8 +77,9 @@ def stored_usage(path: str | Path | None, name: str) -> StudyUsage | None:
 
 
 def _usages(transcript: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The counts of one proposal: of all its samples, or of its answer and the attempts before it."""
+    """The counts of one proposal: of all its samples and predictions, or of its answer and the attempts before it."""
     answers = transcript.get("samples") or [transcript, *transcript.get("rejected", ())]
+    answers = [*answers, *transcript.get("queries", ())]
     for answer in answers:
         details = answer.get("details") or {}
         thought = (details.get("thought") or {}).get("details") or {}

@@ -160,6 +160,24 @@ class Dialect(Protocol):
 
 
 @runtime_checkable
+class PredictingDialect(Dialect, Protocol):
+    """A dialect in which a model can be asked how good a configuration will be: for models trained to tell."""
+
+    def render_query(self, problem: Problem, config: Mapping[str, Any]) -> str:
+        """The prompt that asks for the score of `config`. Scores are relative to trials: one must have been told."""
+
+    def score_grammar(self) -> Grammar:
+        """The language of the answers to it: scores."""
+
+    def read_score(self, text: str) -> int:
+        """The score that an answer stands for, re-validated; lower is better.
+
+        Raises:
+            DecodeError: If the text is not in the language of scores.
+        """
+
+
+@runtime_checkable
 class LanguageModel(Protocol):
     """A model that completes prompts under grammars. Same requests in the same batch: same completions."""
 

@@ -10,6 +10,7 @@ from airtune.engine.proposers.default import DefaultFirst
 from airtune.engine.proposers.hybrid import HybridProposer
 from airtune.engine.proposers.lm import LMProposer
 from airtune.engine.proposers.lm_gp import LMGPProposer
+from airtune.engine.proposers.lm_self import LMSelfProposer
 from airtune.engine.proposers.optuna_based import GPProposer, TPEProposer
 from airtune.engine.proposers.random import RandomProposer
 from airtune.engine.proposers.smac_based import SMACProposer
@@ -22,6 +23,7 @@ __all__ = ["PROPOSERS", "Job", "LMProposer", "make_proposer", "needs_model", "pr
 PROPOSERS: Mapping[str, str] = {
     "lm": "a language model",
     "lm+gp": "a language model's answers, ranked by a Gaussian process",
+    "lm+self": "a language model's answers, ranked by its own prediction of their scores (pocket)",
     "hybrid": "a language model for ten trials, then gp",
     "random": "random search, uniform on every hyperparameter's scale",
     "tpe": "tree-structured Parzen estimator (Optuna)",
@@ -43,6 +45,7 @@ _CLASSICAL: Mapping[str, Callable[[], Proposer]] = {
 _ASKING: Mapping[str, Callable[[LanguageModel, float | None], Proposer]] = {
     "lm": LMProposer,
     "lm+gp": LMGPProposer,
+    "lm+self": LMSelfProposer,
     "hybrid": HybridProposer,
 }
 

@@ -85,19 +85,12 @@ class LMProposer(JobProposer):
         self, task: Task, history: Sequence[Trial], pending: Sequence[Trial], seed: int, attempt: int = 0
     ) -> Request | None:
         """What to ask the model for the next trial, or None if the space is exhausted."""
-        trials = observed(history, pending)
         dialect = self.model.dialect
-        grammar = dialect.grammar(task.space, exclude=[trial.config for trial in trials])
+        grammar = dialect.grammar(task.space, exclude=[t.config for t in observed(history, pending)])
         if grammar.count() == 0:
             return None
-        problem = Problem(
-            name=task.name,
-            description=task.description,
-            space=task.space,
-            metric=task.metric,
-            observations=tuple(Observation(t.config, t.loss, t.status, t.reason) for t in trials),
-        )
-        return Request(dialect.render(problem), grammar, derive_seed(seed, attempt), self.temperature)
+        prompt = dialect.render(problem_of(task, history, pending))
+        return Request(prompt, grammar, derive_seed(seed, attempt), self.temperature)
 
     def accept(
         self,
@@ -141,6 +134,18 @@ class LMProposer(JobProposer):
             **_answer(request, completion, attempt),
             "rejected": list(rejected),
         }
+
+
+def problem_of(task: Task, history: Sequence[Trial], pending: Sequence[Trial]) -> Problem:
+    """What a dialect is told of a task and its trials."""
+    trials = observed(history, pending)
+    return Problem(
+        name=task.name,
+        description=task.description,
+        space=task.space,
+        metric=task.metric,
+        observations=tuple(Observation(t.config, t.loss, t.status, t.reason) for t in trials),
+    )
 
 
 def sample(request: Request, completion: Completion) -> dict[str, Any]:

@@ -144,6 +144,15 @@ def scores(losses: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArr
     return np.asarray(np.rint(np.where(z >= 0, worse, better) * (BINS - 1)).clip(0, BINS - 1), dtype=np.int64)
 
 
+def score_text(score: int) -> str:
+    """The token of a score.
+
+    >>> score_text(83)
+    '=083'
+    """
+    return f"={score:03d}"
+
+
 def trial_text(values: Sequence[str], score: int | None) -> str:
     """One trial as text: its value tokens and its score (None: it failed)."""
-    return "".join(values) + ("=!" if score is None else f"={score:03d}")
+    return "".join(values) + ("=!" if score is None else score_text(score))

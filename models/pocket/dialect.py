@@ -40,6 +40,7 @@ from airtune.models.pocket.codec import (
     LETTERS,
     range_token,
     role_token,
+    score_text,
     scores,
     to_bin,
     trial_text,
@@ -204,6 +205,14 @@ def _speech(same: _Same) -> _Speech:
     return _Speech(same.space)
 
 
+@lru_cache(maxsize=1)
+def _scores() -> Grammar:
+    """The language of scores, as a space of one ordinal: masks, recordings and servers take it as any other."""
+    space = ConfigurationSpace(space=[OrdinalHyperparameter("score", list(range(BINS)))])
+    axis = EnumeratedAxis([(score_text(score), score) for score in range(BINS)], ordered=True)
+    return lattice_grammar(Lattice(space, {"score": axis}, Notation.bare()))
+
+
 def _thin(ranked: list[Observation]) -> list[Observation]:
     """At most MAX_TRIALS of the observations, which come worst first: see MAX_TRIALS."""
     if len(ranked) <= MAX_TRIALS:
@@ -246,6 +255,14 @@ class PocketDialect:
     def render_query(self, problem: Problem, config: Mapping[str, Any]) -> str:
         """The prompt after which the model's next token is its prediction of `config`'s score."""
         return self._prefix(problem) + "?" + "".join(_speech(_Same(problem.space)).values(config))
+
+    def score_grammar(self) -> Grammar:
+        """The language of scores: `=000` to `=999`, one token each; see `airtune.models.pocket.codec.scores`."""
+        return _scores()
+
+    def read_score(self, text: str) -> int:
+        """The score, from 0 to 999, that a text stands for; raises DecodeError if it is none."""
+        return int(_scores().decode(text)["score"])
 
     def grammar(self, space: ConfigurationSpace, exclude: Sequence[Mapping[str, Any]] = ()) -> Grammar:
         """The configurations on pocket's lattice, less what was tried or is nearest to what was tried.

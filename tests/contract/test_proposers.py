@@ -100,7 +100,8 @@ def task_on(space: str | ConfigurationSpace) -> Task:
 
 
 def proposer(name: str) -> Proposer:
-    return make_proposer(name, model=load_model("scripted") if needs_model(name) else None)
+    dialect = "pocket" if name.endswith("lm+self") else "chat"  # chat has no words to ask for a prediction
+    return make_proposer(name, model=load_model("scripted", dialect=dialect) if needs_model(name) else None)
 
 
 def trials_on(task: Task, count: int, seed: int = 0, failed: bool = True) -> list[Trial]:
