@@ -35,7 +35,7 @@ def compare_plan(
     Args:
         models: Models in the one-word form of `airtune.models.spec`.
         suite: What they tune.
-        proposer: What asks them: "lm", "lm+gp", "hybrid", or "default+" one of them.
+        proposer: What asks them: "lm", "lm+gp", "lm+self", "hybrid", or "default+" one of them.
         baselines: Proposers beside them; "random" is always among them.
         seeds: Studies per model and task.
         budget: Trials per study.
@@ -118,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--models", required=True, metavar="A,B,...", help="what to compare")
     parser.add_argument("--suite", default="toy", help="what they tune (default: toy)")
     parser.add_argument(
-        "--proposer", default="lm", help="what asks them: lm, lm+gp, default+lm, ... (default: lm)"
+        "--proposer", default="lm", help="what asks them: lm, lm+gp, lm+self, default+lm, ... (default: lm)"
     )
     parser.add_argument(
         "--baselines", default=BASELINES, metavar="P,Q", help=f"proposers beside them (default: {BASELINES})"

@@ -76,6 +76,8 @@ class Costs:
                 self.answer_tokens = _sum(self.answer_tokens, _length(phase) if phase else 0)
         if transcript.get("samples"):
             self.answer_tokens = None
+        if transcript.get("queries"):
+            self.prompt_tokens = None
 
     def _reject(self, transcript: Mapping[str, Any]) -> None:
         """Answers that the proposer turned down, and those that the backend did before it."""
@@ -146,8 +148,8 @@ def costs_table(costs: list[Costs], labels: Mapping[str, str]) -> Table:
 NOTES = (
     "Tokens: means over the proposals that the model was asked for. prompt tokens: of all its prompts, with reasoning "
     "of both phases; of a server, its own count, repeated attempts included. answer tokens: all that were generated, "
-    "those that the grammar forced and those of thoughts included. ?: not told by the server, or not kept (of lm+gp, "
-    "the samples that were not chosen).",
+    "those that the grammar forced and those of thoughts included. ?: not told by the server, or not kept (the "
+    "samples of lm+gp and lm+self that were not chosen, and the prompts by which lm+self asks for predictions).",
     "violations: proposals that the study's check refused, none of which is ever evaluated. rejected: answers that "
     "were turned down and asked again; repeats: those of them that had been tried already. same %: trials whose "
     "configuration another seed of the method tried at the same place. Language models behind one proposer share the "

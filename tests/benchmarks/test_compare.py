@@ -110,7 +110,7 @@ def test_the_command_prints_quality_and_costs(
 
 
 def test_servers_and_samples_that_do_not_tell() -> None:
-    """Unknown is "?", never a number: a server without counts, the samples of lm+gp."""
+    """Unknown is "?", never a number: a server without counts, the samples of lm+gp and lm+self."""
     manifest = {"model": {"backend": "openai", "prices": {"currency": "EUR"}}}
     told = {"usage": {"requests": 2, "prompt_tokens": 100, "completion_tokens": 10, "cost": 0.25}}
     silent = {"usage": {"requests": 1, "prompt_tokens": None, "completion_tokens": None}}
@@ -120,7 +120,12 @@ def test_servers_and_samples_that_do_not_tell() -> None:
     )
     unknown.add(manifest, [{"details": silent}])
     sampled.add({}, [{"prompt_tokens": 50, "token_ids": [1, 2], "samples": [{"text": "x"}, {"text": "y"}]}])
-    rows = {row[0]: row[1:] for row in costs_table([known, unknown, sampled], {}).rows}
+    predicted = Costs("d", proposals=1)
+    predicted.add(
+        {}, [{"prompt_tokens": 50, "token_ids": [1], "samples": [{"text": "x"}], "queries": [{"text": "=1"}]}]
+    )
+    rows = {row[0]: row[1:] for row in costs_table([known, unknown, sampled, predicted], {}).rows}
+    assert rows["d"][:2] == ("?", "?")
     assert rows["a"] == ("100.0", "10.0", "0.0", "0.0000", "0.5000 EUR", "0", "1", "1", "0.0")
     assert rows["b"][:2] == ("?", "?")
     assert rows["b"][4] == "?"

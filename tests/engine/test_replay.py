@@ -55,7 +55,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory, pocket: LanguageModel) ->
     path = tmp_path_factory.mktemp("replay") / "s.sqlite"
     for proposer in ("random", "tpe", "gp", "cmaes", "default+random"):
         run(path, proposer)
-    for proposer in ("lm", "default+lm", "lm+gp", "hybrid"):
+    for proposer in ("lm", "default+lm", "lm+gp", "lm+self", "hybrid"):
         run(path, proposer, pocket)
     with Study(
         TASK, make_proposer("lm", model=load_model("scripted")), seed=3, path=path, name="chat"
@@ -98,9 +98,9 @@ def test_everything_is_derived_again_without_a_model(recorded: Path) -> None:
     seen: list[tuple[int, int]] = []
     report = replay(recorded, options=Options(0), on_progress=lambda *done: seen.append(done))
     assert report.holds, report.json()
-    assert [one.checked for one in report.studies] == [TRIALS] * 10
+    assert [one.checked for one in report.studies] == [TRIALS] * 11
     assert report.differences == []
-    assert seen[-1] == (10, 10)
+    assert seen[-1] == (11, 11)
     assert recorded.read_bytes() == before
 
 
@@ -198,7 +198,7 @@ def test_one_edited_byte_is_found(
 
 
 @pytest.mark.parametrize("sealed", [False, True])
-@pytest.mark.parametrize("study", ["lm", "chat", "tpe", "gp", "lm+gp"])
+@pytest.mark.parametrize("study", ["lm", "chat", "tpe", "gp", "lm+gp", "lm+self"])
 def test_an_edited_history_is_found(copy: Path, study: str, sealed: bool) -> None:
     edit(copy, "trials", "loss", lambda value: -9.0, study, sealed)
     (found,) = replay(copy, study, Options(0)).studies
@@ -207,7 +207,9 @@ def test_an_edited_history_is_found(copy: Path, study: str, sealed: bool) -> Non
         assert found.altered == ["trial 2"]
     if found.first is not None:
         assert found.first.trial > 2
-        assert found.first.what == ("prompt" if study in ("lm", "chat", "lm+gp") else "configuration")
+        assert found.first.what == (
+            "prompt" if study in ("lm", "chat", "lm+gp", "lm+self") else "configuration"
+        )
         assert ("an edited history: trial 2" if not sealed else "was edited") in found.first.cause
     else:  # the proposer's next step did not depend on it
         assert not sealed
@@ -337,7 +339,7 @@ def test_prompts_of_a_chat_template_are_checked_without_the_tokenizer(tmp_path: 
 
 def test_a_range_of_trials(recorded: Path) -> None:
     options = Options(0, first=1, last=2)
-    assert [one.checked for one in replay(recorded, options=options).studies] == [2] * 10
+    assert [one.checked for one in replay(recorded, options=options).studies] == [2] * 11
 
 
 def test_a_missing_trial_stops_what_follows(copy: Path) -> None:
