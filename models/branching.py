@@ -17,7 +17,6 @@ import torch
 from numpy.typing import NDArray
 
 from airtune.models.heads import Head
-from airtune.models.roomy import with_room
 
 # Answers in one line: what a token may see, and so its work, grows with the tokens of the others.
 ANSWERS = 64
@@ -52,6 +51,10 @@ class Branches:
     """
 
     def __init__(self, head: Head, cache: Any, seen: torch.Tensor, dtype: torch.dtype) -> None:
+        from airtune.models.roomy import (
+            with_room,  # imports transformers, which must come after `stay_offline`
+        )
+
         self._head, self._cache, self._device, self._dtype = head, cache, seen.device, dtype
         cache.layers = [with_room(layer) for layer in cache.layers]
         self._owner: NDArray[np.int64] = np.where(seen.cpu().numpy() > 0, PROMPT, PADDING)

@@ -1,4 +1,7 @@
-"""A cache of keys and values with room for more: transformers' own copies all of them at every step."""
+"""A cache of keys and values with room for more: transformers' own copies all of them at every step.
+
+Imports transformers, so it is itself imported only where a model is there: the switches of `offline` come first.
+"""
 
 from __future__ import annotations
 
