@@ -197,7 +197,7 @@ def test_tables_are_never_proposed_again_and_carry_their_roles() -> None:
 def test_a_shipped_table_is_what_its_builder_builds() -> None:
     """The packed tables come from the generator in this repository: one of each cheap algorithm is built again.
 
-    Another processor rounds otherwise, and where training diverges that shows: a few rows may differ by some hundredths.
+    Another processor rounds otherwise, and where training diverges that shows: a few rows may differ by hundredths.
     """
     packed = tables_module.load(Path(tables_module.__file__).parent / "tables.npz")
     for name in ("sgd", "tree", "optimizer_net"):  # the last one: choices, conditions, torch
