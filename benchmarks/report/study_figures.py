@@ -119,6 +119,7 @@ def _position(h: Mapping[str, Any], value: object) -> float:
     if not isinstance(value, int | float):
         return math.nan
     low, high = float(h["lower"]), float(h["upper"])
+    value = min(max(value, low), high)
     if h.get("log"):
         return math.log(value / low) / math.log(high / low)
     return (value - low) / (high - low)

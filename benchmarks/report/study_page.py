@@ -14,8 +14,10 @@ from airtune.benchmarks.report.manifests import manifest_parts, study_commands
 from airtune.benchmarks.report.proposals import Shown, count, show
 from airtune.benchmarks.report.study_figures import parallel_figure, trajectory_figure
 from airtune.benchmarks.report.style import Output, draw
-from airtune.engine import StudyFile, export_csv, export_jsonl
+from airtune.engine import StoreError, StudyFile, export_csv, export_jsonl
+from airtune.engine.manifest import space_json
 from airtune.engine.store import StudyRecord, TrialRecord
+from airtune.grammars import SpaceError, space_from_json
 
 MOST_STUDIES = 8  # in full on one page
 MOST_TRIALS = 2000  # of each, in its table
@@ -78,7 +80,7 @@ def _study(
     digest = hashlib.sha256()
     for line in export_jsonl(file, study.name, times=False, transcripts=True):
         digest.update(line.encode())
-    space = study.manifest["space"]
+    space = _space(study)
     name = "space.json" if not index else f"space{suffix}.json"
     out.path(name).write_text(json.dumps(space, indent=1) + "\n", encoding="utf-8")
     return {
@@ -102,6 +104,22 @@ def _study(
         "seconds": sum(trial.proposal_s for trial in trials),
         "evaluation": sum(trial.evaluation_s or 0.0 for trial in trials),
     }
+
+
+def _space(study: StudyRecord) -> dict[str, Any]:
+    """The study's search space in ConfigSpace's form, as ConfigSpace itself writes it: what is stored may be anything.
+
+    Raises:
+        StoreError: If it is no search space.
+    """
+    try:
+        return space_json(space_from_json(json.dumps(study.manifest["space"])))
+    except SpaceError as error:
+        raise StoreError(
+            f"the search space of study {study.name!r} cannot be rebuilt: {error}",
+            value=study.name,
+            hint="it was not written by Airtune, or by a later version",
+        ) from error
 
 
 def _facts(study: StudyRecord) -> list[tuple[str, str]]:
