@@ -32,7 +32,7 @@ _SEEDS = {
 
 @lru_cache(maxsize=1)
 def _tables() -> dict[str, list[Table]]:
-    from airtune.models.pocket.train import split_tables  # imports torch
+    from airtune.models.pocket.curriculum import split_tables  # imports torch
 
     return split_tables()[1]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from airtune.models.pocket.codec import BINS, CHOICE0, CHOICES, HEAD_ID, LETTERS, SCORE0, VALUE0, scores
-from airtune.models.pocket.prior import PROPOSALS, QUERIES, Episodes
+from airtune.models.pocket.episodes import PROPOSALS, QUERIES, Episodes
 
 Ints: TypeAlias = NDArray[Any]
 
@@ -37,6 +37,10 @@ class Batch:
     target: Tensor
     levels: Tensor
     kind: Tensor
+
+    def to(self, device: str) -> Batch:
+        """The batch on a device."""
+        return Batch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
 def encode(rng: np.random.Generator, e: Episodes) -> Batch:

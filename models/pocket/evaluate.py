@@ -2,10 +2,10 @@
 
     python -m airtune.models.pocket.evaluate [--model DIR] [--temperature T] [--trials N] [--tables K]
 
-Tables: every seventh one and all of the algorithms held out whole, never trained on. A proposal is scored by the
-nearest untried row of its table (in unit coordinates), so figures are comparable with random search's exact expected
-best-of-n over the same rows, with the default first or not. Functions: fresh draws from the prior. This is where
-settings are chosen; the benchmark tasks are for reporting.
+Tables: every seventh one, never trained on; the algorithms held out whole are left to `airtune bench unseen`, which
+reports. A proposal is scored by the nearest untried row of its table (in unit coordinates), so figures are comparable
+with random search's exact expected best-of-n over the same rows, with the default first or not. Functions: fresh draws
+from the prior. This is where settings are chosen; the benchmark tasks are for reporting.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 
 from airtune.models import LanguageModel, Observation, Problem, Request, load_model
 from airtune.models.pocket.algorithms import Param
-from airtune.models.pocket.prior import _Functions
+from airtune.models.pocket.curriculum import split_tables
+from airtune.models.pocket.functions import Functions
 from airtune.models.pocket.tables import Table, nearest
-from airtune.models.pocket.train import split_tables
 
 Curve: TypeAlias = NDArray[np.float64]  # (trials,), best loss so far
 Pair: TypeAlias = tuple[list[Curve], list[Curve]]  # a method, its baseline
@@ -122,11 +122,11 @@ def on_tables(
     return curves
 
 
-def fresh_functions(p: int, count: int, seed: int) -> _Functions:
+def fresh_functions(p: int, count: int, seed: int) -> Functions:
     """`count` functions of `p` floats from the prior, without plateaus (which are relative to what was evaluated)."""
     rng = np.random.default_rng([seed, p])
     nothing = np.zeros((count, p), dtype=np.int64)
-    functions = _Functions(rng, count, p, nothing, nothing.astype(bool))
+    functions = Functions(rng, count, p, nothing, nothing.astype(bool))
     functions.plateau[:] = 1e9
     return functions
 
@@ -193,7 +193,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--functions-only", action="store_true")
     args = parser.parse_args(argv)
     model = load_model(str(Path(args.model)) if Path(args.model).exists() else args.model)
-    _, development = split_tables()
+    training, kept = split_tables()
+    development = {name: tables for name, tables in kept.items() if name in training}
     at = [n for n in (1, 2, 3, 5, 10, 20, 30) if n <= args.trials]
     for temperature in args.temperature:
         for p in (2, 4):

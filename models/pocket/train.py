@@ -21,31 +21,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from airtune.grammars.errors import AirtuneError
-from airtune.models.pocket import tables as table_module
-from airtune.models.pocket.algorithms import HELD_OUT
-from airtune.models.pocket.batch import Batch, attention_mask, encode
-from airtune.models.pocket.codec import BINS, CHOICES
+from airtune.models.pocket.batch import attention_mask, encode
+from airtune.models.pocket.curriculum import by_size, draw, split_tables
+from airtune.models.pocket.loss import Loss, development_loss
 from airtune.models.pocket.net import Pocket
-from airtune.models.pocket.prior import Episodes, from_tables, synthetic
 from airtune.models.pocket.tables import Table
 
-TABLES = Path(__file__).parent / "tables.npz"
-DEVELOPMENT = (
-    7  # every seventh table is kept for development, never trained on; and the algorithms held out whole
-)
-
-# Hyperparameters per space and trials per history. Small ones are the usual case and the cheap one.
-_SIZES = {1: 6, 2: 28, 3: 12, 4: 20, 5: 16, 6: 6, 7: 3, 8: 4, 10: 2, 12: 2, 16: 1}
-_ROOMS = {3: 0.21, 6: 0.21, 12: 0.22, 24: 0.18, 40: 0.11, 100: 0.07}
-_TABLE_SHARE = 0.55  # of the batches whose size some algorithm has
 _WARM_UP = 5e5  # tokens; not a share of all, so that a run may be made longer until its rate begins to fall
-_MAX_LEVELS = 64
-_SMOOTHING = 10.0  # bins: targets are Gaussian around the point that was good (a neighbour is nearly as good)
-_SCORE_SMOOTHING = 15.0
-_SCORE_WEIGHT = 0.3
+_WATCH = 500  # steps between looks at the development tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,100 +48,8 @@ class Config:
     learning_rate: float = 2e-3
     bf16: bool = True
     borrow_from: int = 0  # step: from here on some names are borrowed, and teach that names may mislead
+    surfaces: bool = False  # read tables as surfaces, so that they are not learnt by heart
     start: str | None = None  # the folder of weights that it goes on from, optimisers afresh
-
-
-def split_tables(path: Path = TABLES) -> tuple[dict[str, list[Table]], dict[str, list[Table]]]:
-    """The packed tables as (training, development), by algorithm."""
-    packed = table_module.load(path)
-    train = {
-        k: [t for i, t in enumerate(v) if i % DEVELOPMENT] for k, v in packed.items() if k not in HELD_OUT
-    }
-    kept = {
-        k: v if k in HELD_OUT else [t for i, t in enumerate(v) if i % DEVELOPMENT == 0]
-        for k, v in packed.items()
-    }
-    return train, kept
-
-
-def by_size(tables: dict[str, list[Table]]) -> dict[int, list[list[Table]]]:
-    """Number of hyperparameters -> the tables of each algorithm that tune so many."""
-    sizes = sorted({len(t.params) for group in tables.values() for t in group})
-    found = {p: [[t for t in group if len(t.params) == p] for group in tables.values()] for p in sizes}
-    return {p: [group for group in groups if group] for p, groups in found.items()}
-
-
-def draw(
-    rng: np.random.Generator,
-    tables: dict[int, list[list[Table]]],
-    batch_tokens: int,
-    *,
-    borrow: bool = False,
-) -> Episodes:
-    """Episodes of one size, enough for about `batch_tokens` tokens; some with borrowed names if `borrow`."""
-    p = int(rng.choice(list(_SIZES), p=np.array(list(_SIZES.values())) / sum(_SIZES.values())))
-    n = int(rng.choice(list(_ROOMS), p=list(_ROOMS.values())))
-    b = max(4, int(batch_tokens / (5 * p + 1 + 0.75 * n * (p + 1) + 6 * (p + 1.5))))
-    length = rng.integers(0 if n == 3 else n // 2, n + 1, size=b)
-    if p in tables and rng.uniform() < _TABLE_SHARE:  # every algorithm as often as any other
-        groups = [tables[p][i] for i in rng.integers(len(tables[p]), size=b)]
-        return from_tables(
-            rng, [group[rng.integers(len(group))] for group in groups], n, length, borrow=borrow
-        )
-    return synthetic(rng, b, p, n, length, borrow=borrow)
-
-
-def _level_masks() -> Tensor:
-    """(_MAX_LEVELS + 1, BINS) booleans: the bins that k levels occupy; row 0 (continuous) has all."""
-    masks = torch.zeros(_MAX_LEVELS + 1, BINS, dtype=torch.bool)
-    masks[0] = True
-    for k in range(1, _MAX_LEVELS + 1):
-        masks[k, torch.linspace(0, BINS - 1, k).round().long()] = True
-    return masks
-
-
-class Loss(nn.Module):
-    """Cross-entropy of smoothed targets: positions and choices to propose, scores to predict."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.masks: Tensor
-        self.bins: Tensor
-        self.register_buffer("masks", _level_masks(), persistent=False)
-        self.register_buffer("bins", torch.arange(BINS, dtype=torch.float32), persistent=False)
-
-    def _smooth(self, logits: Tensor, target: Tensor, sigma: float, allowed: Tensor | None) -> Tensor:
-        distance = (self.bins[None] - target[:, None].float()) / sigma
-        weight = torch.exp(-0.5 * distance.square())
-        if allowed is not None:
-            logits = logits.masked_fill(~allowed, -1e9)
-            weight = weight * allowed
-        weight = weight / weight.sum(1, keepdim=True).clamp_min(1e-30)
-        return -(weight * logits.log_softmax(1)).sum(1)
-
-    def forward(self, model: Pocket, batch: Batch, hidden: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """The loss to minimise, and its parts in nats for the log."""
-        h = hidden.flatten(0, 1)[batch.where].float()
-        value_rows, choice_rows, score_rows = model.output_rows()
-        total, parts = h.new_zeros(()), {}
-        for kind, name in enumerate(("position", "choice", "score")):
-            chosen = batch.kind == kind
-            if not bool(chosen.any()):
-                continue
-            x, target, levels = h[chosen], batch.target[chosen], batch.levels[chosen]
-            if kind == 0:
-                each = self._smooth(
-                    x @ value_rows.T, target, _SMOOTHING, self.masks[levels.clamp(0, _MAX_LEVELS)]
-                )
-            elif kind == 1:
-                beyond = torch.arange(len(CHOICES), device=x.device)[None] >= levels[:, None]
-                logits = (x @ choice_rows.T).masked_fill(beyond, -1e9)
-                each = nn.functional.cross_entropy(logits, target, reduction="none")
-            else:
-                each = self._smooth(x @ score_rows.T, target, _SCORE_SMOOTHING, None)
-            total = total + each.sum() * (_SCORE_WEIGHT if kind == 2 else 1.0)
-            parts[name] = float(each.detach().mean())
-        return total / len(batch.where), parts
 
 
 def _optimizers(model: Pocket, rate: float) -> list[torch.optim.Optimizer]:
@@ -181,6 +75,7 @@ def train(
     out: Path | None,
     device: str = "cpu",
     save_every_s: float = 120.0,
+    development: dict[str, list[Table]] | None = None,
 ) -> tuple[Pocket, list[dict[str, float]]]:
     """Train until `config.tokens` tokens were seen; resumes from `out` when it holds a checkpoint.
 
@@ -190,9 +85,10 @@ def train(
         out: Folder of the checkpoint and of `curve.jsonl`, or None to keep nothing.
         device: Where to compute.
         save_every_s: Seconds between checkpoints.
+        development: Tables to watch the loss on, never trained on.
 
     Returns:
-        The model and its curve, a record per 50 steps.
+        The model and its curve, a record per 50 steps; every tenth has the loss on the development tables, too.
     """
     torch.manual_seed(config.seed)
     on_cpu = device.startswith("cpu")  # autocast is no faster there
@@ -231,8 +127,9 @@ def train(
     begun = saved_at = time.monotonic()
     while seen < config.tokens:
         rng = np.random.default_rng([config.seed, step])
-        batch = encode(rng, draw(rng, sized, config.batch_tokens, borrow=step >= config.borrow_from))
-        batch = Batch(**{k: getattr(batch, k).to(device) for k in Batch.__dataclass_fields__})
+        borrow = step >= config.borrow_from
+        batch = encode(rng, draw(rng, sized, config.batch_tokens, borrow=borrow, surfaces=config.surfaces))
+        batch = batch.to(device)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = _rate(seen, config)
@@ -256,6 +153,8 @@ def train(
             now = time.monotonic()
             seconds, begun = seconds + now - begun, now
             record = {name: round(float(np.mean(values)), 4) for name, values in sums.items()}
+            if development and step % _WATCH == 0:
+                record["development"] = round(development_loss(model, loss_of, development, device), 4)
             curve.append({"step": step, "tokens": seen, "seconds": round(seconds, 1), **record})
             print(json.dumps(curve[-1]), flush=True)
             sums = {}
@@ -276,7 +175,8 @@ def write_release(model: Pocket, config: Config, out: Path) -> None:
     write(model, run, out)
 
 
-# The shipped weights: first what names mean; then, from those weights on, that names may mislead, too.
+# The shipped weights: first what names mean; then, from those weights on, that names may mislead, too. Both read tables
+# row by row and learn them by heart (LOG.md, 2026-11-26); the third stage reads them as surfaces.
 STAGES = (
     Config(borrow_from=1_000_000),
     Config(seed=2, tokens=22e6, learning_rate=1.5e-3, bf16=False),
@@ -308,7 +208,8 @@ def main(
     """
     if out is None and not smoke:
         raise AirtuneError("training needs a folder to write to", allowed="a path", hint="pass --out DIR")
-    training, _ = split_tables()
+    training, kept = split_tables()
+    watched = {name: tables for name, tables in kept.items() if name in training}
     start: Path | None = None
     stages = (SMOKE,) if smoke else STAGES if tokens is None else STAGES[:1]
     for number, stage in enumerate(stages, 1):
@@ -317,7 +218,7 @@ def main(
             stage, seed=stage.seed + seed, tokens=tokens or stage.tokens, start=str(start) if start else None
         )
         folder = out if last or out is None else out / f"stage{number}"
-        model, curve = train(config, training, folder, device)
+        model, curve = train(config, training, folder, device, development=watched)
         if folder is not None:
             start = folder / "weights"
             write_release(model, config, start)

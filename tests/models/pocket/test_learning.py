@@ -14,21 +14,15 @@ from airtune.models.pocket import tables as tables_module
 from airtune.models.pocket.algorithms import ALGORITHMS, HELD_OUT, Param, choice
 from airtune.models.pocket.batch import attention_mask, encode
 from airtune.models.pocket.codec import CHOICES, HEAD_ID, KINDS, ROLES, UNKNOWN_ROLE, range_token, role_token
+from airtune.models.pocket.curriculum import split_tables
 from airtune.models.pocket.datasets import make_dataset
 from airtune.models.pocket.dialect import PocketDialect
+from airtune.models.pocket.episodes import BORROWED_FUNCTIONS, BORROWED_TABLES, PROPOSALS, QUERIES, Episodes
 from airtune.models.pocket.net import HalfLinear, Pocket
-from airtune.models.pocket.prior import (
-    BORROWED_FUNCTIONS,
-    BORROWED_TABLES,
-    PROPOSALS,
-    QUERIES,
-    Episodes,
-    _spoken_order,
-    from_tables,
-    synthetic,
-)  # fmt: skip
+from airtune.models.pocket.prior import synthetic
 from airtune.models.pocket.release import build_tokenizer, write
-from airtune.models.pocket.train import SMOKE, Config, split_tables, train
+from airtune.models.pocket.table_episodes import from_tables, spoken_order
+from airtune.models.pocket.train import SMOKE, Config, train
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +226,7 @@ def test_episodes_of_conditional_tables_are_those_of_the_table() -> None:
 
 def test_what_switches_a_hyperparameter_on_is_spoken_before_it() -> None:
     table = split_tables()[0]["kernel_svm"][0]
-    orders = {tuple(_spoken_order(np.random.default_rng(seed), table)) for seed in range(50)}
+    orders = {tuple(spoken_order(np.random.default_rng(seed), table)) for seed in range(50)}
     assert len(orders) > 5
     kernel = [p.role for p in table.params].index("kernel")
     for order in orders:
@@ -312,11 +306,11 @@ def test_an_interrupted_run_continues_as_if_nothing_had_happened(tmp_path: Path)
 
     original, calls = module.draw, [0]
 
-    def interrupted(*args: object, borrow: bool) -> Episodes:
+    def interrupted(*args: object, **options: bool) -> Episodes:
         calls[0] += 1
         if calls[0] > 4:
             raise KeyboardInterrupt
-        return original(*args, borrow=borrow)  # type: ignore[arg-type]
+        return original(*args, **options)  # type: ignore[arg-type]
 
     module.draw = interrupted  # type: ignore[assignment]
     try:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from airtune.models import LanguageModel, Problem, Request, load_model, verify_model
+from airtune.models.pocket.curriculum import split_tables
 from airtune.models.pocket.evaluate import expected_best, on_tables
-from airtune.models.pocket.train import split_tables
 from tests.models.pocket.test_dialect import DIALECT, small_spaces
 
 
