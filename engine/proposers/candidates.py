@@ -54,7 +54,7 @@ class Candidates:
     def points(self, rows: Floats) -> Floats:
         """Points (m, columns) of vectors (m, hyperparameters), which have values for inactive ones, too."""
         if self.space.conditions:
-            rows = np.array([self.vectors.vector(self.config(row)) for row in rows])
+            rows = self.vectors.vectors([self.config(row) for row in rows])
         return self.vectors.points(rows)
 
     def search(
@@ -76,7 +76,7 @@ class Candidates:
         everything = _everything(Same(self.space))
         if everything is not None:
             return everything, rank(self.points(everything))
-        start = np.array([self.vectors.vector(self.whole(config)) for config in best[:_BEST]])
+        start = self.vectors.vectors([self.whole(config) for config in best[:_BEST]])
         rows = np.concatenate([self._neighbours(start, NEIGHBOURS, _STEPS, rng), self._uniform(rng)])
         ranks = rank(self.points(rows))
         for steps in _CLOSER:
@@ -127,7 +127,7 @@ def _everything(same: Same) -> Floats | None:
     if count > ENUMERABLE:
         return None
     made = Candidates(same.space)
-    return np.array([made.vectors.vector(made.whole(grammar.nth(rank))) for rank in range(count)])
+    return made.vectors.vectors([made.whole(grammar.nth(rank)) for rank in range(count)])
 
 
 def _value(hp: Any, vector: float) -> Any:

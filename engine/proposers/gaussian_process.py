@@ -10,7 +10,7 @@ posterior. All kernels are handled at once as stacked matrices, so this takes mi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -27,6 +27,7 @@ _LENGTH, _LENGTH_SPREAD = 0.5, 0.8  # prior of a length scale in one dimension: 
 _FAR = 10.0  # medians above the best: from there on losses count by their logarithm
 _MANY = 10  # losses that speak for themselves
 _NOISE, _NOISE_SPREAD = 3e-3, 1.5  # prior of the noise variance, of losses of variance 1
+_BORDER = 1e12  # more than losses (n,) of variance 1 can explain under a noise of 1e-6, which is n * 1e6
 
 
 class Vectors:
@@ -43,11 +44,17 @@ class Vectors:
         self.varying = {name: hp for name, hp in space.items() if not isinstance(hp, Constant)}
         self._conditional = frozenset(space.conditional_hyperparameters)
 
-    def vector(self, config: Mapping[str, Any]) -> Floats:
-        """ConfigSpace's vector values (hyperparameters,) of a configuration, NaN where inactive."""
-        return np.array(
-            [float(hp.to_vector(config[n])) if n in config else np.nan for n, hp in self.varying.items()]
-        )
+    def vectors(self, configs: Sequence[Mapping[str, Any]]) -> Floats:
+        """ConfigSpace's vector values (configurations, hyperparameters), NaN where inactive."""
+        values = np.full((len(configs), len(self.varying)), np.nan)
+        for j, (name, hp) in enumerate(self.varying.items()):
+            active = [i for i, config in enumerate(configs) if name in config]
+            said = [configs[i][name] for i in active]
+            if isinstance(hp, CategoricalHyperparameter | OrdinalHyperparameter):
+                values[active, j] = [float(hp.to_vector(value)) for value in said]
+            elif said:  # one call for all: it costs as much as for one
+                values[active, j] = hp.to_vector(np.array(said))
+        return values
 
     def points(self, vectors: Floats) -> Floats:
         """Points (m, columns) of vectors (m, hyperparameters)."""
@@ -110,17 +117,22 @@ def _correlations(squares: Floats, length: Floats) -> Floats:
 
 def _posterior(squares: Floats, y: Floats, theta: Floats, centre: Floats, spread: Floats) -> Floats:
     """Log posterior (kernels,) of kernel parameters theta (kernels, d + 1), up to a constant."""
-    factor = _factors(squares, theta)
-    white = np.linalg.solve(factor, np.broadcast_to(y[:, None], (len(theta), len(y), 1)))[..., 0]
-    fit = -0.5 * (white**2).sum(-1) - np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(-1)
+    n = len(y)
+    # With the losses as one more row, the factor's last row is what solving for them would give, in less time.
+    bordered = np.empty((len(theta), n + 1, n + 1))
+    bordered[:, :n, :n] = _covariances(squares, theta)
+    bordered[:, n, :n] = bordered[:, :n, n] = y
+    bordered[:, n, n] = _BORDER
+    factor = np.linalg.cholesky(bordered)
+    white, scale = factor[:, n, :n], np.diagonal(factor[:, :n, :n], axis1=1, axis2=2)
+    fit = -0.5 * (white**2).sum(-1) - np.log(scale).sum(-1)
     return np.asarray(fit - 0.5 * (((theta - centre) / spread) ** 2).sum(-1))
 
 
-def _factors(squares: Floats, theta: Floats) -> Floats:
-    """Cholesky factors (kernels, n, n) of the covariances of the losses."""
-    covariance = _correlations(squares, np.exp(theta[:, :-1]))
+def _covariances(squares: Floats, theta: Floats) -> Floats:
+    """Covariances (kernels, n, n) of the losses, noise included."""
     noise = (np.exp(theta[:, -1]) + 1e-6)[:, None, None] * np.eye(squares.shape[1])
-    return np.asarray(np.linalg.cholesky(covariance + noise))
+    return np.asarray(_correlations(squares, np.exp(theta[:, :-1])) + noise)
 
 
 def posterior_kernels(x: Floats, y: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
@@ -181,7 +193,7 @@ class Process:
     def _tell(self, x: Floats, y: Floats) -> None:
         self._x = x
         # Takes the losses to independent ones of variance 1.
-        self._white = np.linalg.inv(_factors(_squares(x, x), self._theta))
+        self._white = np.linalg.inv(np.linalg.cholesky(_covariances(_squares(x, x), self._theta)))
         self._known = (self._white @ y[:, :, None])[:, None, :, 0]
 
     def predict(self, points: Floats) -> tuple[Floats, Floats]:

@@ -26,7 +26,7 @@ from airtune.engine.proposers.optuna_based import one_thread
 from airtune.engine.seeds import derive_seed
 from airtune.engine.types import Proposal
 from airtune.grammars import DecodeError
-from airtune.models import LanguageModel
+from airtune.models import Completion, LanguageModel, Request
 
 START = 3  # told trials before the process has a say
 SAMPLES = 16  # of the model, per proposal
@@ -63,28 +63,31 @@ class LMGPProposer(JobProposer):
                 seeds = [first, *(derive_seed(first, k) for k in range(1, samples))]
                 asked.append((job, [replace(request, seed=seed) for seed in seeds]))
         completions = iter(self.lm.model.generate([r for _, requests in asked for r in requests]))
-        for job, requests in asked:
-            untried = Untried(job.task, job.history, job.pending)
-            said: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
-            drawn: list[dict[str, Any]] = []  # all of them: a replay chooses again without the model
-            for request in requests:
-                completion = next(completions)
-                drawn.append(sample(request, completion))
-                try:
-                    config = self.lm.accept(job.task, job.history, job.pending, request, completion, untried)
-                except DecodeError as error:
-                    job.rejected.append(
-                        {"seed": request.seed, "text": completion.text, "reason": error.message}
-                    )
-                    continue
-                said.setdefault(
-                    completion.text, (config, self.lm.transcript(request, completion, 0, job.rejected))
-                )
-            if said:
-                picked = self._pick(job, list(said.values()), untried)
-                job.proposal = replace(picked, transcript={**(picked.transcript or {}), "samples": drawn})
-            else:  # the model alone, which tries again and says what went wrong
-                self.lm.propose_jobs([job])
+        with one_thread():
+            for job, requests in asked:
+                self._choose(job, [(request, next(completions)) for request in requests])
+        # What is left without a proposal: the model alone, which tries again and says what went wrong.
+        self.lm.propose_jobs([job for job, _ in asked if job.proposal is None])
+
+    def _choose(self, job: Job, answers: Sequence[tuple[Request, Completion]]) -> None:
+        """Fill in the job's proposal, if any of the model's answers is valid and new."""
+        untried = Untried(job.task, job.history, job.pending)
+        said: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+        for request, completion in answers:
+            if completion.text in said:
+                continue
+            try:
+                config = self.lm.accept(job.task, job.history, job.pending, request, completion, untried)
+            except DecodeError as error:
+                job.rejected.append({"seed": request.seed, "text": completion.text, "reason": error.message})
+                continue
+            said[completion.text] = config, self.lm.transcript(request, completion, 0, job.rejected)
+        if said:
+            picked = self._pick(job, list(said.values()), untried)
+            drawn = [
+                sample(*answer) for answer in answers
+            ]  # all of them: a replay chooses again without the model
+            job.proposal = replace(picked, transcript={**(picked.transcript or {}), "samples": drawn})
 
     def _pick(
         self, job: Job, said: Sequence[tuple[dict[str, Any], dict[str, Any]]], untried: Untried
@@ -93,19 +96,18 @@ class LMGPProposer(JobProposer):
         vectors = candidates.vectors
 
         def points(configs: Iterable[Mapping[str, Any]]) -> Floats:
-            return vectors.points(np.array([vectors.vector(config) for config in configs]))
+            return vectors.points(vectors.vectors(list(configs)))
 
         rng = np.random.default_rng(derive_seed(self.name, job.seed))
         tried = points(trial.config for trial in job.history)
         values = standardised(np.array([np.inf if t.loss is None else t.loss for t in job.history]))
         pending = points(trial.config for trial in job.pending) if job.pending else None
         told = sorted((t for t in job.history if t.loss is not None), key=lambda t: (t.loss, t.number))
-        with one_thread():
-            process = Process(tried, values, *posterior_kernels(tried, values, rng), pending)
-            own = process.log_expected_improvement(points(config for config, _ in said))
-            drawn, other = candidates.search(
-                [trial.config for trial in told], process.log_expected_improvement, rng
-            )
+        process = Process(tried, values, *posterior_kernels(tried, values, rng), pending)
+        own = process.log_expected_improvement(points(config for config, _ in said))
+        drawn, other = candidates.search(
+            [trial.config for trial in told], process.log_expected_improvement, rng
+        )
         config, transcript = said[int(own.argmax())]
         ranking = {
             "log_ei": [round(float(v), 6) for v in own],

@@ -99,7 +99,7 @@ def test_points_of_a_conditional_space() -> None:
     space.add(kind, rate, grid, EqualsCondition(rate, kind, "b"))
     vectors = Vectors(space)
     configs = [{"kind": "b", "rate": 1e-2, "grid": 4}, {"kind": "a", "grid": 4}]
-    on, off = vectors.points(np.array([vectors.vector(config) for config in configs]))
+    on, off = vectors.points(vectors.vectors(configs))
     # nothing, the grid, three choices, the rate and whether it is active
     assert sorted(on) == pytest.approx(sorted([0, 0.5, 0, 2**-0.5, 0, 0.5, 1.0]))
     assert sorted(off) == pytest.approx(sorted([0, 0.5, 2**-0.5, 0, 0, 0.5, 0.0]))
