@@ -85,6 +85,23 @@ class Comparison:
         flat = span <= 0.0
         return np.where(flat, 0.0, above / np.where(flat, 1.0, span))
 
+    def ceilings(self) -> dict[int, tuple[float, float]]:
+        """What there is to win on tables: what a method that knew every table's best point would show.
+
+        Returns:
+            By budget, the median and the mean over tasks of the change from random search in percent; nothing
+            unless all tasks are tables.
+        """
+        if RANDOM not in self.methods or not self.exact.all():
+            return {}
+        found = {}
+        for budget in self.budgets:
+            random = self.best[self.methods.index(RANDOM), :, :, budget - 1].mean(axis=1)
+            change = 100 * (random - self.known)[random > 0] / random[random > 0]
+            if len(change):
+                found[budget] = float(np.median(change)), float(change.mean())
+        return found
+
 
 def compare_runs(plan: Plan, tasks: Sequence[str], runs: Runs) -> Comparison:
     """The arrays of the runs.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -103,6 +103,7 @@ class Report:
             "tasks": list(self.tasks),
             "left_out": list(self.left_out),
             "exact_random": exact,
+            "ceilings": {str(b): list(changes) for b, changes in self.comparison.ceilings().items()},
             "settings": {
                 "resamples": RESAMPLES, "coverage": COVERAGE, "near_zero": NEAR_ZERO, "test_level": LEVEL
             },
@@ -192,6 +193,8 @@ class Report:
                 f" On {exact} of {len(self.tasks)} tasks, which are tables, the figures of {RANDOM} are exact: "
                 "expectations by order statistics without replacement."
             )
+        if ceilings := self.comparison.ceilings():
+            notes.append(f"What there is to win. {ceiling_words(ceilings)}.")
         if self.left_out:
             notes.append(f"Left out, because no method got any loss: {', '.join(self.left_out)}.")
         return notes
@@ -259,6 +262,17 @@ def make_report(
         **_compare_all(comparison),
         proposal_s={m: float(np.mean([t.proposal_s for t, _ in trials[m]])) for m in plan.methods},
         redrawn={m: float(np.mean([o.endswith("+uniform") for _, o in trials[m]])) for m in plan.methods},
+    )
+
+
+def ceiling_words(ceilings: Mapping[int, tuple[float, float]]) -> str:
+    """What a method that always found a table's best point would show against random search."""
+    each = (
+        f"{median:.1f} and {mean:.1f} at {budget} evaluations" for budget, (median, mean) in ceilings.items()
+    )
+    return (
+        "A method that knew the best point of every table would show a median and a mean change (in percent) of "
+        + ", ".join(each)
     )
 
 

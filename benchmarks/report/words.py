@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airtune.benchmarks.comparison import RANDOM
 from airtune.benchmarks.report.cells import interval, number, p_value
-from airtune.benchmarks.report.tables import Report, hero_of
+from airtune.benchmarks.report.tables import Report, ceiling_words, hero_of
 from airtune.benchmarks.significance import LEVEL
 from airtune.benchmarks.statistics import NEAR_ZERO, RESAMPLES, Row
 
@@ -171,6 +171,8 @@ def method_notes(report: Report) -> list[tuple[str, str]]:
                 "statistics for draws without replacement (our random search never repeats), not averages of runs.",
             )
         )
+    if ceilings := comparison.ceilings():
+        notes.append(("What there is to win", f"{ceiling_words(ceilings)}."))
     notes.append(
         ("Seeds", "Task, method and seed enter every study’s seed: no two studies share random numbers.")
     )

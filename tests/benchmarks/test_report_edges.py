@@ -43,6 +43,7 @@ def test_methods_that_are_all_the_same_can_be_drawn(tmp_path: Path) -> None:
     comparison_csv(report, bands, out)
     assert {path.name for path in tmp_path.iterdir()} == set(out.names)
     assert "on 0 of 6 tasks" in headline(report)
+    assert report.comparison.ceilings() == {}  # of functions nobody knows the best point on a grid
     assert "no difference between pocket and another method is significant" in " ".join(sentences(report))
 
 
@@ -62,6 +63,11 @@ def test_on_tables_random_search_is_marked_exact(monkeypatch: pytest.MonkeyPatch
     assert report.test_errors[5]["random"] == pytest.approx(expected[1][4])
     assert report.means[5]["random"]["toy/ackley"] == pytest.approx(expected[0][4])
     assert len(tiles(report)) == 4
+    best, at_five = float(table[0].min()), float(expected[0][4])
+    won = 100 * (at_five - best) / at_five
+    assert report.json()["ceilings"]["5"] == pytest.approx([won, won])  # every task has the same table here
+    assert f"{won:.1f} and {won:.1f} at 5 evaluations" in report.markdown()
+    assert any(what == "What there is to win" for what, _ in method_notes(report))
 
 
 def test_a_task_without_any_loss_is_left_out_and_named() -> None:
