@@ -7,7 +7,8 @@ back, and `LMProposer.propose_jobs` drives both for a list of `Job`s; `LMPropose
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from airtune.engine.proposers.base import Job, JobProposer, Untried, observed
@@ -19,6 +20,25 @@ from airtune.models import Completion, LanguageModel, ModelError, Observation, P
 # An answer is rejected only where a grammar over-approximates its space (a completion of an exact grammar is
 # valid by construction), so a model that fails this often in a row is broken, not unlucky.
 ATTEMPTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One of several answers to a prompt."""
+
+    request: Request
+    completion: Completion
+
+    def short(self) -> dict[str, Any]:
+        """As short as a replay allows (JSON-able)."""
+        completion = self.completion
+        return {
+            "seed": self.request.seed,
+            "text": completion.text,
+            "finish_reason": completion.finish_reason,
+            "logprob": None if completion.logprobs is None else float(sum(completion.logprobs)),
+            **({"details": dict(completion.details)} if completion.details else {}),
+        }
 
 
 class LMProposer(JobProposer):
@@ -117,6 +137,40 @@ class LMProposer(JobProposer):
             raise DecodeError(f"{parsed!r} is forbidden or has been tried", value=completion.text)
         return config
 
+    def sample(self, jobs: Sequence[Job], count: Callable[[Job], int]) -> list[tuple[Job, list[Answer]]]:
+        """Several answers to each job, all in one batch.
+
+        Those to one job share a prompt, and differ by their seeds. A job whose space is exhausted is left out.
+        """
+        asked: list[tuple[Job, list[Request]]] = []
+        for job in jobs:
+            request = self.request(job.task, job.history, job.pending, job.seed)
+            if request is not None:
+                seeds = [request.seed, *(derive_seed(request.seed, k) for k in range(1, count(job)))]
+                asked.append((job, [replace(request, seed=seed) for seed in seeds]))
+        completions = iter(self.model.generate([r for _, requests in asked for r in requests]))
+        return [(job, [Answer(r, next(completions)) for r in requests]) for job, requests in asked]
+
+    def usable(
+        self, job: Job, answers: Sequence[Answer], untried: Untried
+    ) -> list[tuple[Answer, dict[str, Any]]]:
+        """The different answers that stand for a valid and new configuration, with it; `job` is told of the others."""
+        found: dict[str, tuple[Answer, dict[str, Any]]] = {}
+        for answer in answers:
+            text = answer.completion.text
+            if text in found:
+                continue
+            try:
+                found[text] = (
+                    answer,
+                    self.accept(
+                        job.task, job.history, job.pending, answer.request, answer.completion, untried
+                    ),
+                )
+            except DecodeError as error:
+                job.rejected.append({**answer.short(), "reason": error.message})
+        return list(found.values())
+
     def transcript(
         self,
         request: Request,
@@ -146,17 +200,6 @@ def problem_of(task: Task, history: Sequence[Trial], pending: Sequence[Trial]) -
         metric=task.metric,
         observations=tuple(Observation(t.config, t.loss, t.status, t.reason) for t in trials),
     )
-
-
-def sample(request: Request, completion: Completion) -> dict[str, Any]:
-    """One of several answers to a prompt, as short as a replay allows."""
-    return {
-        "seed": request.seed,
-        "text": completion.text,
-        "finish_reason": completion.finish_reason,
-        "logprob": None if completion.logprobs is None else float(sum(completion.logprobs)),
-        **({"details": dict(completion.details)} if completion.details else {}),
-    }
 
 
 def _answer(request: Request, completion: Completion, attempt: int) -> dict[str, Any]:

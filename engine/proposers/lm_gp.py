@@ -21,12 +21,11 @@ from airtune.engine.proposers.gaussian_process import (
     posterior_kernels,
     standardised,
 )
-from airtune.engine.proposers.lm import LMProposer, sample
+from airtune.engine.proposers.lm import Answer, LMProposer
 from airtune.engine.proposers.optuna_based import one_thread
 from airtune.engine.seeds import derive_seed
 from airtune.engine.types import Proposal
-from airtune.grammars import DecodeError
-from airtune.models import Completion, LanguageModel, Request
+from airtune.models import LanguageModel
 
 START = 3  # told trials before the process has a say
 SAMPLES = 16  # of the model, per proposal
@@ -54,44 +53,22 @@ class LMGPProposer(JobProposer):
         """
         early = [job for job in jobs if sum(t.loss is not None for t in job.history) < START]
         self.lm.propose_jobs(early)
-        asked = []
-        for job in (job for job in jobs if job not in early):
-            request = self.lm.request(job.task, job.history, job.pending, job.seed)
-            if request is not None:
-                first = request.seed
-                samples = SAMPLES if len(job.history) < LATE else FEWER
-                seeds = [first, *(derive_seed(first, k) for k in range(1, samples))]
-                asked.append((job, [replace(request, seed=seed) for seed in seeds]))
-        completions = iter(self.lm.model.generate([r for _, requests in asked for r in requests]))
+        later = [job for job in jobs if job not in early]
+        answered = self.lm.sample(later, lambda job: SAMPLES if len(job.history) < LATE else FEWER)
         with one_thread():
-            for job, requests in asked:
-                self._choose(job, [(request, next(completions)) for request in requests])
+            for job, answers in answered:
+                untried = Untried(job.task, job.history, job.pending)
+                said = self.lm.usable(job, answers, untried)
+                if said:
+                    picked = self._pick(job, said, untried)
+                    drawn = [
+                        answer.short() for answer in answers
+                    ]  # all: a replay chooses again without the model
+                    job.proposal = replace(picked, transcript={**(picked.transcript or {}), "samples": drawn})
         # What is left without a proposal: the model alone, which tries again and says what went wrong.
-        self.lm.propose_jobs([job for job, _ in asked if job.proposal is None])
+        self.lm.propose_jobs([job for job, _ in answered if job.proposal is None])
 
-    def _choose(self, job: Job, answers: Sequence[tuple[Request, Completion]]) -> None:
-        """Fill in the job's proposal, if any of the model's answers is valid and new."""
-        untried = Untried(job.task, job.history, job.pending)
-        said: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
-        for request, completion in answers:
-            if completion.text in said:
-                continue
-            try:
-                config = self.lm.accept(job.task, job.history, job.pending, request, completion, untried)
-            except DecodeError as error:
-                job.rejected.append({"seed": request.seed, "text": completion.text, "reason": error.message})
-                continue
-            said[completion.text] = config, self.lm.transcript(request, completion, 0, job.rejected)
-        if said:
-            picked = self._pick(job, list(said.values()), untried)
-            drawn = [
-                sample(*answer) for answer in answers
-            ]  # all of them: a replay chooses again without the model
-            job.proposal = replace(picked, transcript={**(picked.transcript or {}), "samples": drawn})
-
-    def _pick(
-        self, job: Job, said: Sequence[tuple[dict[str, Any], dict[str, Any]]], untried: Untried
-    ) -> Proposal:
+    def _pick(self, job: Job, said: Sequence[tuple[Answer, dict[str, Any]]], untried: Untried) -> Proposal:
         candidates = Candidates(job.task.space)
         vectors = candidates.vectors
 
@@ -104,16 +81,19 @@ class LMGPProposer(JobProposer):
         pending = points(trial.config for trial in job.pending) if job.pending else None
         told = sorted((t for t in job.history if t.loss is not None), key=lambda t: (t.loss, t.number))
         process = Process(tried, values, *posterior_kernels(tried, values, rng), pending)
-        own = process.log_expected_improvement(points(config for config, _ in said))
+        own = process.log_expected_improvement(points(config for _, config in said))
         drawn, other = candidates.search(
             [trial.config for trial in told], process.log_expected_improvement, rng
         )
-        config, transcript = said[int(own.argmax())]
+        answer, config = said[int(own.argmax())]
         ranking = {
             "log_ei": [round(float(v), 6) for v in own],
             "best_other_log_ei": round(float(other.max()), 6),
         }
-        transcript = {**transcript, "ranking": ranking}
+        transcript = {
+            **self.lm.transcript(answer.request, answer.completion, 0, job.rejected),
+            "ranking": ranking,
+        }
         for i in np.argsort(-other, kind="stable"):
             if other[i] <= own.max():
                 break

@@ -10,11 +10,11 @@ one. Scores are relative to what has been told: until something has, the model's
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from airtune.engine.proposers.base import Job, JobProposer, Untried
-from airtune.engine.proposers.lm import LMProposer, problem_of, sample
+from airtune.engine.proposers.lm import Answer, LMProposer, problem_of
 from airtune.engine.seeds import derive_seed
 from airtune.engine.types import Proposal
 from airtune.grammars import AirtuneError, DecodeError
@@ -28,8 +28,7 @@ DRAWS = 8  # of the score, per candidate
 class _Candidate:
     """An answer, what it stands for, and the scores that the model predicts for that."""
 
-    request: Request
-    completion: Completion
+    answer: Answer
     config: dict[str, Any]
     queries: list[Request]
     scores: list[int] = field(default_factory=list)
@@ -95,43 +94,22 @@ class LMSelfProposer(JobProposer):
         self.lm.propose_jobs(first)
         if not later:
             return
-        asked = self._sample(later)
+        asked = [self._read(job, answers) for job, answers in self.lm.sample(later, lambda _: SAMPLES)]
         self._predict(asked)
         for one in asked:
             self._pick(one)
         # What is left without a proposal: the model alone, which tries again and says what went wrong.
         self.lm.propose_jobs([one.job for one in asked if one.job.proposal is None])
 
-    def _sample(self, jobs: Sequence[Job]) -> list[_Asked]:
-        """The model's answers; jobs whose space is exhausted are left out."""
-        asked: list[tuple[Job, list[Request]]] = []
-        for job in jobs:
-            request = self.lm.request(job.task, job.history, job.pending, job.seed)
-            if request is not None:
-                seeds = [request.seed, *(derive_seed(request.seed, k) for k in range(1, SAMPLES))]
-                asked.append((job, [replace(request, seed=seed) for seed in seeds]))
-        completions = iter(self.lm.model.generate([r for _, requests in asked for r in requests]))
-        return [self._read(job, requests, [next(completions) for _ in requests]) for job, requests in asked]
-
-    def _read(self, job: Job, requests: Sequence[Request], completions: Sequence[Completion]) -> _Asked:
-        """Check the answers to one job."""
-        found = _Asked(job)
-        untried = Untried(job.task, job.history, job.pending)
-        problem, said = problem_of(job.task, job.history, job.pending), set[str]()
-        for request, completion in zip(requests, completions, strict=True):
-            found.samples.append(sample(request, completion))
-            if completion.text in said:
-                continue
-            try:
-                config = self.lm.accept(job.task, job.history, job.pending, request, completion, untried)
-            except DecodeError as error:
-                job.rejected.append({**found.samples[-1], "reason": error.message})
-                continue
-            said.add(completion.text)
-            prompt, scores = self._dialect.render_query(problem, config), self._dialect.score_grammar()
-            seeds = [derive_seed(self.name, request.seed, k) for k in range(DRAWS)]
+    def _read(self, job: Job, answers: Sequence[Answer]) -> _Asked:
+        """Check the answers to one job, and word the questions about them."""
+        found = _Asked(job, [answer.short() for answer in answers])
+        problem, scores = problem_of(job.task, job.history, job.pending), self._dialect.score_grammar()
+        for answer, config in self.lm.usable(job, answers, Untried(job.task, job.history, job.pending)):
+            prompt = self._dialect.render_query(problem, config)
+            seeds = [derive_seed(self.name, answer.request.seed, k) for k in range(DRAWS)]
             queries = [Request(prompt, scores, seed) for seed in seeds]
-            found.candidates.append(_Candidate(request, completion, config, queries))
+            found.candidates.append(_Candidate(answer, config, queries))
         return found
 
     def _predict(self, asked: Sequence[_Asked]) -> None:
@@ -142,7 +120,7 @@ class LMSelfProposer(JobProposer):
             for candidate in one.candidates:
                 for query in candidate.queries:
                     completion = next(completions)
-                    one.queries.append(sample(query, completion))
+                    one.queries.append(Answer(query, completion).short())
                     try:
                         candidate.scores.append(self._score(completion))
                     except DecodeError as error:
@@ -160,11 +138,11 @@ class LMSelfProposer(JobProposer):
         scored = [(c.score, place) for place, c in enumerate(one.candidates) if c.score is not None]
         best = one.candidates[min(scored)[1] if scored else 0]
         transcript = {
-            **self.lm.transcript(best.request, best.completion, 0, one.job.rejected),
+            **self.lm.transcript(best.answer.request, best.answer.completion, 0, one.job.rejected),
             "samples": one.samples,
             "queries": one.queries,
             "ranking": {
-                "score": {candidate.completion.text: candidate.score for candidate in one.candidates}
+                "score": {candidate.answer.completion.text: candidate.score for candidate in one.candidates}
             },
         }
         one.job.proposal = Proposal(best.config, self.name if scored else self.lm.name, transcript)
