@@ -1,7 +1,7 @@
 """Train `pocket` from a seed, on generated data only.
 
     airtune models train pocket --smoke          a tiny one, about a minute, checks that the loss falls
-    python -m airtune.models.pocket.train --out DIR    the shipped one, in two stages (resumes from DIR)
+    python -m airtune.models.pocket.train --out DIR    the shipped one, in three stages (resumes from DIR)
 
 Every step draws its episodes from (seed, step), so a run that was interrupted and resumed sees what an
 uninterrupted one sees. The learning rate is flat and falls linearly over the last 30 % of the tokens; a run may be
@@ -180,6 +180,7 @@ def write_release(model: Pocket, config: Config, out: Path) -> None:
 STAGES = (
     Config(borrow_from=1_000_000),
     Config(seed=2, tokens=22e6, learning_rate=1.5e-3, bf16=False),
+    Config(seed=3, tokens=17e6, learning_rate=1.5e-3, bf16=False, surfaces=True),
 )
 SMOKE = Config(width=32, layers=2, heads=2, hidden=64, tokens=1.5e5, batch_tokens=3000, bf16=False)
 
