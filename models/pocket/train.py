@@ -11,6 +11,7 @@ resumed with more tokens as long as that has not begun, and is then the run that
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import math
 import time
@@ -50,6 +51,7 @@ class Config:
     borrow_from: int = 0  # step: from here on some names are borrowed, and teach that names may mislead
     surfaces: bool = False  # read tables as surfaces, so that they are not learnt by heart
     start: str | None = None  # the folder of weights that it goes on from, optimisers afresh
+    kept: float = 0.0  # share of those weights in what is released
 
 
 def _optimizers(model: Pocket, rate: float) -> list[torch.optim.Optimizer]:
@@ -166,21 +168,32 @@ def train(
 
 
 def write_release(model: Pocket, config: Config, out: Path) -> None:
-    """Write weights, tokenizer, config and manifest of `model` to `out`: what `models/pocket/weights` holds."""
+    """Write weights, tokenizer, config and manifest of `model` to `out`: what `models/pocket/weights` holds.
+
+    Of a run that went on from others' weights, a share of those may be kept: a mean of the two often has the strengths
+    of both (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
+    """
     from airtune.models.pocket.release import sha256, write
 
     run = asdict(config)
     if config.start:
         run["start"] = sha256(Path(config.start) / "model.safetensors")
+        before = Pocket(config.width, config.layers, config.heads, config.hidden)
+        before.load_release(Path(config.start))
+        model = copy.deepcopy(model)
+        with torch.no_grad():
+            for mine, old in zip(model.parameters(), before.parameters(), strict=True):
+                mine.lerp_(old.to(mine.device), config.kept)
     write(model, run, out)
 
 
 # The shipped weights: first what names mean; then, from those weights on, that names may mislead, too. Both read tables
-# row by row and learn them by heart (LOG.md, 2026-11-26); the third stage reads them as surfaces.
+# row by row and learn them by heart (LOG.md, 2026-11-26); the third stage reads them as surfaces, and half of each is
+# what is shipped.
 STAGES = (
     Config(borrow_from=1_000_000),
     Config(seed=2, tokens=22e6, learning_rate=1.5e-3, bf16=False),
-    Config(seed=3, tokens=17e6, learning_rate=1.5e-3, bf16=False, surfaces=True),
+    Config(seed=3, tokens=17e6, learning_rate=1.5e-3, bf16=False, surfaces=True, kept=0.5),
 )
 SMOKE = Config(width=32, layers=2, heads=2, hidden=64, tokens=1.5e5, batch_tokens=3000, bf16=False)
 
