@@ -18,7 +18,9 @@ from ConfigSpace import ConfigurationSpace
 
 from airtune.engine.types import Task
 from airtune.models.pocket.algorithms import ALGORITHMS, HELD_OUT
-from airtune.models.pocket.tables import Table
+from airtune.models.pocket.curriculum import split_tables
+from airtune.models.pocket.evaluate import fresh_functions, space_of, values_of
+from airtune.models.pocket.tables import Table, squared_distances
 
 TABLES = 2  # per algorithm that pocket knows
 UNSEEN = 8  # per algorithm that was held out whole
@@ -32,15 +34,11 @@ _SEEDS = {
 
 @lru_cache(maxsize=1)
 def _tables() -> dict[str, list[Table]]:
-    from airtune.models.pocket.curriculum import split_tables  # imports torch
-
     return split_tables()[1]
 
 
 @lru_cache(maxsize=len(DIMENSIONS) * len(_SEEDS))
 def _functions(family: str, p: int) -> Any:
-    from airtune.models.pocket.evaluate import fresh_functions  # imports torch
-
     return fresh_functions(p, FUNCTIONS, _SEEDS[family])
 
 
@@ -56,9 +54,6 @@ class TableObjective:
 
     def __call__(self, config: Mapping[str, Any]) -> float:
         """The loss; see the module's docstring."""
-        from airtune.models.pocket.evaluate import values_of  # imports torch
-        from airtune.models.pocket.tables import squared_distances
-
         table = _tables()[self.algorithm][self.index]
         distance = squared_distances(table, values_of(table, config))
         rows = np.argsort(distance, kind="stable")[: len(table.params) + 1]
@@ -98,6 +93,4 @@ def development_task(name: str) -> Task:
         p = int(kind.removeprefix("function"))
         space = ConfigurationSpace({f"x{i:02d}": (0.0, 1.0) for i in range(p)})
         return Task(name, space, FunctionObjective(family, p, int(index)), "value")
-    from airtune.models.pocket.evaluate import space_of  # imports torch
-
     return Task(name, space_of(_tables()[kind][int(index)]), TableObjective(kind, int(index)), "error")
