@@ -7,7 +7,7 @@ import pytest
 from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, OrdinalHyperparameter
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import norm
+from scipy.stats import multivariate_normal, norm
 
 from airtune.engine.proposers.gaussian_process import (
     Process,
@@ -49,6 +49,21 @@ def test_kernels_are_averaged_by_weight() -> None:
     both = Process(x, y, theta, np.log([0.25, 0.75])).log_expected_improvement(candidates)
     alone = [Process(x, y, theta[[i]], np.zeros(1)).log_expected_improvement(candidates) for i in (0, 1)]
     np.testing.assert_allclose(np.exp(both), 0.25 * np.exp(alone[0]) + 0.75 * np.exp(alone[1]), rtol=1e-9)
+
+
+@pytest.mark.parametrize("n", [1, 2, 30])
+def test_kernels_are_weighted_by_their_exact_posterior(n: int) -> None:
+    """The likelihood is read off a bordered factor: against scipy's density of the losses, times the prior."""
+    x, raw = _bowl(3, n, 2)
+    y = standardised(raw)
+    theta, weight = posterior_kernels(x, y, np.random.default_rng(0))
+    expected = []
+    for *length, noise in theta:
+        r = np.sqrt(5 * (((x[:, None] - x[None]) / np.exp(length)) ** 2).sum(-1))
+        covariance = (1 + r + r**2 / 3) * np.exp(-r) + (np.exp(noise) + 1e-6) * np.eye(n)
+        prior = norm.logpdf(length, np.log(0.5 * 2**0.25), 0.8).sum() + norm.logpdf(noise, np.log(3e-3), 1.5)
+        expected.append(multivariate_normal(np.zeros(n), covariance).logpdf(y) + prior)
+    assert weight - weight[0] == pytest.approx(np.array(expected) - expected[0], abs=1e-5)
 
 
 def test_an_irrelevant_dimension_gets_a_long_scale() -> None:
