@@ -81,10 +81,9 @@ def development_loss(model: Pocket, loss_of: Loss, tables: dict[str, list[Table]
 
     The training loss alone does not tell what was learnt from what was learnt by heart.
     """
-    parts = []
+    parts, sized = [], by_size(tables)
     for look in range(_LOOKS):
         rng = np.random.default_rng([2**20, look])
-        sized = by_size(tables)
         size = int(rng.choice([p for p in sorted(sized) if p <= 6]))
         groups = [sized[size][i] for i in rng.integers(len(sized[size]), size=24)]
         some = [group[rng.integers(len(group))] for group in groups]

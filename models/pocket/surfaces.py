@@ -12,16 +12,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from airtune.models.pocket.algorithms import Param
+from airtune.models.pocket.functions import Bools, Floats
 from airtune.models.pocket.tables import Table, default_value, to_unit, to_value
-
-Floats: TypeAlias = NDArray[Any]
-Bools: TypeAlias = NDArray[Any]
 
 _DRAWS, _ROWS = 32, 64  # length scales tried per table and round, and rows that they are judged by
 _LENGTH, _SPREAD = 0.5, 0.8  # prior of a length scale: log-normal
@@ -102,22 +98,9 @@ def fit(table: Table) -> Smooth:
     return Smooth(scaled.astype(np.float32), weights.astype(np.float32), length.astype(np.float32))
 
 
-class _Key:
-    """A table as a key by identity: its arrays cannot be hashed, and it is loaded once."""
-
-    def __init__(self, table: Table) -> None:
-        self.table = table
-
-    def __hash__(self) -> int:
-        return id(self.table)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and self.table is other.table
-
-
 @cache
-def _fitted(key: _Key) -> Smooth:
-    return fit(key.table)
+def _fitted(table: Table) -> Smooth:
+    return fit(table)
 
 
 def _ends(p: Param) -> tuple[float, float]:
@@ -207,7 +190,7 @@ class Surface:
 
     def value(self, unit: Floats, active: Bools) -> Floats:
         """Values (m,) at snapped positions (m, p)."""
-        return np.asarray(sum(w * _fitted(_Key(t))(self._points(t, unit, active)) for w, t in self._parts))
+        return np.asarray(sum(w * _fitted(t)(self._points(t, unit, active)) for w, t in self._parts))
 
     def _points(self, table: Table, unit: Floats, active: Bools) -> Floats:
         """Positions (m, p) of this surface as points of a table that has other ranges and another order."""
@@ -226,7 +209,7 @@ class Surface:
 
 
 def mixable(rng: np.random.Generator, table: Table, others: Sequence[Table]) -> list[Table]:
-    """The table, and in most cases one of the others that tunes the same hyperparameters."""
+    """The table, and in most cases one of `others`, itself perhaps, that tunes the same hyperparameters."""
     roles = [p.role for p in table.params]
     same = [t for t in others if [p.role for p in t.params] == roles] if rng.uniform() < MIXED else []
     return [table, same[rng.integers(len(same))]] if same else [table]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from airtune.models.pocket.algorithms import Param
 from airtune.models.pocket.codec import HEAD_ID, UNKNOWN_ROLE, range_token
 from airtune.models.pocket.episodes import (
     BORROWED_TABLES,
@@ -37,6 +38,12 @@ def spoken_order(rng: np.random.Generator, table: Table) -> list[int]:
     return sorted(range(len(table.params)), key=key)
 
 
+def _told(param: Param, hidden: bool) -> list[int]:
+    """Ids of what a header says of a hyperparameter before its default."""
+    role = UNKNOWN_ROLE if hidden else f"<{param.role}>"
+    return [HEAD_ID[t] for t in (role, param.kind, range_token(param.lower), range_token(param.upper))]
+
+
 def from_tables(
     rng: np.random.Generator, tables: Sequence[Table], n: int, length: Ints, *, borrow: bool = False
 ) -> Episodes:
@@ -63,10 +70,7 @@ def from_tables(
         for j, column in enumerate(columns):
             param = table.params[column]
             hidden = hide_all[i] or rng.uniform() < 0.06
-            header[i, j] = [
-                HEAD_ID[UNKNOWN_ROLE if hidden else f"<{param.role}>"], HEAD_ID[param.kind],
-                HEAD_ID[range_token(param.lower)], HEAD_ID[range_token(param.upper)],
-            ]  # fmt: skip
+            header[i, j] = _told(param, hidden)
             if param.kind == "I":
                 levels[i, j] = round(param.upper - param.lower) + 1
             default[i, j] = to_unit(param, default_value(param))
@@ -158,10 +162,7 @@ def from_surfaces(
         hide_all = rng.uniform() < 0.12
         for j, q in enumerate(surface.params):
             hidden = hide_all or rng.uniform() < 0.06
-            header[i, j] = [
-                HEAD_ID[UNKNOWN_ROLE if hidden else f"<{q.role}>"], HEAD_ID[q.kind],
-                HEAD_ID[range_token(q.lower)], HEAD_ID[range_token(q.upper)],
-            ]  # fmt: skip
+            header[i, j] = _told(q, hidden)
         if borrow and rng.uniform() < BORROWED_TABLES:
             header[i, :, 0] = borrowed_roles(rng, p)
     return episodes_of(header, levels, categorical, played)

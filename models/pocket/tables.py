@@ -28,9 +28,9 @@ from airtune.models.pocket.datasets import make_dataset
 ROWS = 160  # configurations per table: the best of 160 random ones is near enough to the optimum in 2 to 5 dimensions
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """One algorithm on one data set.
+    """One algorithm on one data set. Equal to itself alone, so that what is made of it can be cached.
 
     Attributes:
         params: The hyperparameters that it tunes, with this table's own ranges.

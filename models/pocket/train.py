@@ -178,6 +178,7 @@ def write_release(model: Pocket, config: Config, out: Path) -> None:
     run = asdict(config)
     if config.start:
         run["start"] = sha256(Path(config.start) / "model.safetensors")
+    if config.start and config.kept:
         before = Pocket(config.width, config.layers, config.heads, config.hidden)
         before.load_release(Path(config.start))
         model = copy.deepcopy(model)

@@ -48,6 +48,30 @@ def test_a_stage_begins_with_the_weights_before_it_and_names_them_by_their_hash(
     assert str(tmp_path) not in json.dumps(run)
 
 
+def test_a_share_of_the_weights_before_may_be_kept(tmp_path: Path) -> None:
+    """What is released lies between a stage's beginning and its end, and the model itself is left as it is."""
+    training, _ = split_tables()
+    first = replace(SMOKE, tokens=3e3, batch_tokens=800)
+    model, _ = train(first, training, None)
+    write_release(model, first, tmp_path / "first")
+    second = replace(first, seed=5, start=str(tmp_path / "first"))
+    model, _ = train(second, training, None)
+    released = {}
+    for kept in (0.0, 0.25, 0.0):
+        write_release(model, replace(second, kept=kept), tmp_path / str(kept))
+        weights = load_file(tmp_path / str(kept) / "model.safetensors")
+        assert all(torch.equal(weights[name], old) for name, old in released.get(kept, {}).items())
+        released[kept] = weights
+    begun = load_file(tmp_path / "first" / "model.safetensors")
+    moved = 0.0
+    for name, end in released[0.0].items():
+        start, between = begun[name].float(), released[0.25][name].float()
+        moved += float((end.float() - start).norm())
+        mean = 0.25 * start + 0.75 * end.float()
+        assert (between - mean).norm() <= 0.01 * end.float().norm()
+    assert moved > 0.1
+
+
 def test_the_shipped_weights_are_those_of_the_last_stage() -> None:
     run = json.loads((RELEASE / "training.json").read_text())
     assert replace(Config(**run), start=None) == STAGES[-1]  # what it does not name is as it was

@@ -10,6 +10,7 @@ import pytest
 from airtune.models.pocket.algorithms import ALGORITHMS, HELD_OUT
 from airtune.models.pocket.codec import HEAD_ID
 from airtune.models.pocket.curriculum import by_size, draw, split_tables
+from airtune.models.pocket.episodes import Episodes
 from airtune.models.pocket.surfaces import Surface, cut, features, fit, mixable
 from airtune.models.pocket.table_episodes import from_surfaces, spoken_order
 from airtune.models.pocket.tables import Table, active_roles, default_value, to_unit, to_value
@@ -136,18 +137,18 @@ def test_episodes_on_surfaces_differ_from_one_another_and_are_drawn_from_the_see
     table = table_of("kernel_svm")
     lengths = np.arange(12) % 7
 
-    def episodes(seed: int) -> object:
+    def episodes(seed: int) -> Episodes:
         return from_surfaces(np.random.default_rng(seed), [[table]] * 12, 6, lengths)
 
     one, two = episodes(1), episodes(1)
-    for name in one.__dataclass_fields__:  # type: ignore[attr-defined]
+    for name in one.__dataclass_fields__:
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
-    assert len({points.tobytes() for points in one.points}) == 12  # type: ignore[attr-defined]
+    assert len({points.tobytes() for points in one.points}) == 12
     rows = {tuple(np.round(row, 5)) for row in np.nan_to_num(table.unit, nan=0.5).tolist()}
-    numbers = [tuple(np.round(row, 5)) for row in one.points[:, 1:].reshape(-1, 5).tolist()]  # type: ignore[attr-defined]
+    numbers = [tuple(np.round(row, 5)) for row in one.points[:, 1:].reshape(-1, 5).tolist()]
     assert not rows & set(numbers)
     roles = {HEAD_ID[f"<{p.role}>"] for p in table.params} | {HEAD_ID["<?>"]}
-    assert set(np.unique(one.header[:, :, 0]).tolist()) <= roles  # type: ignore[attr-defined]
+    assert set(np.unique(one.header[:, :, 0]).tolist()) <= roles
 
 
 def test_a_draw_of_every_size_is_legal() -> None:
