@@ -82,7 +82,7 @@ class Cohort:
             if found is None:
                 new[member.name] = member.manifest
                 continue
-            _check(member, str(file.path), found.manifest)
+            check_member(member, str(file.path), found.manifest)
             records = file.records(member.name)
             member.trials = {record.trial.number: record.trial for record in records}
             member.texts = {record.text for record in records}
@@ -198,7 +198,8 @@ def _computed(task: Task, trial: Trial) -> Finishing:
     return Finishing(task.name, told, outcome.log)
 
 
-def _check(member: Member, path: str, stored: Mapping[str, Any]) -> None:
+def check_member(member: Member, path: str, stored: Mapping[str, Any]) -> None:
+    """Raise a StoreError that names the field if the stored study is not the member's."""
     try:
         check_same_study(member.name, path, stored, member.manifest)
     except StoreError as error:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from airtune.benchmarks import get_task
-from airtune.benchmarks.cohort import Cohort, Member
+from airtune.benchmarks.cohort import Cohort, Member, check_member
 from airtune.benchmarks.plan import (
     DEFAULT_METHODS,
     DEFAULT_MODEL,
@@ -105,6 +105,8 @@ def run_suite(
             done[group.method] += sum(counts)
             if min(counts) < plan.budget:
                 missing.append(group)
+        for method in set(plan.methods) - {group.method for group in missing}:
+            _check_begun(plan, file, method)  # of the others, where their groups are run
         each = plan.seeds * plan.budget * len(get_suite(plan.suite).tasks)
         total = dict.fromkeys(plan.methods, each)
 
@@ -133,22 +135,39 @@ def run_group(plan: Plan, file: StudyFile, group: Group) -> Iterator[int]:
         plan: Of the comparison.
         file: Its study file, with leases of the group's studies.
         group: One of `plan.groups()`.
+
+    Raises:
+        StoreError: If the method was begun with something else, such as another model.
     """
-    asked = (group.method, plan.model_of(group.method), plan.temperature)
-    members = []
-    for task in group.tasks:
-        name, seed = study_name(task, group.method, group.seed), study_seed(task, group.method, group.seed)
-        # With "batch", those that a model is asked for together: a replay asks in the same company.
-        batch = [study_name(other, group.method, group.seed) for other in group.tasks]
-        what = {"suite": plan.suite, "method": group.method, "seed": group.seed, "batch": batch}
-        manifest = {**_manifest(task, *asked), "seed": seed, "comparison": what}
-        members.append(Member(name, _task(task), seed, manifest))
-    cohort = Cohort(file, _proposer(*asked), members)
+    _check_begun(plan, file, group.method)
+    members = [_member(plan, group, task) for task in group.tasks]
+    cohort = Cohort(file, _proposer(*_asked(plan, group.method)), members)
     before = cohort.settled(plan.budget)
     while cohort.advance(plan.budget):
         now = cohort.settled(plan.budget)
         yield now - before
         before = now
+
+
+def _member(plan: Plan, group: Group, task: str) -> Member:
+    name, seed = study_name(task, group.method, group.seed), study_seed(task, group.method, group.seed)
+    # With "batch", those that a model is asked for together: a replay asks in the same company.
+    what = {"suite": plan.suite, "method": group.method, "seed": group.seed, "batch": list(group.studies)}
+    manifest = {**_manifest(task, *_asked(plan, group.method)), "seed": seed, "comparison": what}
+    return Member(name, _task(task), seed, manifest)
+
+
+def _asked(plan: Plan, method: str) -> tuple[str, str | None, float | None]:
+    """What a method's proposer is made of."""
+    return method, plan.model_of(method), plan.temperature
+
+
+def _check_begun(plan: Plan, file: StudyFile, method: str) -> None:
+    """Refuse a method whose first study is another one than now: finished studies are compared, too."""
+    first = next(group for group in plan.groups() if group.method == method)
+    stored = file.find(first.studies[0])
+    if stored is not None:
+        check_member(_member(plan, first, first.tasks[0]), str(file.path), stored.manifest)
 
 
 def load_plan(path: Path) -> Plan:

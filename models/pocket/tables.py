@@ -6,6 +6,7 @@ ranges instead of memorising one.
 
     python -m airtune.models.pocket.tables --out DIR --jobs 2      builds what is missing in DIR (resumable)
     python -m airtune.models.pocket.tables --out DIR --pack FILE   packs DIR into one compressed file
+    python -m airtune.models.pocket.tables --out DIR --unpack FILE puts packed ones into DIR, to build more
 """
 
 from __future__ import annotations
@@ -223,6 +224,14 @@ def load(path: Path) -> dict[str, list[Table]]:
     return tables
 
 
+def unpack(file: Path, out: Path) -> None:
+    """Put the tables of a packed file into `out`, as if they had been built there."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name, tables in load(file).items():
+        for i, table in enumerate(tables):
+            _save(table, out / f"{name}-{i:04d}.npz")
+
+
 def main(argv: list[str] | None = None) -> None:
     """Command line, see the module's docstring."""
     parser = argparse.ArgumentParser(
@@ -231,8 +240,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--pack", type=Path)
+    parser.add_argument("--unpack", type=Path)
     args = parser.parse_args(argv)
-    if args.pack:
+    if args.unpack:
+        unpack(args.unpack, args.out)
+    elif args.pack:
         pack(args.out, args.pack)
     else:
         build(args.out, args.jobs)

@@ -11,6 +11,7 @@ import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ConfigSpace import ConfigurationSpace
@@ -177,6 +178,19 @@ def test_another_model_or_another_seed_stream_is_not_mixed_in(
             with pytest.raises(AirtuneError, match=says) as raised:
                 run_suite(replace(PLAN, budget=7), tmp_path / field, jobs=jobs)
             assert "--out" in str(raised.value)
+
+
+@pytest.mark.parametrize("change", [{}, {"seeds": 3}, {"methods": ("lm", "default+random")}])
+def test_what_is_finished_was_measured_with_the_same_model(
+    done: tuple[Path, list[Run]], change: dict[str, Any], tmp_path: Path
+) -> None:
+    shutil.copytree(done[0], tmp_path / "copy")
+    for jobs in (1, 2):
+        with pytest.raises(AirtuneError, match=r"another language model: 'scripted'.*'pocket'") as raised:
+            run_suite(replace(PLAN, model="pocket", temperature=1.0, **change), tmp_path / "copy", jobs=jobs)
+        assert "--proposers lm:NAME" in str(raised.value)
+    mine = [run for run in load_runs(tmp_path / "copy") if run.method == "lm"]
+    assert essence(mine) == essence([run for run in done[1] if run.method == "lm"])
 
 
 def test_no_comparison(tmp_path: Path) -> None:

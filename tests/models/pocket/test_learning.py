@@ -202,6 +202,17 @@ def test_a_shipped_table_is_what_its_builder_builds() -> None:
         assert (apart < 2e-2).mean() > 0.9
 
 
+def test_unpacked_tables_pack_into_the_same_file(tmp_path: Path) -> None:
+    """More tables can be built beside the shipped ones, which are not built again."""
+    shipped = Path(tables_module.__file__).parent / "tables.npz"
+    tables_module.main(["--out", str(tmp_path / "tables"), "--unpack", str(shipped)])
+    tables_module.main(["--out", str(tmp_path / "tables"), "--pack", str(tmp_path / "again.npz")])
+    again, packed = np.load(tmp_path / "again.npz"), np.load(shipped)
+    assert set(again.files) == set(packed.files)
+    for name in packed.files:
+        np.testing.assert_array_equal(again[name], packed[name])
+
+
 def test_episodes_of_conditional_tables_are_those_of_the_table() -> None:
     """Shuffling columns and choices changes names only: every point of an episode is a row of its table."""
     table = split_tables()[0]["optimizer_net"][3]
