@@ -9,7 +9,7 @@ from airtune.benchmarks.development import development_names
 from airtune.benchmarks.hpobench import hpobench_names
 from airtune.benchmarks.hpobench.models import Protocol
 from airtune.benchmarks.hpobench.names import parse_name
-from airtune.benchmarks.hpobench.spaces import TABLE_SPECS
+from airtune.benchmarks.hpobench.spaces import FIDELITIES, TABLE_SPECS
 from airtune.benchmarks.sklearn_tasks import ALGORITHMS, DATA, sklearn_names
 from airtune.benchmarks.toy import toy_names
 from airtune.grammars import AirtuneError, unknown_name
@@ -33,9 +33,15 @@ class Suite:
     words: str
 
 
-def _reduced_names() -> tuple[str, ...]:
+def _suffix(algorithm: str) -> str:
+    """The end of a task's name at the fidelity of HPOBench's tables."""
+    fidelity = FIDELITIES[algorithm]
+    return "" if fidelity is None else f"@{fidelity.name}={TABLE_SPECS[algorithm].fidelity}"
+
+
+def _reduced_names(suffixes: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(
-        f"sklearn/{algorithm}/{data}{REDUCED[algorithm]}" for algorithm in ALGORITHMS for data in DATA
+        f"sklearn/{algorithm}/{data}{suffixes[algorithm]}" for algorithm in ALGORITHMS for data in DATA
     )
 
 
@@ -59,8 +65,14 @@ SUITES: Mapping[str, Suite] = {
         Suite("toy", tuple(toy_names()), "6 two-dimensional functions"),
         Suite("sklearn", tuple(sklearn_names()), "4 models x 4 data sets, full fidelity"),
         Suite(
+            "sklearn-tables",
+            _reduced_names({algorithm: _suffix(algorithm) for algorithm in ALGORITHMS}),
+            "4 models x 4 data sets at the fidelity of HPOBench's tables "
+            "(logistic regression 100 iterations, random forest 64 trees, multilayer perceptron 9 epochs)",
+        ),
+        Suite(
             "core",
-            (*toy_names(), *_reduced_names()),
+            (*toy_names(), *_reduced_names(REDUCED)),
             "6 two-dimensional functions and 4 models x 4 data sets "
             "(logistic regression 30 iterations, random forest 16 trees, multilayer perceptron 5 epochs)",
         ),

@@ -161,6 +161,8 @@ def test_suites_hold_existing_tasks() -> None:
     for suite in SUITES.values():
         assert [get_task(name).name for name in suite.tasks] == list(suite.tasks)
     assert len(get_suite("core").tasks) == 22
+    assert len(get_suite("sklearn").tasks) == len(get_suite("sklearn-tables").tasks) == 16
+    assert "sklearn/mlp/digits@epochs=9" in get_suite("sklearn-tables").tasks
     with pytest.raises(AirtuneError, match="unknown suite"):
         get_suite("cores")
 
