@@ -24,7 +24,8 @@ def bench(
         ...,
         metavar="SUITE",
         help="hpobench, sklearn, toy or another suite (a wrong name lists them): compare proposers. "
-        "grammar: sample proposals from generated spaces and check every one. speed: seconds per proposal. compare: language models, open, closed and recorded. "
+        "grammar: sample proposals from generated spaces and check every one. "
+        "speed: seconds per proposal. compare: language models, open, closed and recorded. "
         "tokens: what each chat variant costs. (airtune bench grammar --help lists its options.)",
     ),
     proposers: str | None = typer.Option(
