@@ -22,8 +22,8 @@ from airtune.models.pocket.curriculum import split_tables
 from airtune.models.pocket.evaluate import fresh_functions, space_of, values_of
 from airtune.models.pocket.tables import Table, squared_distances
 
-TABLES = 2  # per algorithm that pocket knows
-UNSEEN = 8  # per algorithm that was held out whole
+TABLES = 5  # per algorithm that pocket knows
+UNSEEN = 24  # per algorithm that was held out whole
 FUNCTIONS = 8  # per number of dimensions
 DIMENSIONS = (2, 4, 8)
 _SEEDS = {

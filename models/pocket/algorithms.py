@@ -58,12 +58,14 @@ class Algorithm:
         run: (data, configurations) -> validation errors, 1 - balanced accuracy.
         tables: How many data sets it is run on.
         fewest: A table tunes any `fewest` or more of the parameters, the others being at their default; 0: always all.
+        added: On how many more: what the earlier versions of `pocket` were not trained on.
     """
 
     params: tuple[Param, ...]
     run: Callable[[Dataset, Sequence[Values]], NDArray[np.float64]]
     tables: int
     fewest: int = 0
+    added: int = 0
 
 
 def _each(build: Callable[[Values, int], Any]) -> Callable[[Dataset, Sequence[Values]], NDArray[np.float64]]:
@@ -257,15 +259,22 @@ _KERNELS = ("rbf", "poly", "sigmoid", "linear")
 
 ALGORITHMS: dict[str, Algorithm] = {
     "svm": Algorithm(
-        (Param("C", "L", 2**-10, 2**10, 1.0), Param("gamma", "L", 2**-10, 2**10, 0.1)), _each(_svm), 220
+        (Param("C", "L", 2**-10, 2**10, 1.0), Param("gamma", "L", 2**-10, 2**10, 0.1)),
+        _each(_svm),
+        220,
+        added=304,
     ),
     "sgd": Algorithm(
-        (Param("alpha", "L", 1e-5, 1.0, 1e-3), Param("learning_rate", "L", 1e-5, 1.0, 1e-2)), _each(_sgd), 220
+        (Param("alpha", "L", 1e-5, 1.0, 1e-3), Param("learning_rate", "L", 1e-5, 1.0, 1e-2)),
+        _each(_sgd),
+        220,
+        added=199,
     ),
     "forest": Algorithm(
         (_TREE[0], replace(_TREE[1], default=32), *_TREE[2:]),
         _each(_forest),
         120,
+        added=46,
     ),
     "mlp": Algorithm(
         (
@@ -277,6 +286,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         ),
         _each(_mlp),
         110,
+        added=13,
     ),
     "boosting": Algorithm(
         (
@@ -288,9 +298,12 @@ ALGORITHMS: dict[str, Algorithm] = {
         _each(_boosting),
         30,
     ),
-    "tree": Algorithm((*_TREE[:2], replace(_TREE[2], default=1.0), _TREE[3]), _each(_tree), 100),
+    "tree": Algorithm((*_TREE[:2], replace(_TREE[2], default=1.0), _TREE[3]), _each(_tree), 100, added=162),
     "logistic": Algorithm(
-        (Param("C", "L", 1e-5, 1e5, 1.0), Param("tol", "L", 1e-6, 1e-1, 1e-4)), _each(_logistic), 100
+        (Param("C", "L", 1e-5, 1e5, 1.0), Param("tol", "L", 1e-6, 1e-1, 1e-4)),
+        _each(_logistic),
+        100,
+        added=180,
     ),
     "kernel_svm": Algorithm(
         (
@@ -302,6 +315,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         ),
         _each(_kernel_svm),
         120,
+        added=125,
     ),
     "linear_svm": Algorithm(
         (
@@ -313,6 +327,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         _each(_linear_svm),
         120,
         2,
+        added=125,
     ),
     "elastic_net": Algorithm(
         (
@@ -324,6 +339,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         _each(_elastic_net),
         120,
         2,
+        added=125,
     ),
     "components": Algorithm(
         (
@@ -335,6 +351,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         _each(_components),
         100,
         2,
+        added=93,
     ),
     "neighbours": Algorithm(
         (
@@ -345,12 +362,14 @@ ALGORITHMS: dict[str, Algorithm] = {
         _each(_neighbours),
         80,
         2,
+        added=95,
     ),
     "extra_trees": Algorithm(
         (*_TREE, choice("criterion", "gini", "entropy"), choice("bootstrap", False, True)),
         _each(_extra_trees),
         80,
         3,
+        added=25,
     ),
     "histogram_boosting": Algorithm(
         (
@@ -377,6 +396,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         _each(_xgboost),
         120,
         2,
+        added=142,
     ),
     "momentum_net": Algorithm(
         (
@@ -390,6 +410,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         networks.run,
         120,
         2,
+        added=20,
     ),
     "schedule_net": Algorithm(
         (
@@ -403,6 +424,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         networks.run,
         120,
         2,
+        added=160,
     ),
     "optimizer_net": Algorithm(
         (
@@ -416,6 +438,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         ),
         networks.run,
         120,
+        added=160,
     ),
     # Held out whole.
     "adaboost": Algorithm(

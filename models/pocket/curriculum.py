@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from airtune.models.pocket import tables as table_module
-from airtune.models.pocket.algorithms import HELD_OUT
+from airtune.models.pocket.algorithms import ALGORITHMS, HELD_OUT
 from airtune.models.pocket.episodes import Episodes
 from airtune.models.pocket.prior import synthetic
 from airtune.models.pocket.surfaces import mixable
@@ -23,9 +23,13 @@ _ROOMS = {3: 0.21, 6: 0.21, 12: 0.22, 24: 0.18, 40: 0.11, 100: 0.07}
 _TABLE_SHARE = 0.55  # of the batches whose size some algorithm has
 
 
-def split_tables(path: Path = TABLES) -> tuple[dict[str, list[Table]], dict[str, list[Table]]]:
-    """The packed tables as (training, development), by algorithm."""
+def split_tables(
+    path: Path = TABLES, *, added: bool = True
+) -> tuple[dict[str, list[Table]], dict[str, list[Table]]]:
+    """The packed tables as (training, development), by algorithm; without those that were added later if so wished."""
     packed = table_module.load(path)
+    if not added:
+        packed = {k: v[: ALGORITHMS[k].tables] for k, v in packed.items()}
     train = {
         k: [t for i, t in enumerate(v) if i % DEVELOPMENT] for k, v in packed.items() if k not in HELD_OUT
     }

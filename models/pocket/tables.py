@@ -163,9 +163,9 @@ def build(out: Path, jobs: int) -> None:
 
     out.mkdir(parents=True, exist_ok=True)
     work = [
-        (i / a.tables, (name, i, out / f"{name}-{i:04d}.npz"))
+        (i / (a.tables + a.added), (name, i, out / f"{name}-{i:04d}.npz"))
         for name, a in ALGORITHMS.items()
-        for i in range(a.tables)
+        for i in range(a.tables + a.added)
     ]
     work.sort(key=lambda w: w[0])
     with ProcessPoolExecutor(jobs) as pool:

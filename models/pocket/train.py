@@ -50,6 +50,7 @@ class Config:
     bf16: bool = True
     borrow_from: int = 0  # step: from here on some names are borrowed, and teach that names may mislead
     surfaces: bool = False  # read tables as surfaces, so that they are not learnt by heart
+    added: bool = False  # with the tables that were built after the first three stages
     start: str | None = None  # the folder of weights that it goes on from, optimisers afresh
     kept: float = 0.0  # share of those weights in what is released
 
@@ -223,8 +224,6 @@ def main(
     """
     if out is None and not smoke:
         raise AirtuneError("training needs a folder to write to", allowed="a path", hint="pass --out DIR")
-    training, kept = split_tables()
-    watched = {name: tables for name, tables in kept.items() if name in training}
     start: Path | None = None
     stages = (SMOKE,) if smoke else STAGES if tokens is None else STAGES[:1]
     for number, stage in enumerate(stages, 1):
@@ -232,6 +231,8 @@ def main(
         config = replace(
             stage, seed=stage.seed + seed, tokens=tokens or stage.tokens, start=str(start) if start else None
         )
+        training, kept = split_tables(added=stage.added)
+        watched = {name: tables for name, tables in kept.items() if name in training}
         folder = out if last or out is None else out / f"stage{number}"
         model, curve = train(config, training, folder, device, development=watched)
         if folder is not None:
