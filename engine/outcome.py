@@ -1,4 +1,4 @@
-"""What became of one evaluation. Light: worker processes import this and nothing else of the engine."""
+"""What became of one evaluation. Light: worker processes import this and hardly anything else of the engine."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from airtune.engine.interrupts import interrupts_kept
 
 # Reasons are shown to the model and in tables: one line, no longer than this many characters.
 REASON_LENGTH = 300
@@ -48,10 +50,16 @@ def one_line(text: str) -> str:
 
 
 def evaluate(objective: Callable[[dict[str, Any]], Any], config: Mapping[str, Any]) -> Outcome:
-    """Call the objective in this process. Whatever it raises but an interrupt is the trial's failure."""
+    """Call the objective in this process. Whatever it raises but an interrupt is the trial's failure.
+
+    Raises:
+        KeyboardInterrupt: If it was interrupted, even if the objective took no notice.
+    """
     started = time.perf_counter()
     try:
-        loss, info = read_result(objective(dict(config)))
+        with interrupts_kept():
+            returned = objective(dict(config))
+        loss, info = read_result(returned)
     except (Exception, SystemExit) as error:
         seconds = time.perf_counter() - started
         return Outcome(reason=reason_of(error), log=log_of(error), seconds=seconds)
