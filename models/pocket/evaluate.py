@@ -194,8 +194,8 @@ def losses(folder: Path) -> dict[str, float]:
     run = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     model = Pocket(*(run[size] for size in ("width", "layers", "heads", "hidden")))
     model.load_release(folder)
-    training, kept = split_tables()
-    watched = {name: tables for name, tables in kept.items() if name in training}
+    training, _ = split_tables(added=run.get("added", False))
+    watched = {name: tables for name, tables in split_tables()[1].items() if name in training}
     return {
         name: round(development_loss(model, Loss(), tables, "cpu"), 3)
         for name, tables in (("training", training), ("development", watched))

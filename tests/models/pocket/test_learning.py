@@ -177,6 +177,23 @@ def test_whole_algorithms_are_held_out() -> None:
     assert {p.role for a in ALGORITHMS.values() for p in a.params} <= set(ROLES)
 
 
+def test_tables_that_were_added_change_nothing_for_those_before_them() -> None:
+    """The shipped weights' stages know nothing of them, and what was kept for development stays so."""
+    every, before = split_tables(), split_tables(added=False)
+    for with_them, without in zip(every, before, strict=True):
+        assert set(with_them) == set(without)
+        for name, tables in without.items():
+            more = with_them[name]
+            assert len(tables) <= len(more)
+            for one, same in zip(tables, more, strict=False):
+                np.testing.assert_array_equal(one.loss, same.loss)
+    counts = [sum(map(len, training.values())) for training, _ in (every, before)]
+    assert counts[0] > counts[1]
+    assert {name: len(v) + len(before[1][name]) for name, v in before[0].items()} == {
+        name: a.tables for name, a in ALGORITHMS.items() if name not in HELD_OUT
+    }
+
+
 def test_tables_are_never_proposed_again_and_carry_their_roles() -> None:
     training, development = split_tables()
     episodes = from_tables(np.random.default_rng(0), training["svm"][:32], 10, np.full(32, 10))
