@@ -89,6 +89,18 @@ def standardised(losses: Floats) -> Floats:
     return _unit(plain + _unit(np.where(np.isfinite(losses), z / (1 + z), 1.0)))
 
 
+def _least_gain(values: Floats) -> float:
+    """What an improvement has to be at least: half the step to the second best, where several trials tie for the best.
+
+    Such losses come in steps, as error rates do, and the best is a plateau: without this the improvement expected
+    there, however small, is larger than elsewhere, and trial after trial is spent on the same spot.
+    """
+    distinct = np.unique(values)
+    if len(distinct) < 2 or (values == distinct[0]).sum() < 2:
+        return 0.0
+    return float(distinct[1] - distinct[0]) / 2
+
+
 def _unit(values: Floats) -> Floats:
     """Values moved and scaled to mean 0 and variance 1; all 0 where they are all the same."""
     return np.asarray((values - values.mean()) / (float(values.std()) or 1.0))
@@ -188,7 +200,7 @@ class Process:
             believed, _ = self.predict(pending)
             self._tell(np.concatenate([x, pending]), np.concatenate([values, believed], axis=1))
         # The lowest of y itself would be a lucky one where y is noisy.
-        self._lowest = self.predict(self._x)[0].min(1, keepdims=True)
+        self._lowest = self.predict(self._x)[0].min(1, keepdims=True) - _least_gain(y)
 
     def _tell(self, x: Floats, y: Floats) -> None:
         self._x = x
@@ -204,6 +216,8 @@ class Process:
 
     def log_expected_improvement(self, candidates: Floats) -> Floats:
         """Log of the expected improvement on the lowest expected value at a point told, averaged over kernels.
+
+        On a plateau of losses that come in steps only what is half a step better counts as one.
 
         Args:
             candidates: (m, d) points to rank.

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal, norm
 
+from airtune.engine.proposers import gaussian_process as module
 from airtune.engine.proposers.gaussian_process import (
     Process,
     Vectors,
@@ -39,6 +40,41 @@ def test_expected_improvement_is_that_of_scikit_learns_process() -> None:
     far = z < -6  # there the closed form cancels, and mine is an expansion
     np.testing.assert_allclose(mine[~far], theirs[~far], rtol=1e-6)
     assert np.isfinite(mine).all()
+
+
+def test_on_a_plateau_half_a_step_is_the_least_improvement() -> None:
+    """Two trials tie for the best: the improvement expected is that on the lowest expected value less half a step."""
+    x, raw = _bowl(0, 12, 3)
+    y = standardised(np.floor(raw / np.sort(raw)[2]))  # in steps, and the best two or three alike
+    assert (y == y.min()).sum() > 1
+    step = np.unique(y)[1] - y.min()
+    candidates = np.random.default_rng(1).uniform(size=(40, 3))
+    process = Process(x, y, np.log([[0.4, 0.7, 1.3, 0.01]]), np.zeros(1))
+    mean, deviation = (values[0] for values in process.predict(candidates))
+    z = (process.predict(x)[0].min() - step / 2 - mean) / deviation
+    theirs = np.log(deviation * (norm.pdf(z) + z * norm.cdf(z)))
+    near = z > -6
+    np.testing.assert_allclose(process.log_expected_improvement(candidates)[near], theirs[near], rtol=1e-6)
+
+
+def test_a_plateau_is_left_for_what_may_be_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Error rates come in steps: a search that ranks by improvement must not spend its trials on one of them."""
+    candidates = np.random.default_rng(5).uniform(size=(4000, 2))
+    losses = np.floor(8 * np.abs(candidates - 0.3).sum(1)) / 8  # a wide plateau around (0.3, 0.3)
+
+    def trials_on_it() -> int:
+        tried = [0, 1, 2, 3]
+        for turn in range(26):
+            x, y = candidates[tried], standardised(losses[tried])
+            process = Process(x, y, *posterior_kernels(x, y, np.random.default_rng(turn)))
+            gain = process.log_expected_improvement(candidates)
+            gain[tried] = -np.inf
+            tried.append(int(gain.argmax()))
+        return int((losses[tried] == losses.min()).sum())
+
+    with_it = trials_on_it()
+    monkeypatch.setattr(module, "_least_gain", lambda values: 0.0)
+    assert 1 < with_it < trials_on_it() - 4
 
 
 def test_kernels_are_averaged_by_weight() -> None:
