@@ -93,10 +93,11 @@ def _least_gain(values: Floats) -> float:
     """What an improvement has to be at least: half the step to the second best, where several trials tie for the best.
 
     Such losses come in steps, as error rates do, and the best is a plateau: without this the improvement expected
-    there, however small, is larger than elsewhere, and trial after trial is spent on the same spot.
+    there, however small, is larger than elsewhere, and trial after trial is spent on the same spot. Two of a few
+    losses may be alike by chance.
     """
     distinct = np.unique(values)
-    if len(distinct) < 2 or (values == distinct[0]).sum() < 2:
+    if len(values) < _MANY or len(distinct) < 2 or (values == distinct[0]).sum() < 2:
         return 0.0
     return float(distinct[1] - distinct[0]) / 2
 
