@@ -82,7 +82,8 @@ def test_a_network_trained_in_part_is_no_trial(monkeypatch: pytest.MonkeyPatch) 
         whole = study.run(1).trials[0]
     monkeypatch.setattr(MLPClassifier, "_update_no_improvement_count", interrupted)
     with Study(task, "random", seed=1) as study:
-        assert study.run(1).stopped == "interrupted"
+        with pytest.warns(UserWarning, match="interrupted by user"):
+            assert study.run(1).stopped == "interrupted"
         assert [trial.status for trial in study.trials] == ["asked"]
         assert len(epochs) == 2
         again = study.run(1).trials[0]
