@@ -105,8 +105,10 @@ def run_suite(
             done[group.method] += sum(counts)
             if min(counts) < plan.budget:
                 missing.append(group)
-        for method in set(plan.methods) - {group.method for group in missing}:
-            _check_begun(plan, file, method)  # of the others, where their groups are run
+        unfinished = {group.method for group in missing}
+        for method in plan.methods:
+            if method not in unfinished:
+                _check_begun(plan, file, method)  # the others: where their groups are run
         each = plan.seeds * plan.budget * len(get_suite(plan.suite).tasks)
         total = dict.fromkeys(plan.methods, each)
 

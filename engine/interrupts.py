@@ -24,10 +24,8 @@ def interrupts_kept() -> Iterator[None]:
 
     def note(number: int, frame: FrameType | None) -> None:
         nonlocal swallowed
-        handler = before[number]
         try:
-            if callable(handler):
-                handler(number, frame)
+            before[number](number, frame)
         except KeyboardInterrupt:
             swallowed = True
             raise
