@@ -6,17 +6,16 @@ no table of theirs is ever trained on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from airtune.models.pocket import networks
+from airtune.models.pocket import estimators, networks
 from airtune.models.pocket.datasets import Dataset
-
-Values: TypeAlias = Mapping[str, Any]
+from airtune.models.pocket.estimators import Values
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,186 +67,6 @@ class Algorithm:
     added: int = 0
 
 
-def _each(build: Callable[[Values, int], Any]) -> Callable[[Dataset, Sequence[Values]], NDArray[np.float64]]:
-    """Fit one scikit-learn estimator per configuration; `build` is given its values and the number of features."""
-
-    def run(data: Dataset, configs: Sequence[Values]) -> NDArray[np.float64]:
-        from sklearn.metrics import balanced_accuracy_score
-
-        errors = np.empty(len(configs))
-        for i, config in enumerate(configs):
-            model = build(config, data.x_train.shape[1])
-            model.fit(data.x_train, data.y_train)
-            errors[i] = 1.0 - float(balanced_accuracy_score(data.y_valid, model.predict(data.x_valid)))
-        return errors
-
-    return run
-
-
-def _share(exponent: float, d: int) -> int:
-    """How many of d features are looked at: d to the power of the exponent, at least one."""
-    return max(1, int(np.rint(d**exponent)))
-
-
-def _svm(c: Values, _: int) -> Any:
-    from sklearn.svm import SVC
-
-    return SVC(C=c["C"], gamma=c["gamma"], max_iter=20000)
-
-
-def _kernel_svm(c: Values, _: int) -> Any:
-    from sklearn.svm import SVC
-
-    shape = {k: c[k] for k in ("gamma", "degree", "coef0") if k in c}
-    return SVC(C=c["C"], kernel=c["kernel"], max_iter=20000, **shape)
-
-
-def _linear_svm(c: Values, _: int) -> Any:
-    from sklearn.svm import LinearSVC
-
-    return LinearSVC(
-        C=c["C"], loss=c["loss"], class_weight=c["class_weight"], tol=c["tol"], max_iter=200, random_state=0
-    )
-
-
-def _sgd(c: Values, _: int) -> Any:
-    from sklearn.linear_model import SGDClassifier
-
-    return SGDClassifier(
-        loss="log_loss", learning_rate="adaptive", tol=None, max_iter=30,
-        alpha=c["alpha"], eta0=c["learning_rate"], random_state=0,
-    )  # fmt: skip
-
-
-def _elastic_net(c: Values, _: int) -> Any:
-    from sklearn.linear_model import SGDClassifier
-
-    return SGDClassifier(
-        loss=c["loss"], penalty="elasticnet", learning_rate="invscaling", power_t=0.25, tol=None, max_iter=20,
-        alpha=c["alpha"], l1_ratio=c["l1_ratio"], eta0=c["learning_rate"], random_state=0,
-    )  # fmt: skip
-
-
-def _logistic(c: Values, _: int) -> Any:
-    from sklearn.linear_model import LogisticRegression
-
-    return LogisticRegression(C=c["C"], tol=c["tol"], max_iter=60)
-
-
-def _components(c: Values, d: int) -> Any:
-    from sklearn.decomposition import PCA
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-
-    return make_pipeline(
-        PCA(min(d, c["n_components"]), whiten=c["whiten"], random_state=0),
-        LogisticRegression(C=c["C"], class_weight=c["class_weight"], max_iter=60),
-    )
-
-
-def _kernel_map(c: Values, _: int) -> Any:
-    from sklearn.kernel_approximation import RBFSampler
-    from sklearn.linear_model import RidgeClassifier
-    from sklearn.pipeline import make_pipeline
-
-    return make_pipeline(
-        RBFSampler(gamma=c["gamma"], n_components=c["n_components"], random_state=0),
-        RidgeClassifier(alpha=c["alpha"]),
-    )
-
-
-def _neighbours(c: Values, _: int) -> Any:
-    from sklearn.neighbors import KNeighborsClassifier
-
-    return KNeighborsClassifier(n_neighbors=c["n_neighbors"], weights=c["weights"], metric=c["metric"])
-
-
-def _tree(c: Values, d: int) -> Any:
-    from sklearn.tree import DecisionTreeClassifier
-
-    return DecisionTreeClassifier(
-        max_depth=c["max_depth"], min_samples_split=c["min_samples_split"],
-        min_samples_leaf=c["min_samples_leaf"], max_features=_share(c["max_features"], d), random_state=0,
-    )  # fmt: skip
-
-
-def _forest(c: Values, d: int) -> Any:
-    from sklearn.ensemble import RandomForestClassifier
-
-    return RandomForestClassifier(
-        n_estimators=16, max_depth=c["max_depth"], min_samples_split=c["min_samples_split"],
-        max_features=_share(c["max_features"], d), min_samples_leaf=c["min_samples_leaf"], random_state=0,
-    )  # fmt: skip
-
-
-def _extra_trees(c: Values, d: int) -> Any:
-    from sklearn.ensemble import ExtraTreesClassifier
-
-    return ExtraTreesClassifier(
-        n_estimators=12, max_depth=c["max_depth"], min_samples_split=c["min_samples_split"],
-        max_features=_share(c["max_features"], d), min_samples_leaf=c["min_samples_leaf"],
-        criterion=c["criterion"], bootstrap=c["bootstrap"], random_state=0,
-    )  # fmt: skip
-
-
-def _bagging(c: Values, _: int) -> Any:
-    from sklearn.ensemble import BaggingClassifier
-    from sklearn.tree import DecisionTreeClassifier
-
-    return BaggingClassifier(
-        DecisionTreeClassifier(max_depth=c["max_depth"]), n_estimators=c["n_estimators"],
-        max_samples=c["subsample"], max_features=c["colsample_bytree"], random_state=0,
-    )  # fmt: skip
-
-
-def _boosting(c: Values, _: int) -> Any:
-    from sklearn.ensemble import GradientBoostingClassifier
-
-    return GradientBoostingClassifier(
-        n_estimators=c["n_estimators"], learning_rate=c["learning_rate"], max_depth=c["max_depth"],
-        subsample=c["subsample"], random_state=0,
-    )  # fmt: skip
-
-
-def _adaboost(c: Values, _: int) -> Any:
-    from sklearn.ensemble import AdaBoostClassifier
-    from sklearn.tree import DecisionTreeClassifier
-
-    return AdaBoostClassifier(
-        DecisionTreeClassifier(max_depth=c["max_depth"]), n_estimators=c["n_estimators"],
-        learning_rate=c["learning_rate"], random_state=0,
-    )  # fmt: skip
-
-
-def _histogram_boosting(c: Values, _: int) -> Any:
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    return HistGradientBoostingClassifier(
-        max_iter=12, max_bins=63, learning_rate=c["learning_rate"], max_leaf_nodes=c["max_leaf_nodes"],
-        min_samples_leaf=c["min_samples_leaf"], l2_regularization=c["reg_lambda"],
-        max_features=c["colsample_bytree"], early_stopping=False, random_state=0,
-    )  # fmt: skip
-
-
-def _xgboost(c: Values, _: int) -> Any:
-    from xgboost import XGBClassifier
-
-    return XGBClassifier(
-        n_estimators=20, learning_rate=c["learning_rate"], max_depth=c["max_depth"],
-        colsample_bytree=c["colsample_bytree"], reg_lambda=c["reg_lambda"], subsample=c["subsample"],
-        min_child_weight=c["min_child_weight"], gamma=c["min_split_loss"], max_bin=64, n_jobs=1, random_state=0,
-    )  # fmt: skip
-
-
-def _mlp(c: Values, _: int) -> Any:
-    from sklearn.neural_network import MLPClassifier
-
-    return MLPClassifier(
-        hidden_layer_sizes=[c["width"]] * c["depth"], batch_size=c["batch_size"], alpha=c["alpha"],
-        learning_rate_init=c["learning_rate"], max_iter=8, random_state=0,
-    )  # fmt: skip
-
-
 _TREE = (
     Param("max_depth", "J", 1, 50, 10, 0.3),
     Param("min_samples_split", "J", 2, 128, 2, 0.3),
@@ -260,19 +79,19 @@ _KERNELS = ("rbf", "poly", "sigmoid", "linear")
 ALGORITHMS: dict[str, Algorithm] = {
     "svm": Algorithm(
         (Param("C", "L", 2**-10, 2**10, 1.0), Param("gamma", "L", 2**-10, 2**10, 0.1)),
-        _each(_svm),
+        estimators.svm,
         220,
         added=304,
     ),
     "sgd": Algorithm(
         (Param("alpha", "L", 1e-5, 1.0, 1e-3), Param("learning_rate", "L", 1e-5, 1.0, 1e-2)),
-        _each(_sgd),
+        estimators.sgd,
         220,
         added=199,
     ),
     "forest": Algorithm(
         (_TREE[0], replace(_TREE[1], default=32), *_TREE[2:]),
-        _each(_forest),
+        estimators.forest,
         120,
         added=46,
     ),
@@ -284,7 +103,7 @@ ALGORITHMS: dict[str, Algorithm] = {
             Param("alpha", "L", 1e-8, 1.0, 1e-3),
             Param("learning_rate", "L", 1e-5, 1.0, 1e-3),
         ),
-        _each(_mlp),
+        estimators.mlp,
         110,
         added=13,
     ),
@@ -295,13 +114,15 @@ ALGORITHMS: dict[str, Algorithm] = {
             Param("n_estimators", "J", 4, 32, 16, 0.2),
             Param("subsample", "F", 0.1, 1.0, 1.0, 0.0),
         ),
-        _each(_boosting),
+        estimators.boosting,
         30,
     ),
-    "tree": Algorithm((*_TREE[:2], replace(_TREE[2], default=1.0), _TREE[3]), _each(_tree), 100, added=162),
+    "tree": Algorithm(
+        (*_TREE[:2], replace(_TREE[2], default=1.0), _TREE[3]), estimators.tree, 100, added=162
+    ),
     "logistic": Algorithm(
         (Param("C", "L", 1e-5, 1e5, 1.0), Param("tol", "L", 1e-6, 1e-1, 1e-4)),
-        _each(_logistic),
+        estimators.logistic,
         100,
         added=180,
     ),
@@ -313,7 +134,7 @@ ALGORITHMS: dict[str, Algorithm] = {
             Param("degree", "I", 2, 5, 3, 0.0, only=("kernel", ("poly",))),
             Param("coef0", "F", 0.0, 2.0, 0.0, 0.0, only=("kernel", ("poly", "sigmoid"))),
         ),
-        _each(_kernel_svm),
+        estimators.kernel_svm,
         120,
         added=125,
     ),
@@ -324,7 +145,7 @@ ALGORITHMS: dict[str, Algorithm] = {
             _WEIGHT,
             Param("tol", "L", 1e-6, 1e-1, 1e-4),
         ),
-        _each(_linear_svm),
+        estimators.linear_svm,
         120,
         2,
         added=125,
@@ -336,7 +157,7 @@ ALGORITHMS: dict[str, Algorithm] = {
             Param("learning_rate", "L", 1e-5, 1.0, 1e-2),
             choice("loss", "log_loss", "hinge", "modified_huber"),
         ),
-        _each(_elastic_net),
+        estimators.elastic_net,
         120,
         2,
         added=125,
@@ -348,7 +169,7 @@ ALGORITHMS: dict[str, Algorithm] = {
             Param("C", "L", 1e-5, 1e5, 1.0),
             _WEIGHT,
         ),
-        _each(_components),
+        estimators.components,
         100,
         2,
         added=93,
@@ -359,14 +180,14 @@ ALGORITHMS: dict[str, Algorithm] = {
             choice("weights", "uniform", "distance"),
             choice("metric", "euclidean", "manhattan", "chebyshev"),
         ),
-        _each(_neighbours),
+        estimators.neighbours,
         80,
         2,
         added=95,
     ),
     "extra_trees": Algorithm(
         (*_TREE, choice("criterion", "gini", "entropy"), choice("bootstrap", False, True)),
-        _each(_extra_trees),
+        estimators.extra_trees,
         80,
         3,
         added=25,
@@ -379,7 +200,7 @@ ALGORITHMS: dict[str, Algorithm] = {
             Param("reg_lambda", "L", 1e-6, 1e2, 1e-6),
             Param("colsample_bytree", "F", 0.1, 1.0, 1.0, 0.0),
         ),
-        _each(_histogram_boosting),
+        estimators.histogram_boosting,
         50,
         3,
     ),
@@ -393,7 +214,7 @@ ALGORITHMS: dict[str, Algorithm] = {
             Param("min_child_weight", "L", 1.0, 128.0, 1.0, 0.3),
             Param("min_split_loss", "L", 1e-4, 1e2, 1e-4),
         ),
-        _each(_xgboost),
+        estimators.xgboost,
         120,
         2,
         added=142,
@@ -447,7 +268,7 @@ ALGORITHMS: dict[str, Algorithm] = {
             Param("learning_rate", "L", 1e-2, 10.0, 1.0, 0.3),
             Param("max_depth", "I", 1, 6, 1, 0.0),
         ),
-        _each(_adaboost),
+        estimators.adaboost,
         24,
     ),
     "bagging": Algorithm(
@@ -457,7 +278,7 @@ ALGORITHMS: dict[str, Algorithm] = {
             Param("colsample_bytree", "F", 0.1, 1.0, 1.0, 0.0),
             Param("max_depth", "J", 1, 50, 10, 0.2),
         ),
-        _each(_bagging),
+        estimators.bagging,
         24,
     ),
     "kernel_map": Algorithm(
@@ -466,7 +287,7 @@ ALGORITHMS: dict[str, Algorithm] = {
             Param("n_components", "J", 10, 300, 100, 0.2),
             Param("alpha", "L", 1e-6, 1e3, 1.0),
         ),
-        _each(_kernel_map),
+        estimators.kernel_map,
         40,
     ),
 }
