@@ -22,7 +22,7 @@ Floats: TypeAlias = NDArray[Any]
 
 ROUNDS = 3
 # Kernels drawn per round, and kept to average over: of few losses, and of many, which leave less open and take longer.
-FEW, MANY = (96, 12), (64, 8)
+KERNELS, LATE_KERNELS = (96, 12), (64, 8)
 _LENGTH, _LENGTH_SPREAD = 0.5, 0.8  # prior of a length scale in one dimension: log-normal
 _FAR = 10.0  # medians above the best: from there on losses count by their logarithm
 _MANY = 10  # losses that speak for themselves
@@ -159,7 +159,7 @@ def posterior_kernels(x: Floats, y: Floats, rng: np.random.Generator) -> tuple[F
     Returns:
         (kernels, d + 1) parameters, log length scales and log noise variance, and (kernels,) log weights.
     """
-    draws, kept = FEW if len(y) < _MANY else MANY
+    draws, kept = KERNELS if len(y) < _MANY else LATE_KERNELS
     d = x.shape[1]
     centre = np.array([math.log(_LENGTH * d**0.25)] * d + [math.log(_NOISE)])
     spread = np.array([_LENGTH_SPREAD] * d + [_NOISE_SPREAD])
