@@ -194,9 +194,9 @@ def test_a_crash_or_a_time_limit_takes_one_trial_of_a_batch(space: Configuration
             pass
         return 1.0
 
-    with Study(Task("t", space, objective), "random", jobs=3, timeout_s=0.3) as study:
+    with Study(Task("t", space, objective), "random", jobs=3, timeout_s=2.0) as study:
         result = study.run(9)
-    ends = {0: "was killed by SIGKILL", 1: "timed out after 0.3 s", 2: ""}
+    ends = {0: "was killed by SIGKILL", 1: "timed out after 2 s", 2: ""}
     assert {trial.config["n"] % 3 for trial in result.trials} == {0, 1, 2}
     for trial in result.trials:
         assert ends[trial.config["n"] % 3] in (trial.reason or "")
