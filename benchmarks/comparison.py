@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from airtune.benchmarks.order_statistics import random_search
 from airtune.benchmarks.toy import minimum
 from airtune.engine.types import TaskError, Trial
+from airtune.grammars import AirtuneError
 
 if TYPE_CHECKING:
     from airtune.benchmarks.runner import Plan, Run
@@ -101,6 +102,21 @@ class Comparison:
             if len(change):
                 found[budget] = float(np.median(change)), float(change.mean())
         return found
+
+
+def check_reference(methods: Sequence[str], tasks: Sequence[str]) -> None:
+    """Refuse to compare without random search's runs, but on table tasks, where its figures are known without.
+
+    Raises:
+        AirtuneError: If it is not among the methods, and a task is none of a table.
+    """
+    if RANDOM not in methods and any(_table(task) is None for task in tasks):
+        raise AirtuneError(
+            f"a comparison without {RANDOM!r} has nothing to be compared with",
+            value=methods,
+            allowed=f"methods with {RANDOM!r} among them; on tables only, any",
+            hint=f"add {RANDOM!r} to the proposers: what has been run of the others is not run again",
+        )
 
 
 def compare_runs(plan: Plan, tasks: Sequence[str], runs: Runs) -> Comparison:

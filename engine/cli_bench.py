@@ -54,6 +54,7 @@ def bench(
     json: bool = typer.Option(False, "--json", help="Print one JSON document instead of tables."),
 ) -> None:
     """Compare proposers over a suite of tasks, with seeds and intervals; all studies in one file. Resumes."""
+    from airtune.benchmarks.comparison import check_reference
     from airtune.benchmarks.plan import with_models
     from airtune.benchmarks.report import make_report
     from airtune.benchmarks.runner import DEFAULT_METHODS, Plan, check_plan, run_suite
@@ -74,6 +75,7 @@ def bench(
     methods = with_models(tuple(_names(proposers)) or DEFAULT_METHODS, named)
     plan = Plan(suite=suite, methods=methods, seeds=seeds, budget=budget, model=named[0])
     check_plan(plan, jobs)
+    check_reference(methods, SUITES[suite].tasks)  # before hours of work, not after
     try:
         with BenchProgress() as progress:
             runs = run_suite(plan, output, jobs=jobs, on_progress=progress)

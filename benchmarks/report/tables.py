@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from airtune.benchmarks.comparison import RANDOM, Comparison, compare_runs
+from airtune.benchmarks.comparison import RANDOM, Comparison, check_reference, compare_runs
 from airtune.benchmarks.report.cells import p_value
 from airtune.benchmarks.report.text_table import Table, percent, row_cells
 from airtune.benchmarks.significance import LEVEL, Verdicts, holm, over_seeds, over_tasks
@@ -245,14 +245,14 @@ def make_report(
             hint="run the same comparison again: it does what is missing",
         )
     scored = {run.task for run in by_key.values() if any(trial.loss is not None for trial in run.trials)}
-    comparison = compare_runs(plan, [task for task in chosen if task in scored], by_key)
-    if RANDOM not in comparison.methods or not comparison.tasks:
-        what = f"a comparison without {RANDOM!r}" if comparison.tasks else "a comparison without any loss"
+    if not scored:
         raise AirtuneError(
-            f"{what} has nothing to be compared with",
+            "a comparison without any loss has nothing to be compared with",
             value=plan.methods,
-            hint=f"add {RANDOM!r} to the proposers" if comparison.tasks else "see why the trials failed",
+            hint="see why the trials failed",
         )
+    check_reference(plan.methods, chosen)
+    comparison = compare_runs(plan, [task for task in chosen if task in scored], by_key)
     trials = {m: [(t, o) for key, run in by_key.items() if key[0] == m
                   for t, o in zip(run.trials, run.origins, strict=True)] for m in plan.methods}  # fmt: skip
     return Report(

@@ -232,8 +232,14 @@ def test_the_report(done: tuple[Path, list[Run]]) -> None:
 def test_a_report_of_half_a_comparison_is_refused(done: tuple[Path, list[Run]]) -> None:
     with pytest.raises(AirtuneError, match="1 of 36 runs are missing"):
         make_report(PLAN, done[1][1:])
-    with pytest.raises(AirtuneError, match="nothing to be compared with"):
+    with pytest.raises(AirtuneError, match="without 'random' has nothing to be compared with"):
         make_report(replace(PLAN, methods=("lm",)), done[1])
+    failed = [
+        replace(run, trials=[Trial(t.number, t.config, "failed", reason="no") for t in run.trials])
+        for run in done[1]
+    ]
+    with pytest.raises(AirtuneError, match="without any loss"):
+        make_report(PLAN, failed)
 
 
 def test_failures_are_the_worst_that_anyone_saw(done: tuple[Path, list[Run]]) -> None:
