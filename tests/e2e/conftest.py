@@ -6,6 +6,8 @@ import contextlib
 import io
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -134,6 +136,19 @@ class Folder:
             text=True,
             start_new_session=True,
         )
+
+    def start_evaluating(self, *arguments: str) -> subprocess.Popen[str]:
+        """As `start`, but return when the program that is tuned writes to "began", a fifo."""
+        os.mkfifo(self.path / "began")
+        fifo = os.open(self.path / "began", os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            process = self.start(*arguments)
+            if not select.select([fifo], [], [], 240)[0]:
+                os.killpg(process.pid, signal.SIGKILL)
+                pytest.fail(f"no evaluation began: {process.communicate()}")
+            return process
+        finally:
+            os.close(fifo)
 
 
 @pytest.fixture(scope="session")

@@ -184,7 +184,9 @@ def test_a_study_file_that_cannot_be_written(folder: Folder, place: str) -> None
 
 def test_a_study_file_that_a_live_process_holds(folder: Folder) -> None:
     """The other run's process number is named, nothing of it is lost, and a reader may look at any time."""
-    folder.write("train.py", "import pathlib, signal\npathlib.Path('began').touch()\nsignal.pause()\n")
+    folder.write(
+        "train.py", "import pathlib, signal\npathlib.Path('began').write_text('x')\nsignal.pause()\n"
+    )
     options = (
         "--space",
         "space.json",
@@ -193,10 +195,8 @@ def test_a_study_file_that_a_live_process_holds(folder: Folder) -> None:
         "--proposer",
         "random",
     )
-    holder = folder.start("tune", *options)
+    holder = folder.start_evaluating("tune", *options)
     try:
-        while not (folder.path / "began").exists():
-            assert holder.poll() is None, holder.communicate()
         ended = folder.call("tune", *options, code=2)
         check(ended.err, str(holder.pid), "", "")
         assert folder.call("show", "airtune.sqlite", "--json", code=0).json

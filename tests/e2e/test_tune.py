@@ -6,9 +6,7 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,14 +14,14 @@ import pytest
 if TYPE_CHECKING:
     from conftest import Folder
 
-# One line in a log per evaluation; the third blocks while there is no file "go", and says so by "began".
+# One line in a log per evaluation; the third blocks while there is no file "go", and says so in "began".
 GATED = """
 import json, os, pathlib, signal, sys
 x, n = float(sys.argv[1]), int(sys.argv[2])
 with open("log", "a") as log:
     log.write(f"{x} {n}\\n")
 if len(open("log").readlines()) == 3 and not os.path.exists("go"):
-    pathlib.Path("began").touch()
+    pathlib.Path("began").write_text("x")
     signal.pause()
 print("training ...")
 print(json.dumps({"loss": (x - 0.3) ** 2 + n / 100, "test_loss": x}))
@@ -41,13 +39,6 @@ COMMAND = (
 
 def export(folder: Folder, file: str = "airtune.sqlite") -> str:
     return folder.call("export", file, "--no-times").out
-
-
-def wait_for(folder: Folder, name: str, process: subprocess.Popen[str]) -> None:
-    """Wait until the objective says that it is in the middle of an evaluation."""
-    while not (folder.path / name).exists():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
 
 
 def test_a_study_ends_with_a_table_and_says_where_it_is(folder: Folder) -> None:
@@ -132,8 +123,7 @@ def test_a_study_that_was_stopped_half_way_ends_as_if_it_had_not(
 ) -> None:
     folder.write("train.py", GATED)
     options = ("--proposer", "tpe", "--budget", "6")
-    process = folder.start(*COMMAND, *options)
-    wait_for(folder, "began", process)
+    process = folder.start_evaluating(*COMMAND, *options)
     if kill != signal.SIGKILL:
         if kill == signal.SIGINT:  # as a terminal does it: the whole foreground group hears Ctrl-C
             os.killpg(process.pid, kill)
