@@ -131,6 +131,6 @@ def test_tables_load_neither_scikit_learn_nor_xgboost() -> None:
         "print([m for m in ('sklearn', 'xgboost', 'torch') if m in sys.modules])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.strip() == "[]"

@@ -173,6 +173,6 @@ def test_importing_the_tasks_is_light() -> None:
         "print([m for m in ('sklearn', 'torch', 'optuna') if m in sys.modules])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.strip() == "[]"

@@ -56,7 +56,7 @@ class Scripted:
 def scripted() -> Iterator[Scripted]:
     made = Scripted()
     yield made
-    made.process.communicate(timeout=300)
+    made.process.communicate(timeout=60)
 
 
 def read(path: Path) -> list[Trial]:
@@ -142,7 +142,7 @@ def test_a_killed_writer_s_study_is_taken_over_and_a_live_one_s_is_not(
     assert read(path)
     other.start(path, tmp_path / "other.log", 1)
     assert "done" in other.early + other.rest()
-    other.process.communicate(timeout=300)
+    other.process.communicate(timeout=60)
 
 
 def test_two_processes_write_to_one_file(tmp_path: Path) -> None:

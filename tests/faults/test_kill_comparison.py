@@ -85,7 +85,7 @@ class Server:
 def server() -> Iterator[Server]:
     made = Server()
     yield made
-    made.process.communicate(timeout=300)
+    made.process.communicate(timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def test_ctrl_c_loses_nothing_and_says_how_to_go_on(whole: Path, tmp_path: Path)
         lines = [process.stderr.readline() for _ in range(3)]
         assert all("/432 trials" in line for line in lines), lines
         process.send_signal(signal.SIGINT)
-        said, errors = process.communicate(timeout=300)
+        said, errors = process.communicate(timeout=60)
         assert process.returncode == 1, errors
         assert "the same command again goes on" in said
         assert "Traceback" not in errors
