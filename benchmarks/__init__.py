@@ -12,9 +12,9 @@ __all__ = ["get_task", "task_names"]
 
 def task_names() -> list[str]:
     """The names of all built-in tasks: sklearn tasks at full fidelity, hpobench tasks as tabulated."""
-    from airtune.benchmarks.hpobench import hpobench_names
-    from airtune.benchmarks.sklearn_tasks import sklearn_names
-    from airtune.benchmarks.toy import toy_names
+    from airtune.benchmarks.tasks.hpobench import hpobench_names
+    from airtune.benchmarks.tasks.sklearn import sklearn_names
+    from airtune.benchmarks.tasks.toy import toy_names
 
     return toy_names() + sklearn_names() + hpobench_names()
 
@@ -29,10 +29,10 @@ def get_task(name: str) -> Task:
     Raises:
         TaskError: If there is no such task, or it has no such fidelity or option.
     """
-    from airtune.benchmarks.development import development_names, development_task
-    from airtune.benchmarks.hpobench import hpobench_task
-    from airtune.benchmarks.sklearn_tasks import sklearn_names, sklearn_task
-    from airtune.benchmarks.toy import toy_names, toy_task
+    from airtune.benchmarks.tasks.development import development_names, development_task
+    from airtune.benchmarks.tasks.hpobench import hpobench_task
+    from airtune.benchmarks.tasks.sklearn import sklearn_names, sklearn_task
+    from airtune.benchmarks.tasks.toy import toy_names, toy_task
     from airtune.engine.types import TaskError
     from airtune.grammars.errors import unknown_name
 

@@ -9,15 +9,15 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airtune.engine.commands import command_objective
+    from airtune.engine.evaluation.commands import command_objective
+    from airtune.engine.evaluation.objectives import load_objective
+    from airtune.engine.evaluation.outcome import TrialFailed
     from airtune.engine.events import Asked, Event, Finished, Proposing, Result, SpaceExhausted
-    from airtune.engine.export import export_csv, export_jsonl
     from airtune.engine.minimization import minimize
-    from airtune.engine.objectives import load_objective
-    from airtune.engine.outcome import TrialFailed
     from airtune.engine.proposers import PROPOSERS, make_proposer
     from airtune.engine.seeds import derive_seed
-    from airtune.engine.store import StudyFile
+    from airtune.engine.storage.export import export_csv, export_jsonl
+    from airtune.engine.storage.study_file import StudyFile
     from airtune.engine.study import Study
     from airtune.engine.types import Proposal, Proposer, Status, StoreError, Task, TaskError, Trial
 
@@ -34,16 +34,16 @@ _HOME = {
     "Status": "types",
     "StoreError": "types",
     "Study": "study",
-    "StudyFile": "store",
+    "StudyFile": "storage.study_file",
     "Task": "types",
     "TaskError": "types",
     "Trial": "types",
-    "TrialFailed": "outcome",
-    "command_objective": "commands",
+    "TrialFailed": "evaluation.outcome",
+    "command_objective": "evaluation.commands",
     "derive_seed": "seeds",
-    "export_csv": "export",
-    "export_jsonl": "export",
-    "load_objective": "objectives",
+    "export_csv": "storage.export",
+    "export_jsonl": "storage.export",
+    "load_objective": "evaluation.objectives",
     "make_proposer": "proposers",
     "minimize": "minimization",
 }

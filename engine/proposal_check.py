@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import Any
 
-from airtune.engine.store import StudyFile
+from airtune.engine.storage.study_file import StudyFile
 from airtune.engine.types import Proposal
 from airtune.grammars import AirtuneError, DecodeError, Grammar, violation
 

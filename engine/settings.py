@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from airtune.engine.evaluators import Evaluator, Inline, OnRay, WorkerPool
+from airtune.engine.evaluation.pool import Evaluator, Inline, OnRay, WorkerPool
 from airtune.engine.manifest import language_model
 from airtune.engine.types import Proposer, Task, TaskError
 from airtune.grammars import AirtuneError
@@ -90,7 +90,7 @@ class Evaluation:
             AirtuneError: If there is no such place.
         """
         if self.executor == "ray":
-            from airtune.engine.integrations.ray_executor import RayExecutor
+            from airtune.engine.integrations.ray.executor import RayExecutor
 
             return OnRay(RayExecutor(task.objective, self.timeout_s))
         if self.isolate or self.timeout_s is not None or self.jobs > 1:

@@ -10,14 +10,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from airtune.engine.evaluators import Evaluator
+from airtune.engine.evaluation.outcome import Outcome, TrialFailed, one_line, read_result
+from airtune.engine.evaluation.pool import Evaluator
 from airtune.engine.events import Asked, Event, Finished, Proposing, Result, SpaceExhausted, Stopped
 from airtune.engine.manifest import check_same_study, study_manifest
-from airtune.engine.outcome import Outcome, TrialFailed, one_line, read_result
 from airtune.engine.proposal_check import checked
 from airtune.engine.seeds import derive_seed
 from airtune.engine.settings import Evaluation, Executor, check_task, default_name, load_proposer
-from airtune.engine.store import StudyFile
+from airtune.engine.storage.study_file import StudyFile
 from airtune.engine.types import DEFAULT_PROPOSER, Proposer, Task, Trial
 from airtune.grammars import AirtuneError, canonical_lattice, lattice_grammar
 from airtune.models import LanguageModel

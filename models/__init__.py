@@ -3,7 +3,8 @@
 Importing this package does not import torch; loading a model does.
 """
 
-from airtune.models.base import (
+from airtune.models.registry import ModelInfo, list_models, load_model, model_info, verify_model
+from airtune.models.types import (
     Completion,
     Dialect,
     LanguageModel,
@@ -15,7 +16,6 @@ from airtune.models.base import (
     TextRequest,
     TextWriter,
 )
-from airtune.models.registry import ModelInfo, list_models, load_model, model_info, verify_model
 
 __all__ = [
     "Completion",

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from airtune.grammars import unknown_name
-from airtune.models.base import Dialect, LanguageModel, ModelError
-from airtune.models.checkpoint import (
+from airtune.models.backends.checkpoint import (
     FOLDERS,
     MANIFEST,
     SETTINGS,
@@ -20,12 +19,13 @@ from airtune.models.checkpoint import (
     folder_hashes,
     require_safetensors,
 )
+from airtune.models.types import Dialect, LanguageModel, ModelError
 
 BUNDLED = ("pocket",)
 BACKENDS = ("transformers", "vllm", "openai", "scripted", "replay")
 DIALECTS = {
-    "chat": ("airtune.models.chat", "ChatDialect"),
-    "pocket": ("airtune.models.pocket.dialect", "PocketDialect"),
+    "chat": ("airtune.models.dialects.chat.dialect", "ChatDialect"),
+    "pocket": ("airtune.models.dialects.pocket.dialect", "PocketDialect"),
 }
 
 
@@ -175,12 +175,12 @@ def load_model(
         raise ModelError(message, value=backend, allowed=allowed, hint=hint)
     model = _load(name_or_path, backend, dialect, settings)
     if backend != "replay":  # there, what was thought is part of what was recorded
-        from airtune.models.chat_reasoning import with_reasoning
+        from airtune.models.dialects.chat.reasoning import with_reasoning
 
         model = with_reasoning(model)
     if record is None:
         return model
-    from airtune.models.replay import RecordingModel
+    from airtune.models.backends.replay import RecordingModel
 
     return RecordingModel(model, record)
 
@@ -190,28 +190,28 @@ def _load(
 ) -> LanguageModel:
     try:
         if backend == "scripted":
-            from airtune.models.scripted import ScriptedModel
+            from airtune.models.backends.scripted import ScriptedModel
 
             return ScriptedModel(name=str(name_or_path), dialect=make_dialect(dialect or "chat"), **settings)
         if backend == "replay":
-            from airtune.models.recording import read_recording
-            from airtune.models.replay import ReplayModel
+            from airtune.models.backends.recording import read_recording
+            from airtune.models.backends.replay import ReplayModel
 
             found = read_recording(name_or_path)
             spoken = dialect or (found.model["dialect"] if found.model else "chat")
             return ReplayModel(found, dialect=make_dialect(spoken), name=str(name_or_path), **settings)
         if backend == "openai":
-            from airtune.models.openai_backend import OpenAIModel
+            from airtune.models.backends.openai.backend import OpenAIModel
 
             return OpenAIModel(str(name_or_path), dialect=make_dialect(dialect or "chat"), **settings)
         path = locate(name_or_path)
         speaks = make_dialect(dialect or dialect_name(path))
         if backend == "vllm":
-            from airtune.models.vllm_backend import VLLMModel
+            from airtune.models.backends.vllm.backend import VLLMModel
 
             return VLLMModel(path, name=str(name_or_path), dialect=speaks, **settings)
         require_safetensors(path)
-        from airtune.models.transformers_backend import TransformersModel
+        from airtune.models.backends.transformers import TransformersModel
 
         return TransformersModel(path, name=str(name_or_path), dialect=speaks, **settings)
     except TypeError as error:

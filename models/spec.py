@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airtune.grammars import unknown_name
-from airtune.models.base import LanguageModel, ModelError
 from airtune.models.registry import BACKENDS, DIALECTS, load_model, locate, make_dialect
+from airtune.models.types import LanguageModel, ModelError
 
 _ASIDE = {
     "record",
@@ -49,7 +49,7 @@ class ModelSpec:
     def _check_names(self) -> None:
         import inspect
 
-        from airtune.models.transformers_backend import TransformersModel
+        from airtune.models.backends.transformers import TransformersModel
 
         known = {*inspect.signature(TransformersModel).parameters, "record"} - {"path", "name", "dialect"}
         for key in self.settings.keys() - known:
@@ -103,7 +103,7 @@ class ModelSpec:
         if self.dialect is not None:
             make_dialect(self.dialect)
         if self.backend == "vllm":
-            from airtune.models.vllm_start import require_vllm
+            from airtune.models.backends.vllm.start import require_vllm
 
             require_vllm()
         if self.backend in (None, "transformers", "vllm") and self.name != "scripted":

@@ -16,11 +16,11 @@ ROOMS = ("grammars", "models", "engine", "benchmarks")
 # Where objects of this very run go from one of our processes to another, through a pipe of theirs; and the checkpoint
 # of a training that is under way, read with weights_only.
 PICKLES = {
-    "engine/worker.py": "the objective, from the process that started the worker",
-    "engine/workers.py": "the same, on the other side",
-    "engine/integrations/ray_executor.py": "the same, through ray",
-    "benchmarks/processes.py": "an error, to see whether it can be sent to the parent",
-    "models/pocket/train.py": "torch.save of a training that is under way",
+    "engine/evaluation/worker.py": "the objective, from the process that started the worker",
+    "engine/evaluation/workers.py": "the same, on the other side",
+    "engine/integrations/ray/executor.py": "the same, through ray",
+    "benchmarks/running/processes.py": "an error, to see whether it can be sent to the parent",
+    "models/pocket/training/train.py": "torch.save of a training that is under way",
 }
 PICKLING = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "_pickle"}
 # What runs text as a program, or has a shell read it.
@@ -85,7 +85,7 @@ def test_no_code_of_a_checkpoint_is_trusted() -> None:
         for _, call in calls(tree):
             assert keyword(call, "trust_remote_code") in (None, "False"), f"{path}:{call.lineno}"
     named = [path for path in SOURCES if "trust_remote_code" in (REPO / path).read_text(encoding="utf-8")]
-    assert all(path.startswith("models/vllm") for path in named)
+    assert all(path.startswith("models/backends/vllm/") for path in named)
 
 
 def test_statements_take_values_as_parameters() -> None:

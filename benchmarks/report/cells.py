@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from airtune.benchmarks.statistics import Estimate
+from airtune.benchmarks.analysis.statistics import Estimate
 
 DASH = "–"
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from airtune.benchmarks.compare_costs import NOTES, comparison_costs, costs_table
-from airtune.benchmarks.comparison import RANDOM
+from airtune.benchmarks.analysis.comparison import RANDOM
+from airtune.benchmarks.analysis.costs import NOTES, comparison_costs, costs_table
+from airtune.benchmarks.analysis.statistics import Row, curve_bands
 from airtune.benchmarks.report import figures
 from airtune.benchmarks.report.cells import (
     DASH,
@@ -29,10 +30,9 @@ from airtune.benchmarks.report.source import Source
 from airtune.benchmarks.report.style import Output, draw
 from airtune.benchmarks.report.tables import Report, display_order, hero_of, make_report
 from airtune.benchmarks.report.words import headline, hero_row, method_notes, sentences, tiles
-from airtune.benchmarks.statistics import Row, curve_bands
-from airtune.benchmarks.suites import get_suite
+from airtune.benchmarks.running.suites import get_suite
 from airtune.engine import StudyFile
-from airtune.engine.store import StudyRecord
+from airtune.engine.storage.study_file import StudyRecord
 from airtune.grammars import AirtuneError
 
 

@@ -7,11 +7,11 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from airtune.benchmarks.comparison import Array
+from airtune.benchmarks.analysis.comparison import Array
+from airtune.benchmarks.analysis.statistics import Estimate
 from airtune.benchmarks.report.figures import changes
 from airtune.benchmarks.report.style import Output
 from airtune.benchmarks.report.tables import Report
-from airtune.benchmarks.statistics import Estimate
 
 _ESTIMATES = ("beats", "median_change", "mean_change", "mean_change_far", "rank")
 _COUNTS = ("wins", "ties", "losses", "tasks", "tasks_far")

@@ -19,7 +19,7 @@ class Density:
 
     Attributes:
         model: The model's name or folder here; None for the recorded one.
-        budget: See `airtune.models.beliefs.believe`; None for its default.
+        budget: See `airtune.models.inspection.marginals.believe`; None for its default.
         on_progress: Called with the number of proposals that are done, and of all.
     """
 
@@ -44,12 +44,12 @@ def add_densities(
         Whether MOST_CHARACTERS cut them short.
 
     Raises:
-        AirtuneError: See `airtune.engine.inside.Inspector`.
+        AirtuneError: See `airtune.engine.replay.inspect.Inspector`.
     """
     from airtune.benchmarks.report.density_figure import density_figure
     from airtune.benchmarks.report.style import inline
-    from airtune.engine.inside import Inspector
-    from airtune.models.beliefs import BUDGET
+    from airtune.engine.replay.inspect import Inspector
+    from airtune.models.inspection.marginals import BUDGET
 
     inspector = Inspector(file, name, density.model, density.budget or BUDGET)
     said = [one for one in proposals if one["transcript"] is not None]

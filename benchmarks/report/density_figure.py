@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from airtune.benchmarks.report.style import ACCENT, BAND, GREY, GRID, INK, MUTED, OTHERS, PAPER
-from airtune.engine.inside import Look
+from airtune.engine.replay.inspect import Look
 from airtune.engine.types import Trial
-from airtune.models.beliefs import BINS, Density, Pair
-from airtune.models.bins import Bins
+from airtune.models.inspection.bins import Bins
+from airtune.models.inspection.marginals import BINS, Density, Pair
 
 MOST_DENSITIES, MOST_PAIRS = 12, 9  # what is not drawn is told
 COLUMNS = 3

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from airtune.benchmarks.comparison import RANDOM, Array
+from airtune.benchmarks.analysis.comparison import RANDOM, Array
+from airtune.benchmarks.analysis.significance import critical_difference
+from airtune.benchmarks.analysis.statistics import change
 from airtune.benchmarks.report.style import BAND, GREY, INK, MUTED, PAPER, plain_log, strokes
 from airtune.benchmarks.report.tables import Report, display_order, hero_of
-from airtune.benchmarks.significance import critical_difference
-from airtune.benchmarks.statistics import change
 
 TICKS = (1, 2, 3, 5, 10, 20, 30, 60, 100, 200, 500, 1000)
 

@@ -109,7 +109,7 @@ def _slug(text: str) -> str:
 
 
 def _file(path: Path) -> Path:
-    from airtune.benchmarks.runner import comparison_path
+    from airtune.benchmarks.running.runner import comparison_path
 
     return comparison_path(path)
 

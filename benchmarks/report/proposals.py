@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from airtune.engine import StudyFile
-from airtune.engine.store import StudyRecord, TrialRecord
+from airtune.engine.storage.study_file import StudyRecord, TrialRecord
 
 # A page of several megabytes is slow on a phone: what is shown of transcripts is cut here, and the page says so.
 MOST_CHARACTERS = 2_500_000

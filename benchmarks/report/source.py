@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airtune.benchmarks.comparison import RANDOM
+from airtune.benchmarks.analysis.comparison import RANDOM
 from airtune.engine import StudyFile
 from airtune.grammars import AirtuneError
 
 if TYPE_CHECKING:
-    from airtune.benchmarks.runner import Plan, Run
+    from airtune.benchmarks.running.runner import Plan, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def load_source(path: Path) -> Source:
     Raises:
         AirtuneError: If there is no such file, it is no study file, or nothing in it can be compared yet.
     """
-    from airtune.benchmarks.runner import comparison_path, load_plan, load_runs
+    from airtune.benchmarks.running.runner import comparison_path, load_plan, load_runs
 
     file = comparison_path(path)
     if path.is_dir() and not file.exists():
@@ -81,7 +81,7 @@ def whole_part(path: Path, plan: Plan, runs: Sequence[Run]) -> Source:
     Raises:
         AirtuneError: If there are not two evaluations that all methods have.
     """
-    from airtune.benchmarks.suites import get_suite
+    from airtune.benchmarks.running.suites import get_suite
 
     suite, begun = get_suite(plan.suite).tasks, {run.task for run in runs}
     tasks = tuple(task for task in suite if task in begun)

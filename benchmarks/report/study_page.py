@@ -16,7 +16,7 @@ from airtune.benchmarks.report.study_figures import parallel_figure, trajectory_
 from airtune.benchmarks.report.style import Output, draw
 from airtune.engine import StoreError, StudyFile, export_csv, export_jsonl
 from airtune.engine.manifest import space_json
-from airtune.engine.store import StudyRecord, TrialRecord
+from airtune.engine.storage.study_file import StudyRecord, TrialRecord
 from airtune.grammars import SpaceError, space_from_json
 
 MOST_STUDIES = 8  # in full on one page

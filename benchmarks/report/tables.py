@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from airtune.benchmarks.comparison import RANDOM, Comparison, check_reference, compare_runs
-from airtune.benchmarks.report.cells import p_value
-from airtune.benchmarks.report.text_table import Table, percent, row_cells
-from airtune.benchmarks.significance import LEVEL, Verdicts, holm, over_seeds, over_tasks
-from airtune.benchmarks.statistics import (
+from airtune.benchmarks.analysis.comparison import RANDOM, Comparison, check_reference, compare_runs
+from airtune.benchmarks.analysis.significance import LEVEL, Verdicts, holm, over_seeds, over_tasks
+from airtune.benchmarks.analysis.statistics import (
     COVERAGE,
     NEAR_ZERO,
     RESAMPLES,
@@ -22,12 +20,14 @@ from airtune.benchmarks.statistics import (
     duels,
     resampled_means,
 )
-from airtune.benchmarks.suites import get_suite
+from airtune.benchmarks.report.cells import p_value
+from airtune.benchmarks.report.text_table import Table, percent, row_cells
+from airtune.benchmarks.running.suites import get_suite
 from airtune.grammars import AirtuneError
 from airtune.models.spec import parse_spec
 
 if TYPE_CHECKING:
-    from airtune.benchmarks.runner import Plan, Run
+    from airtune.benchmarks.running.runner import Plan, Run
 
 
 @dataclass(frozen=True, slots=True)

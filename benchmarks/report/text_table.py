@@ -9,7 +9,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from airtune.benchmarks.statistics import Estimate, Row
+from airtune.benchmarks.analysis.statistics import Estimate, Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from airtune.benchmarks.comparison import RANDOM
+from airtune.benchmarks.analysis.comparison import RANDOM
+from airtune.benchmarks.analysis.significance import LEVEL
+from airtune.benchmarks.analysis.statistics import NEAR_ZERO, RESAMPLES, Row
 from airtune.benchmarks.report.cells import interval, number, p_value
 from airtune.benchmarks.report.tables import Report, ceiling_words, hero_of
-from airtune.benchmarks.significance import LEVEL
-from airtune.benchmarks.statistics import NEAR_ZERO, RESAMPLES, Row
 
 
 def hero_row(report: Report, budget: int) -> Row:

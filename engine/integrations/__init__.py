@@ -10,16 +10,16 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airtune.engine.integrations.optuna_export import export_to_optuna
-    from airtune.engine.integrations.optuna_sampler import AirtuneSampler
-    from airtune.engine.integrations.ray_executor import RayExecutor
-    from airtune.engine.integrations.ray_search import AirtuneSearch
+    from airtune.engine.integrations.optuna.export import export_to_optuna
+    from airtune.engine.integrations.optuna.sampler import AirtuneSampler
+    from airtune.engine.integrations.ray.executor import RayExecutor
+    from airtune.engine.integrations.ray.search import AirtuneSearch
 
 _HOME = {
-    "AirtuneSampler": "optuna_sampler",
-    "AirtuneSearch": "ray_search",
-    "RayExecutor": "ray_executor",
-    "export_to_optuna": "optuna_export",
+    "AirtuneSampler": "optuna.sampler",
+    "AirtuneSearch": "ray.search",
+    "RayExecutor": "ray.executor",
+    "export_to_optuna": "optuna.export",
 }
 
 __all__ = ["AirtuneSampler", "AirtuneSearch", "RayExecutor", "export_to_optuna"]

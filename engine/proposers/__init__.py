@@ -9,11 +9,11 @@ from airtune.engine.proposers.cmaes import CMAESProposer
 from airtune.engine.proposers.default import DefaultFirst
 from airtune.engine.proposers.hybrid import HybridProposer
 from airtune.engine.proposers.lm import LMProposer
-from airtune.engine.proposers.lm_gp import LMGPProposer
+from airtune.engine.proposers.lm_gp.proposer import LMGPProposer
 from airtune.engine.proposers.lm_self import LMSelfProposer
-from airtune.engine.proposers.optuna_based import GPProposer, TPEProposer
+from airtune.engine.proposers.optuna import GPProposer, TPEProposer
 from airtune.engine.proposers.random import RandomProposer
-from airtune.engine.proposers.smac_based import SMACProposer
+from airtune.engine.proposers.smac import SMACProposer
 from airtune.engine.types import Proposer
 from airtune.grammars import AirtuneError, unknown_name
 from airtune.models import LanguageModel

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from airtune.engine.proposers.base import Job, JobProposer
 from airtune.engine.proposers.lm import LMProposer
-from airtune.engine.proposers.optuna_based import GPProposer
+from airtune.engine.proposers.optuna import GPProposer
 from airtune.models import LanguageModel
 
 FIRST = 10  # trials from the model, as in the paper

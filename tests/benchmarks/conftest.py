@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from airtune.benchmarks.hpobench.data import DATASETS
+from airtune.benchmarks.tasks.hpobench.data import DATASETS
 
 
 def write_csv_folder(folder: Path, rows: int = 120) -> Path:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from airtune.benchmarks.runner import Plan, Run
-from airtune.benchmarks.suites import get_suite
+from airtune.benchmarks.running.runner import Plan, Run
+from airtune.benchmarks.running.suites import get_suite
 from airtune.engine.types import Trial
 
 METHODS = ("lm", "random", "default+random", "default+tpe", "default+gp")

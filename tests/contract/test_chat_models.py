@@ -13,8 +13,8 @@ from airtune.engine import Task, Trial, make_proposer
 from airtune.engine.proposers import Job, propose_all
 from airtune.grammars import space_grammar
 from airtune.models import LanguageModel, ModelError, TextRequest, TextWriter, load_model
+from airtune.models.backends.transformers import TransformersModel
 from airtune.models.tiny import FAMILIES, save_random_chat_model
-from airtune.models.transformers_backend import TransformersModel
 from tests.contract.test_models import TransformersContract
 
 VARIANTS = (
@@ -110,7 +110,7 @@ def test_reasoning_leaves_room_for_itself(tmp_path: Path) -> None:
 
 def test_a_thought_is_cut_where_it_leaves_no_room_for_the_answer() -> None:
     """What was said in few tokens may take more when it is read again: bytes that are no text, special tokens."""
-    from airtune.models.chat import ChatDialect
+    from airtune.models.dialects.chat.dialect import ChatDialect
 
     dialect = ChatDialect(reasoning="on", count_tokens=len, max_tokens=400)
     prompt = dialect.conclude("x" * 100, "y" * 500, answer=30)
@@ -162,8 +162,8 @@ def test_the_turns_own_end_ends_free_text(tmp_path: Path) -> None:
 
 
 def test_a_model_that_cannot_write_is_refused() -> None:
-    from airtune.models.chat import ChatDialect
-    from airtune.models.chat_reasoning import with_reasoning
+    from airtune.models.dialects.chat.dialect import ChatDialect
+    from airtune.models.dialects.chat.reasoning import with_reasoning
 
     class Mute:
         name, dialect = "mute", ChatDialect(reasoning="on")

@@ -19,11 +19,11 @@ from airtune.models import (
     TextWriter,
     load_model,
 )
-from airtune.models.chat import ChatDialect
-from airtune.models.masks import make_engine
-from airtune.models.replay import RecordingModel, ReplayModel
+from airtune.models.backends.replay import RecordingModel, ReplayModel
+from airtune.models.backends.transformers import TransformersModel
+from airtune.models.dialects.chat.dialect import ChatDialect
+from airtune.models.masks.base import make_engine
 from airtune.models.tiny import bpe_tokenizer, byte_tokenizer, save_random_llama
-from airtune.models.transformers_backend import TransformersModel
 
 
 def flat() -> ConfigurationSpace:

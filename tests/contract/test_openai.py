@@ -10,7 +10,7 @@ import pytest
 from ConfigSpace import Configuration
 
 from airtune.models import Completion, LanguageModel, Request, TextRequest, load_model
-from airtune.models.replay import RecordingModel
+from airtune.models.backends.replay import RecordingModel
 from tests.contract.test_models import (
     GRAMMARS,
     GREEDY,

@@ -18,12 +18,12 @@ from ConfigSpace import Configuration
 
 from airtune.benchmarks import get_task
 from airtune.engine import Study, StudyFile, export_jsonl
-from airtune.engine.outcome import evaluate
+from airtune.engine.evaluation.outcome import evaluate
 from airtune.engine.proposers import make_proposer
 from airtune.engine.seeds import derive_seed
 from airtune.engine.types import Task, Trial
 from airtune.models import LanguageModel, ModelError, Request, TextRequest, load_model
-from airtune.models.pocket.dialect import PocketDialect
+from airtune.models.dialects.pocket.dialect import PocketDialect
 from airtune.models.registry import locate
 from tests.contract.test_models import PROMPTS, Cases, ModelContract
 

@@ -17,17 +17,17 @@ import pytest
 from pytest_socket import disable_socket, enable_socket
 
 from airtune.benchmarks import get_task
-from airtune.benchmarks.cohort import Cohort, Member
-from airtune.engine.export import export_jsonl
+from airtune.benchmarks.running.lockstep import Cohort, Member
+from airtune.engine.evaluation.outcome import evaluate
 from airtune.engine.manifest import study_manifest
-from airtune.engine.outcome import evaluate
 from airtune.engine.proposers import make_proposer
 from airtune.engine.seeds import derive_seed
-from airtune.engine.store import StudyFile
+from airtune.engine.storage.export import export_jsonl
+from airtune.engine.storage.study_file import StudyFile
 from airtune.engine.types import Task, Trial
 from airtune.models import LanguageModel, ModelError, Request, load_model
-from airtune.models.masks import make_engine
-from airtune.models.pocket.dialect import PocketDialect
+from airtune.models.dialects.pocket.dialect import PocketDialect
+from airtune.models.masks.base import make_engine
 from airtune.models.tiny import chat_tokenizer, save_random_chat_model
 from tests.contract.test_models import Cases, LiveModelContract
 

@@ -94,7 +94,7 @@ class Folder:
 
     def call(self, *arguments: str, code: int = 0) -> Outcome:
         """Run the command line within this process, for what is not about processes: quicker."""
-        from airtune.engine.cli import main
+        from airtune.engine.cli.app import main
 
         out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="") for _ in range(2))
         with (

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from airtune.engine import StudyFile
-from airtune.engine.cli import main
+from airtune.engine.cli.app import main
 
 DIALECT = "chat+history=turns+reasoning=on+reasoning_tokens=30"
 

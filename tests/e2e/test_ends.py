@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airtune.engine import cli
+from airtune.engine.cli import app as cli
 from tests.e2e.conftest import Folder
 
 
@@ -48,7 +48,7 @@ def test_no_memory_for_the_error_itself(folder: Folder, monkeypatch: pytest.Monk
     real = builtins.__import__
 
     def starved(name: str, *more: Any, **named: Any) -> Any:
-        if name == "airtune.models.openai_http":
+        if name == "airtune.models.backends.openai.http":
             raise MemoryError
         return real(name, *more, **named)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airtune.engine.doctor_offline import empty_namespace, read_trace, strace, watched
+from airtune.engine.doctor.offline import empty_namespace, read_trace, strace, watched
 from airtune.models.offline import SWITCHES
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ needs_namespace = pytest.mark.skipif(
 needs_strace = pytest.mark.skipif(not TRACER, reason=NO_TRACER)
 # Everything that people do with a study, in one process: the model's libraries, figures and pages among it.
 EVERYTHING = """
-from airtune.engine.cli import _run
+from airtune.engine.cli.app import _run
 for line in '''tune sklearn/svm/iris --budget 2 --timeout 300
 tune toy/branin --budget 2 --proposer default+lm
 show airtune.sqlite

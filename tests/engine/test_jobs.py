@@ -11,8 +11,8 @@ import pytest
 from ConfigSpace import ConfigurationSpace
 
 from airtune.engine import Event, Finished, Proposal, StoreError, Study, StudyFile, Task, Trial, make_proposer
-from airtune.engine.replay import replay
-from airtune.engine.replay_report import Options
+from airtune.engine.replay.replay import replay
+from airtune.engine.replay.report import Options
 from airtune.grammars import AirtuneError
 from airtune.models import load_model
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from airtune.engine import StoreError, StudyFile, Trial, export_jsonl
-from airtune.engine.store import TrialRecord
+from airtune.engine.storage.study_file import TrialRecord
 
 Key = tuple[str, int]  # of a trial: its study's name and its number
 Kept = tuple[TrialRecord, Any]  # a trial, and its transcript or None

@@ -12,7 +12,8 @@ from typing import Any
 
 from ConfigSpace import ConfigurationSpace
 
-from airtune.engine import Event, Finished, Study, Task, cli
+from airtune.engine import Event, Finished, Study, Task
+from airtune.engine.cli import app as cli
 from airtune.engine.proposers import make_proposer, needs_model
 from airtune.grammars import AirtuneError
 from airtune.models import load_model
@@ -77,7 +78,7 @@ def _cli(request: dict[str, Any]) -> int:
 
 def _comparison(request: dict[str, Any]) -> int:
     """A comparison through Python, whose objectives note what they evaluate where it has one process."""
-    from airtune.benchmarks import runner
+    from airtune.benchmarks.running import runner
 
     bare = runner._task
 

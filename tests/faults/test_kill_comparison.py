@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from airtune.benchmarks.processes import spread
-from airtune.benchmarks.runner import Plan, load_runs, run_suite
+from airtune.benchmarks.running.processes import spread
+from airtune.benchmarks.running.runner import Plan, load_runs, run_suite
 from airtune.engine import StudyFile, export_jsonl
-from airtune.engine.store import COMPARISON_FILE
+from airtune.engine.storage.study_file import COMPARISON_FILE
 from airtune.grammars import AirtuneError
 
 PLAN = Plan("toy", methods=("lm", "random", "default+random"), seeds=2, budget=12, model="scripted")
@@ -26,10 +26,11 @@ SERVER = """
 import os, sys
 from pathlib import Path
 from dataclasses import replace
-from airtune.benchmarks.runner import Plan, run_suite
-from airtune.benchmarks.runner import get_task, make_proposer
+from airtune.benchmarks.running.runner import Plan, run_suite
+from airtune.benchmarks.running.runner import get_task, make_proposer
 from airtune.models import load_model
-import airtune.models.scripted, airtune.models.chat, airtune.models.mask_llguidance  # warm before the forks
+# warm before the forks
+import airtune.models.backends.scripted, airtune.models.dialects.chat.dialect, airtune.models.masks.llguidance
 
 def say(text):
     os.write(1, (text + chr(10)).encode())
@@ -147,7 +148,7 @@ def test_kill_9_of_a_run_with_processes(server: Server, whole: Path, tmp_path: P
 
 def test_ctrl_c_loses_nothing_and_says_how_to_go_on(whole: Path, tmp_path: Path) -> None:
     command = [
-        sys.executable, "-m", "airtune.engine.cli", "bench", "toy", "--proposers", ",".join(PLAN.methods),
+        sys.executable, "-m", "airtune.engine.cli.app", "bench", "toy", "--proposers", ",".join(PLAN.methods),
         "--models", "scripted", "--seeds", "2", "--budget", "12", "--out", str(tmp_path),
     ]  # fmt: skip
     for jobs in ("1", "2"):

@@ -7,11 +7,11 @@ from random import Random
 
 import numpy as np
 
-from airtune.benchmarks.spaces import random_space
+from airtune.benchmarks.measures.spaces import random_space
 from airtune.grammars import Grammar
 from airtune.grammars.space_check import violation
-from airtune.models.base import Dialect
 from airtune.models.registry import make_dialect
+from airtune.models.types import Dialect
 from tests.fuzz.mutate import mutated_text
 
 SPACES = 24

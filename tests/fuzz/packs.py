@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from airtune.grammars import AirtuneError
-from airtune.models.pack import pack_model
-from airtune.models.pack_reader import unpack_model
+from airtune.models.archive.pack import pack_model
+from airtune.models.archive.unpack import unpack_model
 from tests.fuzz.mutate import TEXTS, mutated_bytes, mutated_json, to_text
 
 _FIELDS = [

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from airtune.benchmarks.spaces import random_space
+from airtune.benchmarks.measures.spaces import random_space
 from airtune.grammars import AirtuneError, space_from_json, space_grammar
-from airtune.models.pocket.dialect import PocketDialect
+from airtune.models.dialects.pocket.dialect import PocketDialect
 from tests.fuzz.mutate import mutated_json, mutated_text, to_text
 
 SHORT: list[Any] = [

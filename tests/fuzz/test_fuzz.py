@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from airtune.engine import StoreError, StudyFile
-from airtune.engine.records import COLUMNS
-from airtune.engine.rows import checksum
-from airtune.engine.shapes import checked_transcript, checked_trial, strict_json
+from airtune.engine.storage.records import COLUMNS
+from airtune.engine.storage.rows import checksum
+from airtune.engine.storage.validation import checked_transcript, checked_trial, strict_json
 from airtune.grammars import DecodeError, SpaceError, space_from_json, space_grammar
 from tests.fuzz.studies import _edit_row, _run, whole
 from tests.fuzz.targets import attempt

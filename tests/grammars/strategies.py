@@ -12,7 +12,7 @@ import ConfigSpace as CS
 import numpy as np
 from hypothesis import strategies as st
 
-from airtune.benchmarks.spaces import random_space
+from airtune.benchmarks.measures.spaces import random_space
 from airtune.grammars import Lattice
 
 TEXT = st.text(alphabet=st.sampled_from('ab01."\\/ é☃{}[]()|*+?^$-,:\n'), max_size=4)

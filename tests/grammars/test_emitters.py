@@ -251,7 +251,7 @@ def test_golden(name: str) -> None:
 @pytest.mark.parametrize("hash_seed", ["0", "12345"])
 def test_texts_do_not_depend_on_the_hash_seed(hash_seed: str) -> None:
     code = (
-        "import numpy as np, hashlib; from airtune.benchmarks.spaces import random_space\n"
+        "import numpy as np, hashlib; from airtune.benchmarks.measures.spaces import random_space\n"
         "from airtune.grammars import space_grammar\n"
         "for seed in range(4):\n"
         "    rng = np.random.default_rng(seed); space = random_space(rng, max_size=5, min_count=9)\n"

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from airtune.models.masks import MASK_ENGINES
+from airtune.models.masks.base import MASK_ENGINES
+from airtune.models.masks.vocabulary import Vocabulary, vocabulary_of
 from airtune.models.tiny import bpe_tokenizer, byte_tokenizer, save_random_llama
-from airtune.models.vocabulary import Vocabulary, vocabulary_of
 
 
 @pytest.fixture(scope="session")

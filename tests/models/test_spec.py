@@ -75,7 +75,7 @@ def test_loads_with_dialect_and_settings() -> None:
 def test_what_cannot_be_used_is_refused_before_it_is_loaded(
     text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airtune.models import vllm_start
+    from airtune.models.backends.vllm import start as vllm_start
 
     monkeypatch.setattr(
         vllm_start, "require_vllm", lambda: "0.32.0"
@@ -87,7 +87,7 @@ def test_what_cannot_be_used_is_refused_before_it_is_loaded(
 def test_a_backend_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     from importlib import metadata
 
-    from airtune.models import vllm_start
+    from airtune.models.backends.vllm import start as vllm_start
 
     def missing(name: str) -> str:
         raise metadata.PackageNotFoundError(name)

@@ -23,11 +23,11 @@ from llguidance import LLMatcher
 
 from airtune.grammars import Grammar
 from airtune.models import Request
-from airtune.models import mask_llguidance as llg
-from airtune.models import mask_xgrammar as xg
-from airtune.models.chat import ChatDialect
-from airtune.models.masks import Matcher
-from airtune.models.scripted import ScriptedModel
+from airtune.models.backends.scripted import ScriptedModel
+from airtune.models.dialects.chat.dialect import ChatDialect
+from airtune.models.masks import llguidance as llg
+from airtune.models.masks import xgrammar as xg
+from airtune.models.masks.base import Matcher
 
 Handler = BaseHTTPRequestHandler
 Misdeed = Callable[[Handler, dict[str, Any]], None]

@@ -1,0 +1,1 @@
+"""From finished studies to figures: statistics and significance."""

@@ -1,0 +1,200 @@
+"""The runs of a comparison as arrays: best so far by method, task, seed and evaluation, and what bounds it.
+
+Three rules, stated here once and printed in every report:
+
+- A trial that failed has used up its evaluation and has no loss. Until a study has a loss, its best is the
+  worst loss that anyone saw on the task (on a table task, the worst in the table).
+- A study that ended early, because its space was exhausted, keeps its best.
+- On a table task, random search's figures are its exact expectations, not its runs' (`order_statistics`).
+
+Normalised regret is (best so far - best known) / (reference - best known), 0 the best known and 1 what one
+random evaluation is expected to give. On a table task both are exact: the table's minimum and its mean. On a toy
+function the best known is the optimum, elsewhere the lowest loss that anyone saw; the reference is there the
+mean loss of all of random search's evaluations.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from airtune.benchmarks.analysis.order_statistics import random_search
+from airtune.benchmarks.tasks.toy import minimum
+from airtune.engine.types import TaskError, Trial
+from airtune.grammars import AirtuneError
+
+if TYPE_CHECKING:
+    from airtune.benchmarks.running.runner import Plan, Run
+
+Array = NDArray[np.float64]
+Runs = Mapping[tuple[str, str, int], "Run"]
+
+RANDOM = "random"
+BUDGETS = (2, 5, 10, 30, 60)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The runs as arrays.
+
+    Attributes:
+        methods: Names of the first axis.
+        tasks: Names of the second axis.
+        best: Best loss so far (loss - optimum for toy tasks), shape (methods, tasks, seeds, budget); random
+            search's exact expectation on table tasks.
+        sampled: The same with random search's own runs everywhere; NaN where it was not run.
+        test: Test error of the configuration chosen so far, same shape; NaN where there is none.
+        exact: Whether the task is a table task, shape (tasks,).
+        known: Best known loss, on the scale of `best`, shape (tasks,).
+        reference: What normalised regret is 1 at, shape (tasks,).
+    """
+
+    methods: tuple[str, ...]
+    tasks: tuple[str, ...]
+    best: Array
+    sampled: Array
+    test: Array
+    exact: NDArray[np.bool_]
+    known: Array
+    reference: Array
+
+    @property
+    def seeds(self) -> int:
+        """Studies per method and task."""
+        return int(self.best.shape[2])
+
+    @property
+    def budget(self) -> int:
+        """Evaluations per study."""
+        return int(self.best.shape[3])
+
+    @property
+    def budgets(self) -> tuple[int, ...]:
+        """Evaluations at which it is looked at: those of BUDGETS that it reaches, and its last."""
+        return tuple(sorted({b for b in BUDGETS if b <= self.budget} | {self.budget}))
+
+    @property
+    def regret(self) -> Array:
+        """Normalised regret, shaped as `best`; 0 on a task where one random evaluation is the best known."""
+        span = (self.reference - self.known)[None, :, None, None]
+        above = np.maximum(self.best - self.known[None, :, None, None], 0.0)
+        flat = span <= 0.0
+        return np.where(flat, 0.0, above / np.where(flat, 1.0, span))
+
+    def ceilings(self) -> dict[int, tuple[float, float]]:
+        """What there is to win on tables: what a method that knew every table's best point would show.
+
+        Returns:
+            By budget, the median and the mean over tasks of the change from random search in percent; nothing
+            unless all tasks are tables.
+        """
+        if RANDOM not in self.methods or not self.exact.all():
+            return {}
+        found = {}
+        for budget in self.budgets:
+            random = self.best[self.methods.index(RANDOM), :, :, budget - 1].mean(axis=1)
+            change = 100 * (random - self.known)[random > 0] / random[random > 0]
+            if len(change):
+                found[budget] = float(np.median(change)), float(change.mean())
+        return found
+
+
+def check_reference(methods: Sequence[str], tasks: Sequence[str]) -> None:
+    """Refuse to compare without random search's runs, but on table tasks, where its figures are known without.
+
+    Raises:
+        AirtuneError: If it is not among the methods, and a task is none of a table.
+    """
+    if RANDOM not in methods and any(_table(task) is None for task in tasks):
+        raise AirtuneError(
+            f"a comparison without {RANDOM!r} has nothing to be compared with",
+            value=methods,
+            allowed=f"methods with {RANDOM!r} among them; on tables only, any",
+            hint=f"add {RANDOM!r} to the proposers: what has been run of the others is not run again",
+        )
+
+
+def compare_runs(plan: Plan, tasks: Sequence[str], runs: Runs) -> Comparison:
+    """The arrays of the runs.
+
+    Args:
+        plan: What was compared.
+        tasks: Those of its tasks to look at.
+        runs: All their runs by method, task and seed; random search's may be missing on table tasks.
+    """
+    tables = [_table(task) for task in tasks]
+    exact = np.array([table is not None for table in tables])
+    methods = plan.methods if RANDOM in plan.methods or not exact.all() else (*plan.methods, RANDOM)
+    shape = (len(methods), len(tasks), plan.seeds, plan.budget)
+    best, test = np.full(shape, np.nan), np.full(shape, np.nan)
+    known, reference = np.empty(len(tasks)), np.empty(len(tasks))
+    for t, (task, table) in enumerate(zip(tasks, tables, strict=True)):
+        floor = minimum(task) if task.startswith("toy/") else 0.0
+        told = {m: _told(runs, m, task, plan.seeds) for m in methods}
+        seen = np.array([loss for losses in told.values() for loss in losses], dtype=np.float64)
+        worst = float(
+            np.max(seen if table is None else table[0], initial=-math.inf, where=_known(seen, table))
+        )
+        worst = worst if math.isfinite(worst) else math.nan
+        for m, method in enumerate(methods):
+            for s in range(plan.seeds):
+                if (method, task, s) in runs:
+                    trials = runs[method, task, s].trials
+                    best[m, t, s], test[m, t, s] = _so_far(trials, plan.budget, worst)
+        best[:, t] = np.maximum(best[:, t] - floor, 0.0) if task.startswith("toy/") else best[:, t]
+        if table is not None:
+            known[t], reference[t] = np.nanmin(table[0]), np.nanmean(table[0])
+        else:
+            known[t] = 0.0 if task.startswith("toy/") else (seen.min() if len(seen) else math.nan)
+            reference[t] = (np.mean(told[RANDOM]) - floor) if told.get(RANDOM) else math.nan
+    sampled = best.copy()
+    if RANDOM in methods:
+        at = methods.index(RANDOM)
+        for t, table in enumerate(tables):
+            if table is not None:
+                best[at, t], test[at, t] = random_search(*table, plan.budget)
+    return Comparison(tuple(methods), tuple(tasks), best, sampled, test, exact, known, reference)
+
+
+def _table(task: str) -> tuple[Array, Array] | None:
+    """All losses and test errors of a table task, or None."""
+    if not task.startswith("hpobench/"):
+        return None
+    from airtune.benchmarks.tasks.hpobench import table_losses
+
+    try:
+        return table_losses(task)
+    except TaskError:
+        # Neither a shipped table nor, on this machine, the data: it was run elsewhere. Its runs are all there is.
+        return None
+
+
+def _known(seen: Array, table: tuple[Array, Array] | None) -> NDArray[np.bool_]:
+    finite: NDArray[np.bool_] = np.isfinite(seen if table is None else table[0])
+    return finite
+
+
+def _told(runs: Runs, method: str, task: str, seeds: int) -> list[float]:
+    """All losses of a method on a task."""
+    found = (runs[method, task, s].trials for s in range(seeds) if (method, task, s) in runs)
+    return [trial.loss for trials in found for trial in trials if trial.loss is not None]
+
+
+def _so_far(trials: Sequence[Trial], budget: int, worst: float) -> tuple[Array, Array]:
+    """Best loss so far and its test error, after 1, 2, ... evaluations; the earliest of equals is chosen."""
+    best, test = np.full(budget, worst), np.full(budget, np.nan)
+    chosen: Trial | None = None
+    for i in range(budget):
+        trial = trials[i] if i < len(trials) else None
+        if trial is not None and trial.loss is not None:
+            if chosen is None or chosen.loss is None or trial.loss < chosen.loss:
+                chosen = trial
+        if chosen is not None and chosen.loss is not None:
+            best[i] = chosen.loss
+            test[i] = float(chosen.info.get("test_loss", math.nan))
+    return best, test

@@ -1,0 +1,1 @@
+"""Measurements besides comparisons: grammars, models, speed, tokens."""

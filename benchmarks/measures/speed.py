@@ -1,0 +1,286 @@
+"""Speed as ratios, measured side by side: on a busy machine they say more than times do.
+
+1. Our mask loop against transformers' own `generate` with outlines' logits processor: same model, same
+   grammar, same number of tokens. Once with a grammar that forces most tokens (JSON), once with one that forces none.
+2. Seconds per proposal of the bundled model against Optuna's TPE and GP, on the same histories.
+3. Seconds per proposal of `lm` and `lm+gp` against Optuna's GP, alone and for many studies in one batch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from ConfigSpace import Categorical, ConfigurationSpace, Float, Integer
+
+from airtune.benchmarks import get_task
+from airtune.engine.proposers import Job, make_proposer, propose_all
+from airtune.engine.types import Task, Trial
+from airtune.grammars import (
+    AirtuneError,
+    EnumeratedAxis,
+    Grammar,
+    Lattice,
+    Notation,
+    lattice_grammar,
+    space_grammar,
+)
+from airtune.models import LanguageModel, Request, load_model
+
+PROMPT = "Trials so far, best last: " + '{"a":123,"b":456} -> 0.25\n' * 12
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """One comparison.
+
+    Attributes:
+        what: What was compared, and on what.
+        ours_s: Median seconds of ours.
+        theirs_s: Median seconds of theirs.
+        ratio: Median over the pairs of theirs / ours: above 1, ours is faster.
+        low: Smallest ratio of a pair.
+        high: Largest ratio of a pair.
+    """
+
+    what: str
+    ours_s: float
+    theirs_s: float
+    ratio: float
+    low: float
+    high: float
+
+
+def side_by_side(what: str, ours: Callable[[], object], theirs: Callable[[], object], repeats: int) -> Ratio:
+    """Run both in turn, `repeats` times after one warm-up each."""
+    pairs = []
+    for i in range(repeats + 1):
+        seconds = []
+        for run in (ours, theirs):
+            started = time.perf_counter()
+            run()
+            seconds.append(time.perf_counter() - started)
+        if i:
+            pairs.append((seconds[0], seconds[1]))
+    ratios = [b / a for a, b in pairs]
+    return Ratio(
+        what,
+        statistics.median(a for a, _ in pairs),
+        statistics.median(b for _, b in pairs),
+        statistics.median(ratios),
+        min(ratios),
+        max(ratios),
+    )
+
+
+def _forced_grammar() -> Grammar:
+    """JSON of a fixed length in bytes: names, quotes and colons are forced, digits are not."""
+    return space_grammar(
+        ConfigurationSpace({name: (100, 999) for name in ("alpha", "beta", "gamma", "delta")})
+    )
+
+
+def _free_grammar() -> Grammar:
+    """24 digits, each free."""
+    names = [f"x{i}" for i in range(8)]
+    space = ConfigurationSpace({name: (0, 999) for name in names})
+    axis = EnumeratedAxis([(f"{i:03d}", i) for i in range(1000)], ordered=True)
+    return lattice_grammar(Lattice(space, dict.fromkeys(names, axis), Notation.bare()))
+
+
+def mask_loop(repeats: int = 5, rows: Sequence[int] = (1, 8)) -> list[Ratio]:
+    """Our mask loop against `generate` with outlines' processor, on a random Llama of the size of `pocket`.
+
+    outlines builds an index per grammar. In a search every proposal has a grammar of its own, so that is part
+    of the price of a proposal; it is measured with and without. Ours always includes its own compile.
+    """
+    try:
+        import outlines
+        from outlines.backends.outlines_core import OutlinesCoreBackend, OutlinesCoreLogitsProcessor
+    except ImportError as error:
+        raise AirtuneError(
+            f"this comparison needs outlines ({error})", hint="pip install 'airtune[engines]'"
+        ) from error
+    import torch
+    from transformers import LogitsProcessorList
+
+    from airtune.models.backends.transformers import TransformersModel
+    from airtune.models.dialects.chat.dialect import ChatDialect
+    from airtune.models.masks.base import make_engine
+    from airtune.models.tiny import byte_tokenizer, save_random_llama
+
+    ratios = []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the same for both; more only slow a model of this size
+    with tempfile.TemporaryDirectory() as directory:
+        save_random_llama(directory, byte_tokenizer(), width=128, layers=6, padding=24_000, spread=0.1)
+        model = TransformersModel(directory, dialect=ChatDialect())
+        backend = OutlinesCoreBackend(outlines.from_transformers(model.model, model.tokenizer))
+        for label, grammar in (
+            ("JSON, most forced", _forced_grammar()),
+            ("digits, none forced", _free_grammar()),
+        ):
+            index = backend.get_regex_logits_processor(grammar.regex()).index
+            length = grammar.max_length
+            for k in rows:
+                requests = [Request(PROMPT, grammar, seed) for seed in range(k)]
+                inputs = model.tokenizer([PROMPT] * k, return_tensors="pt")
+
+                def theirs(
+                    fresh: bool, inputs: Any = inputs, grammar: Grammar = grammar, index: Any = index
+                ) -> None:
+                    if fresh:
+                        index = backend.get_regex_logits_processor(grammar.regex()).index
+                    processor = OutlinesCoreLogitsProcessor(index, "torch")
+                    ids = model.model.generate(
+                        input_ids=inputs["input_ids"],
+                        attention_mask=inputs["attention_mask"],
+                        logits_processor=LogitsProcessorList([processor]),
+                        do_sample=True,
+                        top_k=0,
+                        max_new_tokens=grammar.max_length,
+                    )
+                    _require(
+                        grammar,
+                        [model.vocabulary.text(row) for row in ids[:, inputs["input_ids"].shape[1] :]],
+                    )
+
+                def ours(requests: list[Request] = requests, grammar: Grammar = grammar) -> None:
+                    # A new engine keeps nothing of the call before.
+                    model.engine = make_engine("llguidance", model.vocabulary)
+                    _require(grammar, [answer.text for answer in model.generate(requests)])
+
+                for price, fresh in (("index built before", False), ("index built per call", True)):
+                    what = f"mask loop, {label}, {length} tokens, {k} rows; generate + outlines, {price}"
+                    ratios.append(side_by_side(what, ours, partial(theirs, fresh), repeats))
+    torch.set_num_threads(threads)
+    return ratios
+
+
+def _require(grammar: Grammar, texts: Sequence[str]) -> None:
+    """A comparison of answers that break the grammar would be worth nothing."""
+    wrong = [text for text in texts if not grammar.accepts(text)]
+    if wrong:
+        raise AirtuneError("an answer is not in the grammar's language", value=wrong[0])
+
+
+def history_of(task: Task, trials: int, seed: int = 0) -> list[Trial]:
+    """Told trials at random places with made-up losses: every proposer is told the same."""
+    grammar, rng = space_grammar(task.space), np.random.default_rng(seed)
+    return [Trial(i, grammar.sample(rng), "told", float(rng.random())) for i in range(trials)]
+
+
+def proposals(
+    model: LanguageModel | str = "pocket",
+    rivals: Sequence[str] = ("tpe", "gp"),
+    histories: Sequence[int] = (10, 30),
+    task: str = "sklearn/mlp/digits",
+    repeats: int = 5,
+) -> list[Ratio]:
+    """Seconds per proposal of a language model against Optuna's samplers on the same histories."""
+    loaded = load_model(model) if isinstance(model, str) else model
+    problem = get_task(task)
+    lm = make_proposer("lm", model=loaded)
+    ratios = []
+    for trials in histories:
+        history = history_of(problem, trials)
+        for name in rivals:
+            rival = make_proposer(name)
+            seeds = iter(range(10**6))
+
+            def propose(proposer: Any, history: list[Trial] = history, seeds: Any = seeds) -> None:
+                proposer.propose(problem, history, (), seed=next(seeds) // 2)
+
+            what = f"proposal, {task}, {trials} trials: {loaded.name} against {name}"
+            ratios.append(
+                side_by_side(what, lambda p=propose: p(lm), lambda p=propose, r=rival: p(r), repeats)  # type: ignore[misc]
+            )
+    return ratios
+
+
+def eight() -> ConfigurationSpace:
+    """Eight hyperparameters of several kinds, under names that a model may know."""
+    space = ConfigurationSpace()
+    space.add(
+        Float("learning_rate", (1e-5, 1.0), log=True),
+        Float("weight_decay", (1e-6, 1e-1), log=True),
+        Float("subsample", (0.1, 1.0)),
+        Float("momentum", (0.0, 0.99)),
+        Integer("max_depth", (1, 12)),
+        Integer("width", (16, 1024), log=True),
+        Integer("batch_size", (8, 256), log=True),
+        Categorical("schedule", ["constant", "linear", "cosine"]),
+    )
+    return space
+
+
+def ranked(
+    model: LanguageModel | str = "pocket",
+    rival: str = "gp",
+    trials: int = 30,
+    studies: Sequence[int] = (1, 32),
+    repeats: int = 5,
+    proposers: Sequence[str] = ("lm+gp",),
+) -> list[Ratio]:
+    """Seconds for one proposal to each of some studies, all in one batch, against a rival's one by one."""
+    loaded = load_model(model) if isinstance(model, str) else model
+    tasks = [Task(f"speed/{i}", eight(), len) for i in range(max(studies))]  # len: is never called
+    # Other trials in every round, as in a search: nothing made for one history is of use for the next.
+    rounds = [
+        [tuple(history_of(task, trials, max(studies) * k + i)) for i, task in enumerate(tasks)]
+        for k in range(repeats + 1)
+    ]
+    theirs = make_proposer(rival)
+    ratios = []
+    for name, count in ((name, count) for name in proposers for count in studies):
+        ours = make_proposer(name, model=loaded)
+        calls = iter(range(10**6))
+
+        def propose(proposer: Any, count: int = count, calls: Any = calls) -> None:
+            k = next(calls) // 2  # the same for both of a pair
+            told = zip(tasks[:count], rounds[k][:count], strict=True)
+            propose_all(proposer, [Job(task, history, (), k) for task, history in told])
+
+        what = (
+            f"{count} x proposal, 8 hyperparameters, {trials} trials: {name} ({loaded.name}) against {rival}"
+        )
+        ratios.append(
+            side_by_side(what, lambda p=propose, o=ours: p(o), lambda p=propose: p(theirs), repeats)  # type: ignore[misc]
+        )
+    return ratios
+
+
+def main(arguments: Sequence[str]) -> int:
+    """`airtune bench speed`: print ratios of times, measured side by side (above 1, ours is faster)."""
+    parser = argparse.ArgumentParser("airtune bench speed", description=main.__doc__)
+    parser.add_argument("--only", choices=("mask", "proposals", "ranked"), help="only this comparison")
+    parser.add_argument("--model", default="pocket")
+    parser.add_argument("--task", default="sklearn/mlp/digits")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    options = parser.parse_args(list(arguments))
+    ratios: list[Ratio] = []
+    if options.only in (None, "mask"):
+        ratios += mask_loop(options.repeats)
+    if options.only in (None, "proposals"):
+        ratios += proposals(options.model, task=options.task, repeats=options.repeats)
+    if options.only in (None, "ranked"):
+        ratios += ranked(options.model, repeats=options.repeats, proposers=("lm", "lm+gp"))
+    if options.json:
+        rows: list[Mapping[str, object]] = [asdict(ratio) for ratio in ratios]
+        print(json.dumps(rows, indent=1))
+    else:
+        for r in ratios:
+            print(
+                f"{r.what}\n    {r.ratio:6.2f}x  "
+                f"({r.low:.2f} to {r.high:.2f}; {r.ours_s:.4f} / {r.theirs_s:.4f} s)"
+            )
+    return 0

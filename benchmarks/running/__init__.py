@@ -1,0 +1,1 @@
+"""Running comparisons: suites, plans, studies in lock step."""

@@ -1,0 +1,173 @@
+"""The command line `airtune`: assembles the commands and turns what they raise into messages and exit codes.
+
+Exit codes: 0 done, 1 the run failed or a check did not hold, 2 usage or bad input. Each command's module
+imports what it needs inside its functions, so that `airtune --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import signal
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
+
+import typer
+
+from airtune.engine.cli import (
+    bench,
+    grammar,
+    models,
+    recover,
+    replay,
+    report,
+    show,
+    tune,
+)
+from airtune.engine.cli.output import report_error
+
+_INTERRUPTED = 130  # typer's answer to an interrupt that no command has caught; our codes are 0, 1, 2
+_NO_MEMORY = "out of memory"
+_MORE_MEMORY = (
+    "give it more (ulimit -v, the job's limit) and run the same command again: nothing that was told is lost"
+)
+
+app = typer.Typer(
+    name="airtune",
+    help="Offline hyperparameter optimisation: a local language model proposes, an exact grammar guarantees "
+    "that every proposal is valid and new.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("tune")(tune.tune)
+app.command("show")(show.show)
+app.command("report")(report.report)
+app.command("export")(show.export)
+app.command("replay")(replay.replay)
+app.command("diff")(replay.diff)
+app.command("recover")(recover.recover)
+app.command("grammar")(grammar.grammar)
+app.add_typer(models.app, name="models")
+app.command("bench")(bench.bench)
+
+
+@app.command()
+def doctor(
+    offline: bool = typer.Option(
+        False,
+        "--offline",
+        help="Prove that a study needs no network: in an empty network namespace, under strace.",
+    ),
+    model: str = typer.Option("pocket", "--model", help="With --offline: the model that proposes."),
+    json: bool = typer.Option(False, "--json", help="Print one JSON document."),
+) -> None:
+    """Say what works on this machine, and what to install for more."""
+    from airtune.engine.doctor.doctor import run
+
+    raise typer.Exit(run(as_json=json, offline=offline, model=model))
+
+
+def _version(show: bool) -> None:
+    if show:
+        from importlib.metadata import version
+
+        typer.echo(f"airtune {version('airtune')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
+    ),
+) -> None:
+    pass
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code.
+
+    Args:
+        arguments: What follows the program's name; None for `sys.argv[1:]`.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    # Batch schedulers say with SIGTERM what Ctrl-C says: end, but so that it can be gone on with.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        code = _run(given)
+    except KeyboardInterrupt:  # before a command began, or while it dealt with another one
+        code = _INTERRUPTED
+    except (MemoryError, OSError) as error:
+        if not _is_memory(error):
+            raise
+        sys.stderr.write(f"error: {_NO_MEMORY}\n  fix: {_MORE_MEMORY}\n")  # there may be none for more
+        code = 1
+    if code == _INTERRUPTED:
+        sys.stderr.write("interrupted\n")
+        code = 1
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    as_json = "--json" in arguments
+    try:
+        if arguments[:1] == ["bench"] and len(arguments) > 1 and arguments[1] in bench.MEASUREMENTS:
+            return bench.measure(arguments[1], arguments[2:])
+        code = app(args=arguments, prog_name="airtune", standalone_mode=False)
+        return int(code or 0)
+    except Exception as error:
+        if hasattr(error, "format_message"):
+            return _usage_error(error, arguments, as_json)
+        from airtune.grammars import AirtuneError, DecodeError
+
+        if _is_memory(error):
+            report_error(AirtuneError(_NO_MEMORY, hint=_MORE_MEMORY), as_json)
+            return 1
+        from airtune.models.backends.openai.budget import BudgetExhausted
+        from airtune.models.backends.openai.http import ServerError
+
+        if isinstance(error, AirtuneError):
+            report_error(error, as_json)
+            return 1 if isinstance(error, (DecodeError, BudgetExhausted, ServerError)) else 2
+        unexpected = AirtuneError(
+            f"unexpected {type(error).__name__}: {error}",
+            hint="a defect of Airtune: run again with AIRTUNE_DEBUG=1 for the traceback, and report it",
+        )
+        report_error(unexpected.with_traceback(error.__traceback__), as_json)
+        return 1
+
+
+def _is_memory(error: Exception) -> bool:
+    """Whether there is no memory left: of an import, for one, the system says so."""
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+
+
+def _usage_error(error: Exception, arguments: list[str], as_json: bool) -> int:
+    """A command line that typer could not read: its words, in our form."""
+    message = str(error.format_message()) if hasattr(error, "format_message") else str(error)
+    if not message:  # `airtune models` alone: the help was printed
+        return 2
+    given = _given(error, arguments)
+    if given is not None and repr(given) not in message:
+        message = f"{message} (given: {given!r})"
+    command = getattr(getattr(error, "ctx", None), "command_path", None) or "airtune"
+    from airtune.grammars import AirtuneError
+
+    shown = AirtuneError(message.replace("\n", " "), value=given, hint=f"see {command} --help")
+    report_error(shown, as_json)
+    return 2
+
+
+def _given(error: Exception, arguments: list[str]) -> str | None:
+    """The value that was given for the option that the error is about, if it is about one."""
+    names = getattr(getattr(error, "param", None), "opts", [])
+    for name, following in pairwise(arguments):
+        if name in names:
+            return following
+    return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""`airtune report`: a study file, or a comparison, as one self-contained page with figures and data beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from airtune.engine.cli.output import err, print_json, print_lines
+from airtune.engine.cli.show_density import check_density
+
+
+def report(
+    path: Path = typer.Argument(
+        ..., metavar="STUDY_FILE_OR_DIR", help="A study file, or the folder that airtune bench wrote."
+    ),
+    output: Path | None = typer.Option(
+        None, "--out", metavar="DIR", help="Folder of the report. (default: one beside the study file)"
+    ),
+    study: str | None = typer.Option(
+        None, "--study", "--study-name", metavar="NAME", help="Only this study of the file."
+    ),
+    density: bool = typer.Option(
+        False,
+        "--density",
+        help="Of a study: what the model believed at each proposal, exactly. Needs the model.",
+    ),
+    model: str | None = typer.Option(
+        None,
+        "--model",
+        metavar="MODEL",
+        help="Of --density: where the study's model is now, if it was moved.",
+    ),
+    density_budget: int | None = typer.Option(
+        None,
+        "--density-budget",
+        metavar="N",
+        min=1,
+        help="Of --density: beginnings of answers that may be opened for one law. (default: 4096)",
+    ),
+    json: bool = typer.Option(False, "--json", help="Print the paths as one JSON document."),
+) -> None:
+    """Write a report: one HTML file that needs no network, with figures (PNG, SVG) and CSV files beside it."""
+    from airtune.benchmarks.report import Density, write_report
+
+    check_density(density, {"--model": model, "--density-budget": density_budget})
+    wanted = Density(model, density_budget, _say_progress) if density else None
+    written = write_report(path, output, study, wanted)
+    page, *others = written
+    if json:
+        print_json({"report": str(page), "files": [str(one) for one in others]})
+        return
+    print_lines([f"report: {page}", f"beside it: {', '.join(one.name for one in others)}"])
+
+
+def _say_progress(done: int, of: int) -> None:
+    """One line that is written over, on a terminal only."""
+    console = err()
+    if console.is_terminal:
+        console.print(f"looking into proposal {done} of {of}", end="\r" if done < of else "\n")

@@ -1,0 +1,291 @@
+"""`airtune tune`: run a study or go on with one, show its progress, and close with a table."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import typer
+
+from airtune.engine.cli.model_options import chosen_proposer
+from airtune.engine.cli.output import (
+    best_text,
+    config_text,
+    print_json,
+    print_lines,
+    print_trials,
+    trial_json,
+)
+from airtune.engine.cli.progress import Progress
+
+if TYPE_CHECKING:
+    from airtune.engine import Result, Study, Task
+    from airtune.engine.settings import Executor
+    from airtune.engine.storage.usage import StudyUsage
+
+TASK_OPTIONS = "What to tune"
+MODEL_OPTIONS = "Who proposes"
+RUN_OPTIONS = "The run"
+
+
+def tune(
+    task: str | None = typer.Argument(
+        None,
+        metavar="TASK",
+        help="A bundled task such as sklearn/svm/digits, or module:attribute with --space.",
+    ),
+    space: Path | None = typer.Option(
+        None, "--space", help="A ConfigSpace search space as JSON.", rich_help_panel=TASK_OPTIONS
+    ),
+    command: str | None = typer.Option(
+        None,
+        "--command",
+        help="A command line to evaluate, with {name} for each hyperparameter; its last line on standard "
+        'output is JSON with "loss".',
+        rich_help_panel=TASK_OPTIONS,
+    ),
+    objective: str | None = typer.Option(
+        None,
+        "--objective",
+        metavar="MODULE:ATTRIBUTE",
+        help="A Python callable: configuration -> loss.",
+        rich_help_panel=TASK_OPTIONS,
+    ),
+    name: str | None = typer.Option(
+        None, "--name", help="The study's name in the study file.", rich_help_panel=TASK_OPTIONS
+    ),
+    proposer: str | None = typer.Option(
+        None,
+        "--proposer",
+        help="lm, lm+gp, lm+self, hybrid, random, tpe, gp, cmaes, smac, or default+ one of them. "
+        "(default: default+lm+gp)",
+        rich_help_panel=MODEL_OPTIONS,
+    ),
+    model: str | None = typer.Option(
+        None, "--model", help="A model's name or directory. (default: pocket)", rich_help_panel=MODEL_OPTIONS
+    ),
+    backend: str | None = typer.Option(
+        None,
+        "--backend",
+        help="What runs the model. (default: transformers)",
+        rich_help_panel=MODEL_OPTIONS,
+    ),
+    dialect: str | None = typer.Option(
+        None,
+        "--dialect",
+        help="How the model is talked to: pocket, or chat with settings such as "
+        "chat+history=turns+reasoning=on. (default: what the model says)",
+        rich_help_panel=MODEL_OPTIONS,
+    ),
+    model_setting: list[str] = typer.Option(
+        [],
+        "--model-setting",
+        metavar="KEY=VALUE",
+        help="A setting of the backend, for example dtype=bfloat16, base_url=http://127.0.0.1:8000/v1, "
+        "record=FILE; may be repeated.",
+        rich_help_panel=MODEL_OPTIONS,
+    ),
+    deterministic: bool = typer.Option(
+        False,
+        "--deterministic",
+        help="Answers that are the same bits in any batch; a model that a test at the start finds otherwise is "
+        "refused (--model-setting deterministic=warn only says so).",
+        rich_help_panel=MODEL_OPTIONS,
+    ),
+    allow_network: bool = typer.Option(
+        False,
+        "--allow-network",
+        help="Let --backend openai send prompts to another machine.",
+        rich_help_panel=MODEL_OPTIONS,
+    ),
+    temperature: float | None = typer.Option(
+        None,
+        "--temperature",
+        help="Of the model's sampling; 0 is greedy. (default: the model's own)",
+        rich_help_panel=MODEL_OPTIONS,
+    ),
+    budget: int = typer.Option(
+        10, "--budget", help="Trials in all, those of an earlier run included.", rich_help_panel=RUN_OPTIONS
+    ),
+    seed: int = typer.Option(
+        0, "--seed", help="The same seed gives the same study.", rich_help_panel=RUN_OPTIONS
+    ),
+    jobs: int = typer.Option(
+        1,
+        "--jobs",
+        help="Trials at a time, in batches: all of one are waited for, so that the study can be repeated bit for bit.",
+        rich_help_panel=RUN_OPTIONS,
+    ),
+    asynchronous: bool = typer.Option(
+        False,
+        "--async",
+        help="With --jobs: propose whenever a trial ends. Wastes no time; another run sees results in another order.",
+        rich_help_panel=RUN_OPTIONS,
+    ),
+    executor: str = typer.Option(
+        "local",
+        "--executor",
+        help="Where trials run: local, or ray for the cluster that RAY_ADDRESS names.",
+        rich_help_panel=RUN_OPTIONS,
+    ),
+    study: Path = typer.Option(
+        Path("airtune.sqlite"), "--study", help="The study file.", rich_help_panel=RUN_OPTIONS
+    ),
+    timeout: float | None = typer.Option(
+        None, "--timeout", metavar="SECONDS", help="Longest time for one trial.", rich_help_panel=RUN_OPTIONS
+    ),
+    no_progress: bool = typer.Option(
+        False, "--no-progress", help="Print the result only.", rich_help_panel=RUN_OPTIONS
+    ),
+    json: bool = typer.Option(
+        False, "--json", help="Print one JSON document instead of tables.", rich_help_panel=RUN_OPTIONS
+    ),
+) -> None:
+    """Run a study, or go on with it: the same command again resumes, a larger budget extends.
+
+    airtune tune sklearn/svm/digits --budget 10
+
+    airtune tune --space space.json --command 'python train.py --lr {lr}'
+    """
+    from airtune.engine import Study
+    from airtune.engine.storage.usage import stored_usage
+
+    evaluation = _evaluation(budget, timeout, jobs, asynchronous, executor)
+    what = _task(task, space, command, objective)
+    settings = [*model_setting, *(["deterministic=strict"] if deterministic else [])]
+    with (
+        Progress(budget, enabled=not (json or no_progress)) as progress,
+        Study(
+            what,
+            chosen_proposer(proposer, model, backend, temperature, settings, allow_network, dialect),
+            seed=seed,
+            path=study,
+            name=name,
+            **evaluation,
+        ) as running,
+    ):
+        before = len([trial for trial in running.trials if trial.status != "asked"])
+        progress.best = running.best
+        result = running.run(budget, progress)
+    usage = stored_usage(result.path, running.name)
+    failed = result.best is None and result.stopped != "interrupted"
+    if json:
+        print_json(_document(running, result, budget, usage))
+    else:
+        _close(running, result, before, budget, usage)
+    raise typer.Exit(1 if failed or result.stopped == "interrupted" else 0)
+
+
+def _evaluation(
+    budget: int, timeout: float | None, jobs: int, asynchronous: bool, executor: str
+) -> dict[str, Any]:
+    """How to evaluate, as `Study` takes it: what is wrong is refused before anything is loaded or written."""
+    from airtune.engine.settings import Evaluation
+    from airtune.grammars import AirtuneError
+
+    if budget < 1:
+        raise AirtuneError(
+            f"budget {budget} is not a number of trials",
+            value=budget,
+            allowed="1 or more",
+            hint="--budget counts the trials of the study in all",
+        )
+    if timeout is not None and not (0 < timeout < math.inf):
+        raise AirtuneError(
+            f"a time limit of {timeout} seconds is no limit",
+            value=timeout,
+            allowed="seconds greater than 0",
+            hint="leave --timeout out for no limit",
+        )
+    # isolate: an objective that crashes or never ends must not take the study with it.
+    return asdict(Evaluation(timeout, True, cast("Executor", executor), jobs, asynchronous))
+
+
+def _task(task: str | None, space: Path | None, command: str | None, objective: str | None) -> Task:
+    """The one task that the options describe.
+
+    Raises:
+        AirtuneError: If they describe none, or more than one.
+    """
+    from airtune.engine import Task, command_objective, load_objective
+    from airtune.grammars import AirtuneError, read_space
+
+    given = {"TASK": task, "--command": command, "--objective": objective}
+    named = [option for option, value in given.items() if value is not None]
+    example = "airtune tune sklearn/svm/digits"
+    own = "airtune tune --space space.json --command 'python train.py --lr {lr}'"
+    if len(named) != 1:
+        said = f"{' and '.join(named)} were both given" if named else "no task was given"
+        if space is not None and not named:
+            said = f"the space {str(space)!r} was given, but nothing to evaluate in it"
+        raise AirtuneError(
+            f"{said}: there must be one task", value=named,
+            allowed="one of TASK, --command, --objective",
+            hint=f"for example {own if space is not None else example}",
+        )  # fmt: skip
+    if space is None:
+        if task is None:
+            raise AirtuneError(
+                f"{named[0]} was given without a search space", value=named[0],
+                allowed="--space FILE.json", hint=f"for example {own}",
+            )  # fmt: skip
+        from airtune.benchmarks import get_task
+
+        return get_task(task)
+    if task is not None and ":" not in task:
+        raise AirtuneError(
+            f"task {task!r} brings its own search space, and --space was given too", value=task,
+            allowed="a bundled task without --space, or module:attribute with --space",
+            hint="leave --space out",
+        )  # fmt: skip
+    searched = read_space(space)
+    if command is not None:
+        return Task(command, searched, command_objective(command, searched))
+    called = objective or task or ""
+    return Task(called, searched, load_objective(called))
+
+
+def _document(study: Study, result: Result, budget: int, usage: StudyUsage | None) -> dict[str, object]:
+    """The result as the JSON document."""
+    return {
+        "study": study.name,
+        "path": str(result.path),
+        "task": study.task.name,
+        "metric": study.task.metric,
+        "proposer": study.proposer.name,
+        "seed": study.seed,
+        "schedule": study.manifest.get("schedule"),
+        "budget": budget,
+        "stopped": result.stopped,
+        "usage": None if usage is None else usage.as_json(),
+        "best": None if result.best is None else trial_json(result.best),
+        "trials": [trial_json(trial) for trial in result.trials],
+    }
+
+
+def _close(study: Study, result: Result, before: int, budget: int, usage: StudyUsage | None) -> None:
+    """The closing table, the best configuration, and where to go from here."""
+    trials, path = result.trials, str(result.path)
+    print_trials(trials, study.task.metric, result.best)
+    lines = []
+    if result.best is not None:
+        lines += [best_text(result.best, study.task.metric), f"  {config_text(result.best.config)}"]
+    elif result.stopped != "interrupted":
+        lines.append("no trial has a loss: every evaluation failed; airtune show FILE --trial 0 shows why")
+    finished = len([trial for trial in trials if trial.status != "asked"])
+    lines.append(f"study {study.name!r} in {path}: {finished} of {budget} trials")
+    if result.stopped == "interrupted":
+        lines.append("interrupted: nothing that was finished is lost; the same command again will resume")
+    elif result.stopped == "space exhausted":
+        lines.append("the space is exhausted: every configuration has been tried")
+    elif before >= len(trials):
+        lines.append("it was complete already: nothing was evaluated; a larger --budget goes on")
+    else:
+        lines.append("the same command with a larger --budget goes on")
+    if usage is not None:
+        lines.append(usage.text())
+    if finished:
+        lines.append(f"export: airtune export {path}")
+    print_lines(lines)

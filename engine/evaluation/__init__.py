@@ -1,0 +1,1 @@
+"""Evaluating a configuration: objectives, commands, worker processes."""

@@ -1,0 +1,250 @@
+"""Objectives that are command lines: a program, run for each configuration, prints the loss as JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ConfigSpace import ConfigurationSpace
+
+from airtune.engine.evaluation.outcome import TrialFailed, read_result
+from airtune.engine.types import TaskError
+from airtune.grammars import unknown_name
+
+# What a command finds its whole configuration under, as JSON, in its environment.
+CONFIG_VARIABLE = "AIRTUNE_CONFIG"
+_WHOLE = "config_json"
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of a command: literal texts and names of hyperparameters in turn; `names` has those."""
+
+    parts: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The hyperparameters in it, and "config_json"."""
+        return self.parts[1::2]
+
+    def fill(self, values: dict[str, str]) -> str:
+        """The argument with the values in it; they are not looked at any more."""
+        return "".join(values[part] if i % 2 else part for i, part in enumerate(self.parts))
+
+
+@dataclass(frozen=True, slots=True)
+class CommandObjective:
+    """Evaluates configurations by running a program. Made by `command_objective`.
+
+    Attributes:
+        arguments: The program and its arguments.
+        known: All hyperparameters of the space.
+        timeout_s: Longest time for the program, in seconds; a `Study` has a limit of its own.
+    """
+
+    arguments: tuple[Argument, ...]
+    known: tuple[str, ...]
+    timeout_s: float | None = None
+
+    def argv(self, config: dict[str, Any]) -> list[str]:
+        """The argument vector for a configuration.
+
+        An argument with an inactive hyperparameter is left out, and so is the option right before it, if that
+        is one ("--depth {depth}" goes as a whole).
+        """
+        values = {name: _text(value) for name, value in config.items()}
+        values.setdefault(_WHOLE, json.dumps(config))
+        argv: list[str] = []
+        previous: Argument | None = None
+        for argument in self.arguments:
+            if all(name in values for name in argument.names):
+                argv.append(argument.fill(values))
+            elif previous is not None and not previous.names and _is_option(previous.parts[0]):
+                argv.pop()
+            previous = argument
+        return argv
+
+    def __call__(self, config: dict[str, Any]) -> dict[str, Any]:
+        """Run the program.
+
+        Returns:
+            What the last line of JSON on its standard output said: "loss" and further values.
+
+        Raises:
+            TrialFailed: If it cannot be run, exits with another code than 0, takes too long, or says no loss.
+        """
+        argv = self.argv(config)
+        environment = {**os.environ, CONFIG_VARIABLE: json.dumps(config)}
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            try:
+                # Files, not pipes: a grandchild that keeps them open must not keep us waiting. A group of its
+                # own only where we end it ourselves; else it stays in the worker's, which ends as a whole.
+                process = subprocess.Popen(
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    env=environment,
+                    start_new_session=self.timeout_s is not None,
+                )
+            except (OSError, ValueError) as error:
+                why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+                raise TrialFailed(f"the command {argv[0]!r} cannot be run: {why}") from error
+            try:
+                code = process.wait(self.timeout_s)
+            except subprocess.TimeoutExpired:
+                raise TrialFailed(f"timed out after {self.timeout_s:g} s") from None
+            finally:
+                if process.poll() is None:
+                    self._end(process)
+            out.seek(0)
+            err.seek(0)
+            printed = out.read().decode("utf-8", "replace")
+            complaints = err.read().decode("utf-8", "replace")
+        # Into the evaluation's own log; the worker keeps the end of it.
+        sys.stderr.write(printed + complaints)
+        if code:
+            raise TrialFailed(_failure(code, complaints))
+        return _read_output(printed)
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        if self.timeout_s is None:
+            process.kill()
+        else:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def command_objective(
+    template: str, space: ConfigurationSpace, *, timeout_s: float | None = None
+) -> CommandObjective:
+    """The objective that runs a command line, for example "python train.py --lr {lr} --depth {depth}".
+
+    The line is split into arguments once, as a POSIX shell would, and no shell sees it; then `{name}` becomes
+    that hyperparameter's value, wherever it stands and whatever it holds. `{config_json}` is the whole
+    configuration as JSON, as is the environment variable AIRTUNE_CONFIG, always. `{{` and `}}` stand for
+    braces. A name with spaces or quotes is quoted for the splitting: "--lr '{learning rate}'". The last line
+    of standard output that is JSON is the result: a number, or an object with one under "loss" and further
+    values.
+
+    Args:
+        template: The command line.
+        space: Its hyperparameters can be named, and all must be unless {config_json} or AIRTUNE_CONFIG is.
+        timeout_s: Longest time for the program. A `Study` has a limit of its own, which is the one to use.
+
+    Raises:
+        TaskError: If the line cannot be split, or names what is no hyperparameter, or leaves one out.
+    """
+    names = tuple(space)
+    try:
+        words = shlex.split(template)
+    except ValueError as error:
+        raise TaskError(
+            f"the command cannot be split into arguments: {error}: {template}",
+            value=template,
+            allowed="quotes that are closed, as in a shell",
+            hint="quote with '...' inside the command",
+        ) from error
+    if not words:
+        raise TaskError(
+            "the command is empty",
+            value=template,
+            allowed="a program and its arguments",
+            hint="for example --command 'python train.py --lr {lr}'",
+        )
+    arguments = tuple(_parse(word, names, template) for word in words)
+    used = {name for argument in arguments for name in argument.names}
+    left_out = [name for name in names if name not in used]
+    if left_out and _WHOLE not in used and CONFIG_VARIABLE not in template:
+        raise TaskError(
+            f"the command does not use {', '.join(map(repr, left_out))}: {template}",
+            value=left_out[0],
+            allowed=f"every hyperparameter as {{name}}, or all at once: {{{_WHOLE}}} or ${CONFIG_VARIABLE}",
+            hint=f"add {' '.join('{' + name + '}' for name in left_out[:5])}, or {{{_WHOLE}}}",
+        )
+    return CommandObjective(arguments, names, timeout_s)
+
+
+def _parse(word: str, names: Iterable[str], template: str) -> Argument:
+    known = sorted({*names, _WHOLE}, key=len, reverse=True)
+    token = re.compile(r"\{\{|\}\}|\{(" + "|".join(map(re.escape, known)) + r")\}|[{}]")
+    parts, start = [""], 0
+    for match in token.finditer(word):
+        parts[-1] += word[start : match.start()]
+        start = match.end()
+        if match.group(1) is not None:
+            parts += [match.group(1), ""]
+        elif len(match.group()) == 2:
+            parts[-1] += match.group()[0]
+        else:
+            raise _bad_brace(word, match, names, template)
+    parts[-1] += word[start:]
+    return Argument(tuple(parts))
+
+
+def _bad_brace(word: str, match: re.Match[str], names: Iterable[str], template: str) -> TaskError:
+    shown = ", ".join("{" + name + "}" for name in [*names, _WHOLE])
+    closed = re.match(r"\{([^{}]*)\}", word[match.start() :])
+    if closed:
+        name = closed.group(1)
+        _, _, hint = unknown_name("hyperparameter", name, [*names, _WHOLE])
+        if not hint.startswith("did you mean"):
+            hint = f"use one of {shown}; write {{{{ and }}}} for braces that are meant as such"
+        message = f"the command names {name!r}, which is no hyperparameter of the space: {template}"
+        return TaskError(message, value=name, allowed=shown, hint=hint)
+    return TaskError(
+        f"the command has a single {match.group()!r} in {word!r}: {template}",
+        value=word,
+        allowed=f"{shown}; {{{{ and }}}} for braces that are meant as such",
+        hint="double the brace, or put a name with spaces in quotes: '{learning rate}'",
+    )
+
+
+def _is_option(text: str) -> bool:
+    """Whether an argument is an option without a value: "--depth" or "-d", not "--depth=3", "-" or "-1"."""
+    return bool(re.fullmatch(r"--?[A-Za-z][^=]*", text))
+
+
+def _text(value: object) -> str:
+    """A value as a command's argument: numbers as Python writes them, texts as they are."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _failure(code: int, complaints: str) -> str:
+    if code < 0:
+        try:
+            how = f"the command was killed by {signal.Signals(-code).name}"
+        except ValueError:
+            how = f"the command was killed by signal {-code}"
+    else:
+        how = f"the command exited with code {code}"
+    lines = [line.strip() for line in complaints.splitlines() if line.strip()]
+    return f"{how}: {lines[-1]}" if lines else how
+
+
+def _read_output(printed: str) -> dict[str, Any]:
+    """The result in the last line of JSON.
+
+    Raises:
+        TrialFailed: If there is none, or it holds no finite loss.
+    """
+    for line in reversed(printed.splitlines()):
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(found, dict | int | float) and not isinstance(found, bool):
+            loss, info = read_result(found)
+            return {"loss": loss, **info}
+    raise TrialFailed('the command printed no JSON with the loss: its last line should be like {"loss": 0.1}')

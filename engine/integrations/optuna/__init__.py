@@ -1,0 +1,1 @@
+"""Airtune as a sampler of Optuna, and studies exported to it."""

@@ -1,0 +1,1 @@
+"""A language model's answers, ranked by a Gaussian process."""

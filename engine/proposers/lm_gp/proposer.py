@@ -1,0 +1,103 @@
+"""`lm+gp`: a language model proposes candidates, a Gaussian process picks the one to try.
+
+The model brings what the names and ranges of the hyperparameters tell, and candidates that are valid and new;
+the process brings exact bookkeeping of what has been seen. Until there is something to fit, the model's first
+answer is taken as it is. The model's samples share one prompt, so they are one batch over one prefix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from airtune.engine.proposers.base import Job, JobProposer, Untried
+from airtune.engine.proposers.lm import Answer, LMProposer
+from airtune.engine.proposers.lm_gp.candidates import Candidates
+from airtune.engine.proposers.lm_gp.gaussian_process import (
+    Floats,
+    Process,
+    posterior_kernels,
+    standardised,
+)
+from airtune.engine.proposers.optuna import one_thread
+from airtune.engine.seeds import derive_seed
+from airtune.engine.types import Proposal
+from airtune.models import LanguageModel
+
+START = 3  # told trials before the process has a say
+SAMPLES = 16  # of the model, per proposal
+# From so many trials on, fewer: an answer is seldom the best candidate then, and costs most of a proposal's time.
+LATE, FEWER = 10, 4
+
+
+class LMGPProposer(JobProposer):
+    """Proposes the candidate of highest expected improvement among a language model's and its surroundings.
+
+    Attributes:
+        lm: The proposer whose requests, checks and transcripts are used.
+    """
+
+    name = "lm+gp"
+
+    def __init__(self, model: LanguageModel, temperature: float | None = None) -> None:
+        self.lm = LMProposer(model, temperature)
+
+    def propose_jobs(self, jobs: Sequence[Job]) -> None:
+        """Fill in every job's proposal, all the model's samples in one batch; None where a space is exhausted.
+
+        Raises:
+            ModelError: See `LMProposer.propose_jobs`.
+        """
+        early = [job for job in jobs if sum(t.loss is not None for t in job.history) < START]
+        self.lm.propose_jobs(early)
+        later = [job for job in jobs if job not in early]
+        answered = self.lm.sample(later, lambda job: SAMPLES if len(job.history) < LATE else FEWER)
+        with one_thread():
+            for job, answers in answered:
+                untried = Untried(job.task, job.history, job.pending)
+                said = self.lm.usable(job, answers, untried)
+                if said:
+                    picked = self._pick(job, said, untried)
+                    drawn = [
+                        answer.short() for answer in answers
+                    ]  # all: a replay chooses again without the model
+                    job.proposal = replace(picked, transcript={**(picked.transcript or {}), "samples": drawn})
+        # What is left without a proposal: the model alone, which tries again and says what went wrong.
+        self.lm.propose_jobs([job for job, _ in answered if job.proposal is None])
+
+    def _pick(self, job: Job, said: Sequence[tuple[Answer, dict[str, Any]]], untried: Untried) -> Proposal:
+        candidates = Candidates(job.task.space)
+        vectors = candidates.vectors
+
+        def points(configs: Iterable[Mapping[str, Any]]) -> Floats:
+            return vectors.points(vectors.vectors(list(configs)))
+
+        rng = np.random.default_rng(derive_seed(self.name, job.seed))
+        tried = points(trial.config for trial in job.history)
+        values = standardised(np.array([np.inf if t.loss is None else t.loss for t in job.history]))
+        pending = points(trial.config for trial in job.pending) if job.pending else None
+        told = sorted((t for t in job.history if t.loss is not None), key=lambda t: (t.loss, t.number))
+        process = Process(tried, values, *posterior_kernels(tried, values, rng), pending)
+        own = process.log_expected_improvement(points(config for _, config in said))
+        drawn, other = candidates.search(
+            [trial.config for trial in told], process.log_expected_improvement, rng
+        )
+        answer, config = said[int(own.argmax())]
+        ranking = {
+            "log_ei": [round(float(v), 6) for v in own],
+            "best_other_log_ei": round(float(other.max()), 6),
+        }
+        transcript = {
+            **self.lm.transcript(answer.request, answer.completion, 0, job.rejected),
+            "ranking": ranking,
+        }
+        for i in np.argsort(-other, kind="stable"):
+            if other[i] <= own.max():
+                break
+            admitted = untried.admit(candidates.config(drawn[i]))
+            if admitted is not None:
+                return Proposal(admitted, f"{self.name}:gp", transcript)
+        return Proposal(config, self.name, transcript)

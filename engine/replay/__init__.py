@@ -1,0 +1,1 @@
+"""Deriving the proposals of a study again, and comparing."""

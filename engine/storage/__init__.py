@@ -1,0 +1,1 @@
+"""The study file: what is written, read, checked, exported and salvaged."""

@@ -1,0 +1,105 @@
+"""Study files as text: JSON lines that are equal byte for byte for equal studies, and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from airtune.engine.storage.study_file import StudyFile, TrialRecord
+
+
+def export_jsonl(
+    file: StudyFile, name: str | None = None, *, times: bool = True, transcripts: bool = False
+) -> Iterator[str]:
+    """The lines, each with its line feed, of one study or of all: a header, the trials, then the transcripts.
+
+    Keys are sorted and floats written so that they read back exactly. Nothing in it depends on where or by
+    which process a study was run. Lines have a "kind": study, trial or transcript.
+
+    Args:
+        file: The study file.
+        name: The study; None for all, in the order of their names.
+        times: Include seconds and dates; without them two identical runs export the same bytes.
+        transcripts: Include how each proposal came about.
+
+    Raises:
+        StoreError: If there is no such study.
+    """
+    for record in _records(file, name):
+        header: dict[str, Any] = {"kind": "study", "name": record.name, "manifest": record.manifest}
+        yield _line({**header, "created": record.created} if times else header)
+        for trial in file.records(record.name):
+            yield _line(_trial(trial, times))
+        if transcripts:
+            for number, transcript in file.transcripts(record.name).items():
+                yield _line({"kind": "transcript", "number": number, "transcript": transcript})
+
+
+def export_csv(file: StudyFile, name: str | None = None, *, times: bool = True) -> str:
+    """The trials of one study, or of all, as CSV: a column for each hyperparameter and each further value.
+
+    Raises:
+        StoreError: If there is no such study.
+    """
+    rows = []
+    for record in _records(file, name):
+        for trial in file.records(record.name):
+            fields = _trial(trial, times)
+            del fields["kind"]
+            config, info = fields.pop("config"), fields.pop("info")
+            row = {"study": record.name, **fields}
+            row |= {f"config.{key}": value for key, value in config.items()}
+            row |= {f"info.{key}": value for key, value in info.items()}
+            rows.append(row)
+    columns = ["study", "number", "status", "loss", "reason", "origin"]
+    for prefix in ("config.", "info.", ""):
+        columns += sorted({key for row in rows for key in row if key.startswith(prefix)} - set(columns))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+    return text.getvalue()
+
+
+def _records(file: StudyFile, name: str | None) -> list[Any]:
+    if name is not None:
+        return [file.get(name)]
+    return sorted(file.studies(), key=lambda record: record.name)
+
+
+def _trial(record: TrialRecord, times: bool) -> dict[str, Any]:
+    trial = record.trial
+    fields: dict[str, Any] = {
+        "kind": "trial",
+        "number": trial.number,
+        "config": dict(trial.config),
+        "origin": record.origin,
+        "status": trial.status,
+        "loss": trial.loss,
+        "reason": trial.reason,
+        "info": dict(trial.info),
+    }
+    if record.pending:  # trials before it whose results it did not see
+        fields["pending"] = list(record.pending)
+    if times:
+        fields["proposal_s"] = trial.proposal_s
+        fields["evaluation_s"] = trial.evaluation_s
+        fields["asked"] = record.asked
+        fields["finished"] = record.finished
+    return fields
+
+
+def _line(fields: dict[str, Any]) -> str:
+    return json.dumps(fields, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _cell(value: object) -> object:
+    """Numbers and texts as they are, None as an empty cell, all else as JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return repr(value) if isinstance(value, float) else value

@@ -1,0 +1,1 @@
+"""Salvaging what a damaged study file still holds."""

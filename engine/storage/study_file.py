@@ -1,0 +1,340 @@
+"""The study file: one SQLite database that holds any number of studies, their trials and how each came about.
+
+A trial is committed as "asked" before its evaluation starts and again when its result is known, each time
+to the disk (synchronous=FULL), so a kill at any moment loses no more than the evaluation in flight. One
+process writes to a study at a time (the lease); others write to other studies of the same file, and anybody
+reads at any time. What is written for many studies at once is one transaction: all of it or nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from airtune.engine.storage.database import Database
+from airtune.engine.storage.lease import Leases
+from airtune.engine.storage.records import (
+    COLUMNS,
+    SCHEMA,
+    SCHEMA_VERSION,
+    Asking,
+    Finishing,
+    StudyRecord,
+    TrialRecord,
+    from_json,
+    pack,
+    to_json,
+    unpack,
+)
+from airtune.engine.storage.rows import (
+    OF_STUDY,
+    checksum,
+    described,
+    insert,
+    is_intact,
+    select,
+    trial_record,
+    upgrade,
+)
+from airtune.engine.storage.validation import checked_number
+from airtune.engine.types import Proposal, StoreError, Trial
+from airtune.grammars import unknown_name
+
+__all__ = ["COMPARISON_FILE", "Asking", "Finishing", "StudyFile", "StudyRecord", "TrialRecord"]
+
+# The study file of a comparison, in the folder that `airtune bench --out` names.
+COMPARISON_FILE = "bench.airtune"
+
+
+def study_file(path: Path) -> Path:
+    """The study file that a path names: itself, or that of the comparison in the folder."""
+    return path / COMPARISON_FILE if path.is_dir() else path
+
+
+class StudyFile:
+    """A study file, open; a context manager.
+
+    Args:
+        path: The file; made if it is not there, unless `readonly`. None for one in memory.
+        readonly: Open it for reading: while others write, and without changing it.
+        leases: Those of another process, by `leases` of its StudyFile, under which this one writes.
+
+    Raises:
+        StoreError: If it cannot be opened, is no study file, or was written by a newer version.
+    """
+
+    def __init__(
+        self, path: str | Path | None, *, readonly: bool = False, leases: Mapping[str, str] | None = None
+    ) -> None:
+        self.path = None if path is None else Path(path)
+        self._database = Database(self.path, SCHEMA, SCHEMA_VERSION, upgrade, readonly=readonly)
+        self._leases = Leases(self._database, leases)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back all leases and close the file. Closing it again does nothing."""
+        self._leases.release_all()
+        self._database.close()
+
+    # Studies
+
+    def studies(self, *, verify: bool = True) -> list[StudyRecord]:
+        """All studies, in the order in which they were begun. See `records` for `verify`."""
+        return self._studies("", (), verify)
+
+    def find(self, name: str) -> StudyRecord | None:
+        """The study of that name, or None."""
+        return next(iter(self._studies("WHERE name = ?", (name,), True)), None)
+
+    def _studies(self, where: str, values: Sequence[str], verify: bool) -> list[StudyRecord]:
+        rows = select(self._database, "studies", f"{where} ORDER BY id", values, verify=verify)
+        counts: dict[int, dict[str, int]] = {row[0]: {} for row in rows}
+        chosen = f"IN (SELECT id FROM studies {where})"
+        for study, status, count in self._database.rows(
+            f"SELECT study, status, COUNT(*) FROM trials WHERE study {chosen} GROUP BY study, status"
+            f" UNION ALL SELECT study, 'violation', COUNT(*) FROM violations WHERE study {chosen} GROUP BY study",
+            (*values, *values),
+        ):
+            counts[study][status] = count
+        kinds = ("asked", "told", "failed", "violation")
+        return [
+            StudyRecord(
+                name,
+                from_json(manifest, f"the manifest of study {name!r}"),
+                created,
+                *(counts[study].get(k, 0) for k in kinds),
+            )
+            for study, name, manifest, created in rows
+        ]
+
+    def get(self, name: str | None = None) -> StudyRecord:
+        """The study of that name; with None the only study of the file.
+
+        Raises:
+            StoreError: If there is no such study, or with None if there is not exactly one.
+        """
+        records = self.studies()
+        if name is None and len(records) == 1:
+            return records[0]
+        message, allowed, hint = unknown_name("study", name or "", [record.name for record in records])
+        for record in records:
+            if record.name == name:
+                return record
+        if name is None:
+            message = f"study file {str(self.path)!r} holds {len(records)} studies"
+            hint = "name one of them" if records else "run `airtune tune ... --study FILE` first"
+        raise StoreError(message, value=name, allowed=allowed, hint=hint)
+
+    def create(self, name: str, manifest: Mapping[str, Any]) -> None:
+        """Begin a study, of which this process must hold the lease."""
+        self.create_all({name: manifest})
+
+    def create_all(self, manifests: Mapping[str, Mapping[str, Any]]) -> None:
+        """Begin studies, by name, of which this process must hold the leases."""
+        with self._write(manifests) as db:
+            (last,) = db.execute("SELECT COALESCE(MAX(id), 0) FROM studies").fetchone()
+            for number, (name, one) in enumerate(manifests.items(), last + 1):
+                insert(db, "studies", (number, name, to_json(one, "the manifest"), time.time()))
+
+    # Documents
+
+    def document(self, name: str) -> dict[str, Any] | None:
+        """A document that belongs to the file as a whole, or None."""
+        rows = select(self._database, "documents", "WHERE name = ?", (name,))
+        return from_json(rows[0][1], f"the document {name!r}") if rows else None
+
+    def update_document(
+        self, name: str, change: Callable[[dict[str, Any] | None], Mapping[str, Any]]
+    ) -> None:
+        """Store what `change` makes of the document, in one transaction with reading it."""
+        with self._database.transaction() as db:
+            stored = self.document(name)
+            text = to_json(change(stored), f"the document {name!r}")
+            if stored is None or to_json(stored, f"the document {name!r}") != text:
+                insert(db, "documents", (name, text), replace=True)
+
+    # Trials
+
+    def records(self, name: str, *, verify: bool = True) -> list[TrialRecord]:
+        """All trials of a study, in the order of their numbers, with what the file knows about them.
+
+        Args:
+            name: The study.
+            verify: Refuse rows that are not as they were written. False is for those who look into that.
+
+        Raises:
+            StoreError: If a row cannot be read, or is not as it was written.
+        """
+        return [
+            trial_record(row) for row in select(self._database, "trials", OF_STUDY, (name,), verify=verify)
+        ]
+
+    def trials(self, name: str) -> list[Trial]:
+        """All trials of a study, in the order of their numbers."""
+        return [record.trial for record in self.records(name)]
+
+    def transcripts(self, name: str, *, verify: bool = True) -> dict[int, dict[str, Any]]:
+        """How the trials were proposed, by number; none for proposers that say nothing. See `records`."""
+        rows = select(self._database, "transcripts", OF_STUDY, (name,), verify=verify)
+        return {checked_number(number): unpack(transcript) for _, number, transcript in rows}
+
+    def altered(self, name: str) -> list[str]:
+        """Which rows of a study are not as they were written, in words: "trial 3"."""
+        found = []
+        for table in ("studies", "trials", "transcripts"):
+            columns = ", ".join((*COLUMNS[table], "checksum"))
+            where = "WHERE name = ?" if table == "studies" else OF_STUDY
+            rows = self._database.rows(f"SELECT {columns} FROM {table} {where}", (name,))
+            found += [described(table, row) for row in rows if not is_intact(row)]
+        return found
+
+    def best_losses(self) -> dict[str, float]:
+        """The least loss of every study that has one, by its name."""
+        rows = self._database.rows(
+            "SELECT name, MIN(loss) FROM studies JOIN trials ON study = studies.id WHERE status = 'told' GROUP BY name"
+        )
+        return dict(rows)
+
+    def known(self, prefix: str, text: str) -> Finishing | None:
+        """A finished trial with the canonical `text` in any study whose name begins with `prefix`, or None.
+
+        Where an objective is deterministic, its result is that of every such trial.
+        """
+        rows = select(
+            self._database,
+            "trials",
+            "WHERE text = ? AND status <> 'asked'"
+            " AND study IN (SELECT id FROM studies WHERE name >= ? AND name < ?) LIMIT 1",
+            (text, prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)),
+        )
+        for record in map(trial_record, rows):
+            return Finishing(prefix, record.trial, record.log)
+        return None
+
+    def ask(
+        self, name: str, trial: Trial, text: str, proposal: Proposal, pending: Sequence[int] = ()
+    ) -> None:
+        """Store a trial that is about to be evaluated.
+
+        Args:
+            name: Its study.
+            trial: The trial.
+            text: Its configuration as canonical text.
+            proposal: How it came about.
+            pending: Numbers of the earlier trials that had no result when it was proposed.
+
+        Raises:
+            StoreError: If it cannot be stored, or its number or its configuration has been used.
+        """
+        self.ask_all([Asking(name, trial, text, proposal.origin, proposal.transcript, tuple(pending))])
+
+    def ask_all(self, asked: Sequence[Asking]) -> None:
+        """Store trials that are about to be evaluated.
+
+        Raises:
+            StoreError: If one cannot be stored, or its number or its configuration has been used.
+        """
+        configs = [to_json(one.trial.config, "the configuration") for one in asked]
+        said = [None if one.transcript is None else pack(one.transcript) for one in asked]
+        with self._write(one.study for one in asked) as db:
+            for one, config, transcript in zip(asked, configs, said, strict=True):
+                study, trial = _study_id(db, one.study), one.trial
+                row = (study, trial.number, one.text, config, one.origin, "asked", None, None, "{}", "")
+                times = (float(trial.proposal_s), None, time.time(), None)
+                insert(db, "trials", (*row, *times, json.dumps(one.pending)))
+                if transcript is not None:
+                    # In a salvaged file one may be there: of a trial that was lost, and now is asked again.
+                    insert(db, "transcripts", (study, trial.number, transcript), replace=True)
+
+    def finish(self, name: str, trial: Trial, log: str = "") -> None:
+        """Store the result of an asked trial.
+
+        Raises:
+            StoreError: If it cannot be stored, or the trial is not waiting for a result.
+        """
+        self.finish_all([Finishing(name, trial, log)])
+
+    def finish_all(self, finished: Sequence[Finishing]) -> None:
+        """Store the results of asked trials.
+
+        Raises:
+            StoreError: If one cannot be stored, or is not waiting for a result.
+        """
+        with self._write(one.study for one in finished) as db:
+            for one in finished:
+                trial, study = one.trial, _study_id(db, one.study)
+                where = "WHERE study = ? AND number = ? AND status = 'asked'"
+                rows = select(self._database, "trials", where, (study, trial.number))
+                if not rows:
+                    raise StoreError(
+                        f"trial {trial.number} of study {one.study!r} is not waiting for a result",
+                        value=trial.number,
+                    )
+                told: dict[str, Any] = {
+                    "status": trial.status,
+                    # SQLite knows no negative zero, and of its reals makes floats: what is summed is what is read.
+                    "loss": None if trial.loss is None else trial.loss + 0.0,
+                    "reason": trial.reason,
+                    "info": to_json(trial.info, "the further values"),
+                    "log": one.log.encode("utf-8", "replace").decode(),
+                    "evaluation_s": None if trial.evaluation_s is None else float(trial.evaluation_s),
+                    "finished": time.time(),
+                }
+                row = dict(zip(COLUMNS["trials"], rows[0], strict=True)) | told
+                told["checksum"] = checksum(tuple(row.values()))
+                changed = ", ".join(f"{column} = ?" for column in told)
+                db.execute(f"UPDATE trials SET {changed} {where}", (*told.values(), study, trial.number))
+
+    def violation(self, name: str, number: int, proposal: Proposal, reason: str) -> None:
+        """Store a proposal that must not be used, and why."""
+        stored = {"config": proposal.config, "origin": proposal.origin, "transcript": proposal.transcript}
+        with self._write([name]) as db:
+            row = (_study_id(db, name), number, json.dumps(stored, default=repr), reason, time.time())
+            insert(db, "violations", row)
+
+    # The lease
+
+    @property
+    def leases(self) -> dict[str, str]:
+        """The leases that are held, for a StudyFile of another process that writes on behalf of this one."""
+        return self._leases.tokens
+
+    def acquire(self, *names: str) -> None:
+        """Become the one process that writes to the studies, in the place of one that has died; all or none.
+
+        Raises:
+            StoreError: If another process, or another `StudyFile` of this one, writes to one of them.
+        """
+        self._leases.acquire(names)
+
+    def release(self, name: str, *, force: bool = False) -> None:
+        """Give the lease back; with `force` also that of a process which is known to be gone for good."""
+        self._leases.release([name], force=force)
+
+    @contextlib.contextmanager
+    def _write(self, names: Iterable[str]) -> Iterator[sqlite3.Connection]:
+        """A transaction of the leases' holder."""
+        with self._database.transaction() as db:
+            for name in dict.fromkeys(names):
+                self._leases.check(db, name)
+            yield db
+
+
+def _study_id(db: sqlite3.Connection, name: str) -> int:
+    row = db.execute("SELECT id FROM studies WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        raise StoreError(f"the file holds no study {name!r}", value=name, hint="create it first")
+    return int(row[0])

@@ -1,0 +1,92 @@
+"""What a study's language model took, where it is behind a server that counts: requests, tokens, money."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from airtune.engine.storage.study_file import StudyFile
+
+
+@dataclass(slots=True)
+class StudyUsage:
+    """Sums over all proposals of a study, attempts that were turned down and thoughts included.
+
+    Attributes:
+        requests: HTTP requests, those that failed and were repeated included.
+        prompt_tokens: None if the server did not always tell.
+        completion_tokens: None if the server did not always tell.
+        cost: By the price table that was given; None without one.
+        currency: Of `cost`.
+    """
+
+    requests: int = 0
+    prompt_tokens: int | None = 0
+    completion_tokens: int | None = 0
+    cost: float | None = 0.0
+    currency: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return asdict(self)
+
+    def text(self) -> str:
+        """One line for people."""
+        tokens = [("?" if n is None else f"{n:,}") for n in (self.prompt_tokens, self.completion_tokens)]
+        cost = (
+            "no prices given" if self.cost is None else f"cost {self.cost:.4g} {self.currency or ''}".rstrip()
+        )
+        requests = f"{self.requests:,} request{'' if self.requests == 1 else 's'}"
+        return f"server: {requests}, {tokens[0]} prompt and {tokens[1]} completion tokens, {cost}"
+
+
+def study_usage(manifest: Mapping[str, Any], transcripts: Iterable[Mapping[str, Any]]) -> StudyUsage | None:
+    """What a study took; None if its model counts nothing, as local ones do.
+
+    Args:
+        manifest: The study's.
+        transcripts: Of its proposals.
+    """
+    prices = (manifest.get("model") or {}).get("prices") or {}
+    total, counted = StudyUsage(currency=prices.get("currency")), False
+    for transcript in transcripts:
+        for usage in _usages(transcript):
+            counted = True
+            total.requests += int(usage.get("requests") or 0)
+            total.prompt_tokens = _sum(total.prompt_tokens, usage.get("prompt_tokens"))
+            total.completion_tokens = _sum(total.completion_tokens, usage.get("completion_tokens"))
+            total.cost = _sum(total.cost, usage.get("cost"))
+    return total if counted else None
+
+
+def stored_usage(path: str | Path | None, name: str) -> StudyUsage | None:
+    """What a study in a file took; None if its model is not behind a server.
+
+    Raises:
+        StoreError: If the file cannot be read, or has no such study.
+    """
+    if path is None:
+        return None
+    with StudyFile(path, readonly=True) as file:
+        manifest = file.get(name).manifest
+        if (manifest.get("model") or {}).get("backend") != "openai":
+            return None
+        return study_usage(manifest, file.transcripts(name).values())
+
+
+def _usages(transcript: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The counts of one proposal: of all its samples and predictions, or of its answer and the attempts before it."""
+    answers = transcript.get("samples") or [transcript, *transcript.get("rejected", ())]
+    answers = [*answers, *transcript.get("queries", ())]
+    for answer in answers:
+        details = answer.get("details") or {}
+        thought = (details.get("thought") or {}).get("details") or {}
+        for usage in (answer.get("usage"), details.get("usage"), thought.get("usage")):
+            if usage:
+                yield usage
+
+
+def _sum(a: Any, b: Any) -> Any:
+    return None if a is None or b is None else a + b

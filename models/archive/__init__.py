@@ -1,0 +1,1 @@
+"""Carrying a model over an air gap: packing, unpacking, manifests."""

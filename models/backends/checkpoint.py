@@ -1,0 +1,107 @@
+"""Checkpoints on disk: which directories are accepted, and the hashes that pin them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from airtune.models.types import ModelError
+
+MANIFEST = "manifest.json"  # recorded hashes, beside the files
+FOLDERS = ("licenses", "wheels", "data")  # what came with it in a pack
+SETTINGS = "airtune.json"  # {"dialect": "pocket"}: how Airtune talks to this model
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_PACKAGES = ("airtune", "llguidance", "numpy", "tokenizers", "torch", "transformers")
+
+
+def require_safetensors(path: Path) -> None:
+    """Refuse a directory that holds no checkpoint, or one that is only safe to load if its author is trusted.
+
+    Raises:
+        ModelError: Naming what is missing.
+    """
+    if not path.is_dir():
+        raise ModelError(
+            f"{path} is not a directory", value=str(path), hint="give a directory with a checkpoint"
+        )
+    names = sorted(p.name for p in path.iterdir() if p.is_file())
+    if not any(name.endswith(".safetensors") for name in names):
+        pickles = [name for name in names if name.endswith(_PICKLES)]
+        if pickles:
+            raise ModelError(
+                f"{path} has its weights as pickle only ({', '.join(pickles[:3])}), which can run code",
+                value=pickles,
+                allowed="*.safetensors",
+                hint="convert it once where you trust it: model.save_pretrained writes safetensors",
+            )
+        raise ModelError(
+            f"{path} holds no weights",
+            value=names[:10],
+            allowed="*.safetensors",
+            hint="copy the whole checkpoint: config.json, tokenizer.json and *.safetensors",
+        )
+    for name in ("config.json", "tokenizer.json"):
+        if name not in names:
+            raise ModelError(f"{path} has no {name}", value=names[:10], hint="copy the whole checkpoint")
+        try:
+            json.loads((path / name).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ModelError(
+                f"{path / name} is not valid JSON: {error}", hint="copy the file again"
+            ) from error
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: Path, size: int, mtime_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file; read again only when its size or time changed."""
+    stat = path.stat()
+    return _sha256(path, stat.st_size, stat.st_mtime_ns)
+
+
+def file_hashes(path: Path) -> dict[str, str]:
+    """SHA-256 of every file of a checkpoint, by name, `manifest.json` itself left out."""
+    return {p.name: sha256_of(p) for p in sorted(path.iterdir()) if p.is_file() and p.name != MANIFEST}
+
+
+def folder_hashes(path: Path, folders: Iterable[str]) -> dict[str, str]:
+    """SHA-256 of every file in folders of a checkpoint, by name with "/"."""
+    files = sorted(file for folder in folders for file in (path / folder).rglob("*"))
+    return {f.relative_to(path).as_posix(): sha256_of(f) for f in files if f.is_file() or f.is_symlink()}
+
+
+def weights_count(path: Path) -> int:
+    """Number of weights of a checkpoint, read from the headers of its safetensors."""
+    from safetensors import safe_open
+
+    count = 0
+    for file in sorted(path.glob("*.safetensors")):
+        with safe_open(str(file), framework="numpy") as tensors:
+            count += sum(math.prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())
+    return count
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that decide what a model answers."""
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def checkpoint_manifest(path: Path) -> dict[str, Any]:
+    """What pins a checkpoint: {"files": hashes, "versions": versions}."""
+    return {"files": file_hashes(path), "versions": versions()}

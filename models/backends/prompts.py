@@ -1,0 +1,91 @@
+"""Prompts as a checkpoint's tokenizer reads them, and what every backend with a tokenizer asks of a request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from airtune.models.dialects.chat.dialect import ChatDialect
+from airtune.models.dialects.chat.format import format_of, special_texts
+from airtune.models.types import Dialect, ModelError, Request, TextRequest
+
+
+class PromptTokenizer:
+    """The tokenizer of a checkpoint.
+
+    Args:
+        path: Its directory.
+
+    Raises:
+        ModelError: If the tokenizer cannot be loaded.
+    """
+
+    def __init__(self, path: Path) -> None:
+        from transformers import AutoTokenizer, GenerationConfig
+
+        try:
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(path, local_files_only=True)
+            has_ends = (path / "generation_config.json").is_file()
+            generation = GenerationConfig.from_pretrained(path, local_files_only=True) if has_ends else None
+        except Exception as error:  # the library raises half a dozen unrelated types for a broken checkpoint
+            raise ModelError(
+                f"{path} is not a checkpoint that transformers can load: {error}",
+                value=str(path),
+                hint="config.json, tokenizer.json and *.safetensors must belong together: copy all of them",
+            ) from error
+        # A chat model may end its turn with another token than the tokenizer's end of sequence (Gemma does).
+        ends = getattr(generation, "eos_token_id", None)
+        self.turn_ends: tuple[int, ...] = (ends,) if isinstance(ends, int) else tuple(ends or ())
+        # A chat template writes the special tokens itself; a plain prompt gets those the tokenizer adds.
+        self._add_special = not getattr(self.tokenizer, "chat_template", None)
+
+    def encode(self, prompt: str) -> list[int]:
+        """A prompt's token ids."""
+        return list(self.tokenizer.backend_tokenizer.encode(prompt, add_special_tokens=self._add_special).ids)
+
+    def encode_all(self, prompts: Iterable[str]) -> dict[str, list[int]]:
+        """The token ids of prompts; equal ones are encoded once."""
+        return {prompt: self.encode(prompt) for prompt in dict.fromkeys(prompts)}
+
+    def count(self, prompt: str) -> int:
+        """Length of a prompt in tokens."""
+        return len(self.encode(prompt))
+
+    def bind(self, dialect: Dialect, context: int) -> Dialect:
+        """The dialect, told of this tokenizer's chat format and the model's context if it cares."""
+        if not isinstance(dialect, ChatDialect):
+            return dialect
+        bound: Dialect = dialect.bind(
+            format=format_of(self.tokenizer), special=special_texts(self.tokenizer),
+            count_tokens=self.count, max_tokens=context,
+        )  # fmt: skip
+        return bound
+
+
+def answer_limit(request: Request | TextRequest, prompt_tokens: int, context: int) -> int:
+    """The most tokens that the answer to a request may have, the end of sequence included.
+
+    Raises:
+        ModelError: If the request cannot be answered: its temperature, its limit, or its length.
+    """
+    if not request.temperature >= 0:
+        raise ModelError(
+            "temperature must be 0 or more", value=request.temperature, allowed="0 (greedy), 1.0, ..."
+        )
+    if request.max_tokens is not None and request.max_tokens < 1:
+        raise ModelError("max_tokens must be 1 or more", value=request.max_tokens, allowed="None, 1, 2, ...")
+    if not prompt_tokens:
+        raise ModelError("the prompt is empty", value=request.prompt, hint="a dialect renders prompts")
+    # No token is shorter than one byte; the end of sequence is one more.
+    longest = None if isinstance(request, TextRequest) else request.grammar.max_length + 1
+    limits = [limit for limit in (request.max_tokens, longest) if limit is not None]
+    if prompt_tokens + min(limits) > context:
+        raise ModelError(
+            f"the prompt has {prompt_tokens} tokens and the answer up to {min(limits)}, more than the model's "
+            f"context of {context}",
+            value=prompt_tokens,
+            allowed=f"{context} tokens in all",
+            hint="show fewer trials (the dialect's max_trials), or use a model with a longer context",
+        )
+    return min(limits)

@@ -1,0 +1,217 @@
+"""The `transformers` backend: any local checkpoint, with a batched mask loop of our own.
+
+The loop itself is `airtune.models.decoding.decoder`.
+
+What is promised: the same list of requests gives the same bits (same machine, threads, dtype, versions). A
+row's random numbers depend on its own seed alone, one uniform per drawn token. In another batch the matrix
+products may round otherwise, so log-probabilities may differ in the last bits (about 1e-6 in float32) and a
+token id may differ only where a draw falls on such an edge. With `deterministic` every row is a batch of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from airtune.grammars import Grammar
+from airtune.models.backends.checkpoint import checkpoint_manifest, require_safetensors
+from airtune.models.backends.determinism import read_mode, require_deterministic
+from airtune.models.backends.prompts import PromptTokenizer, answer_limit
+from airtune.models.backends.threads import torch_threads
+from airtune.models.decoding.decoder import Decoder
+from airtune.models.decoding.free_text import FreeMatcher
+from airtune.models.decoding.row import Row
+from airtune.models.inspection.distribution import TokenLaw
+from airtune.models.inspection.tree_logits import PackedLogits
+from airtune.models.masks.base import Matcher, engine_for, make_engine
+from airtune.models.masks.vocabulary import vocabulary_of
+from airtune.models.offline import stay_offline
+from airtune.models.types import Completion, Dialect, ModelError, Request, TextRequest
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+SMALL_MODEL = 100_000_000
+
+
+class TransformersModel:
+    """A local Hugging Face checkpoint.
+
+    Args:
+        path: A directory with config.json, tokenizer.json and *.safetensors.
+        name: What the user called it.
+        dialect: The dialect it speaks.
+        dtype: "float32" (default), "bfloat16" or "float16".
+        device: A torch device, for example "cpu" or "cuda:0".
+        mask_engine: "llguidance", "xgrammar", "outlines_core", or, where every value of the dialect is one token of
+            the vocabulary, as for `pocket`, "direct". None: "direct" where it can be, otherwise "llguidance".
+        fast_forward: Append tokens that are forced as bytes in the tokenizer's own spelling. False forces a
+            token only where the mask leaves no other, so that sampling has exactly the plain masked law.
+        threads: Threads of a forward pass on the CPU; they decide the last bits. None: 1 for models of up to
+            100 million weights (more only makes those slower, and one thread gives the same bits on any
+            number of cores), torch's own choice above.
+        max_batch_tokens: Prompt tokens (padding included) in one forward pass of the prefill.
+        deterministic: "strict" (or True) generates each answer by itself, so that it cannot depend on others, tests
+            that on the loaded model, and refuses one that fails; "warn" only says so; "off" (default) is faster.
+
+    Raises:
+        ModelError: If the directory holds no usable checkpoint, a setting is not known, or the self-test fails.
+    """
+
+    backend = "transformers"
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        dialect: Dialect,
+        name: str | None = None,
+        dtype: str = "float32",
+        device: str = "cpu",
+        mask_engine: str | None = None,
+        fast_forward: bool = True,
+        threads: int | None = None,
+        max_batch_tokens: int = 16_384,
+        deterministic: str | bool = "off",
+    ) -> None:
+        self.path = Path(path)
+        self.name = name or str(path)
+        if dtype not in DTYPES:
+            raise ModelError(f"unknown dtype {dtype!r}", value=dtype, allowed=", ".join(DTYPES))
+        self.deterministic = read_mode(deterministic)
+        require_safetensors(self.path)
+        stay_offline()
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        from transformers import AutoModelForCausalLM
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        self.prompts = PromptTokenizer(self.path)
+        self.tokenizer = self.prompts.tokenizer
+        try:
+            self.model = AutoModelForCausalLM.from_pretrained(
+                self.path, dtype=DTYPES[dtype], local_files_only=True, use_safetensors=True
+            )
+        except Exception as error:  # the library raises half a dozen unrelated types for a broken checkpoint
+            raise ModelError(
+                f"{self.path} is not a checkpoint that transformers can load: {error}",
+                value=str(self.path),
+                hint="config.json, tokenizer.json and *.safetensors must belong together: copy all of them",
+            ) from error
+        try:
+            self.model = self.model.to(device).eval()
+        except (RuntimeError, AssertionError) as error:
+            raise ModelError(
+                f"device {device!r} cannot be used: {error}", value=device, allowed="cpu"
+            ) from error
+        self.device = torch.device(device)
+        if threads is None:
+            threads = 1 if self.model.num_parameters() <= SMALL_MODEL else torch.get_num_threads()
+        if threads < 1:
+            raise ModelError("threads must be 1 or more", value=threads, allowed="1, 2, ...")
+        self.vocabulary = vocabulary_of(self.tokenizer, self.model.get_output_embeddings().weight.shape[0])
+        mask_engine = mask_engine or engine_for(dialect, self.vocabulary)
+        self.settings = {
+            "dtype": dtype,
+            "device": device,
+            "mask_engine": mask_engine,
+            "fast_forward": fast_forward,
+            "threads": threads,
+            "max_batch_tokens": max_batch_tokens,
+            "deterministic": self.deterministic,
+        }
+        self.fast_forward = fast_forward
+        self.threads = threads
+        config = self.model.config.get_text_config()
+        self.context = int(getattr(config, "max_position_embeddings", 0) or 1 << 30)
+        self.decoder = Decoder(self.model, fast_forward=fast_forward, max_batch_tokens=max_batch_tokens)
+        self.engine = make_engine(mask_engine, self.vocabulary)
+        self._ends = frozenset([*self.vocabulary.eos_ids, *self.prompts.turn_ends])
+        self.dialect = self.prompts.bind(dialect, self.context - 1)  # one place is for the end of the answer
+        self.self_test = require_deterministic(self, self.deterministic)
+
+    def manifest(self) -> dict[str, Any]:
+        """Hashes of weights, tokenizer and config; versions; dtype, device, threads and settings; the self-test."""
+        tested = {} if self.self_test is None else {"self_test": self.self_test.json()}
+        return {
+            "model": self.name,
+            "backend": self.backend,
+            "dialect": self.dialect.name,
+            **checkpoint_manifest(self.path),
+            "settings": dict(self.settings),
+            **tested,
+        }
+
+    def count_tokens(self, prompt: str) -> int:
+        """Length of a prompt in tokens."""
+        return self.prompts.count(prompt)
+
+    def _encode(self, prompt: str) -> list[int]:
+        return self.prompts.encode(prompt)
+
+    def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        """See `LanguageModel.generate`. One call is one batch."""
+        if not requests:
+            return []
+        encoded = self.prompts.encode_all(request.prompt for request in requests)
+        rows = [self._open(request, encoded[request.prompt]) for request in requests]
+        for row in rows:  # an answer may start with forced tokens, or consist of them
+            row.take_forced(self.fast_forward)
+        self._complete([row for row in rows if not row.done])
+        return [self._completion(row) for row in rows]
+
+    def answer_law(self, prompt: str, grammar: Grammar, temperature: float = 1.0) -> TokenLaw:
+        """See `TransparentModel.answer_law`. The prompt is read here, once."""
+        ids = self._encode(prompt)
+        self._open(
+            Request(prompt, grammar, seed=0, temperature=temperature), ids
+        )  # raises as `generate` would
+        with torch.inference_mode(), torch_threads(self.threads):
+            packed = PackedLogits(self.model, ids, self.device)
+
+        def logits(prefixes: Sequence[tuple[int, ...]], columns: Sequence[Any]) -> list[Any]:
+            with torch_threads(self.threads):
+                return packed(prefixes, columns)
+
+        return TokenLaw(grammar, temperature, self.engine, self.fast_forward, logits)
+
+    def write(self, requests: Sequence[TextRequest]) -> list[Completion]:
+        """See `TextWriter.write`. One call is one batch."""
+        if not requests:
+            return []
+        encoded = self.prompts.encode_all(request.prompt for request in requests)
+        rows, matchers = [], []
+        for request in requests:
+            matcher = FreeMatcher(self.vocabulary, self._ends, request.stop)
+            matchers.append(matcher)
+            rows.append(self._row(request, matcher, encoded[request.prompt]))
+        self._complete(rows)
+        return [
+            replace(self._completion(row), text=matcher.text)
+            for row, matcher in zip(rows, matchers, strict=True)
+        ]
+
+    def _open(self, request: Request, prompt: list[int]) -> Row:
+        return self._row(request, self.engine.compile(request.grammar), prompt)
+
+    def _row(self, request: Request | TextRequest, matcher: Matcher | FreeMatcher, prompt: list[int]) -> Row:
+        """An open row, once it is certain that it can be answered."""
+        limit = answer_limit(request, len(prompt), self.context)
+        return Row(request, prompt, matcher, torch.Generator(device="cpu").manual_seed(request.seed), limit)
+
+    def _complete(self, rows: Sequence[Row]) -> None:
+        with torch.inference_mode(), torch_threads(self.threads):
+            self.decoder.complete(rows, alone=self.deterministic != "off")
+
+    def _completion(self, row: Row) -> Completion:
+        return Completion(
+            text=self.vocabulary.text(row.token_ids),
+            token_ids=tuple(row.token_ids),
+            logprobs=tuple(row.logprobs),
+            finish_reason="stop" if row.matcher.finished else "length",
+            prompt_tokens=len(row.prompt),
+            decode_steps=row.steps,
+        )

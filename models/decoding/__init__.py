@@ -1,0 +1,1 @@
+"""Our own decoding loop: batched, under grammars."""

@@ -1,0 +1,1 @@
+"""Dialects: how a problem becomes a prompt, and an answer a configuration."""

@@ -1,0 +1,283 @@
+"""The `chat` dialect: plain English in, one line of JSON out, for instruction-tuned and base models alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any
+
+from ConfigSpace import ConfigurationSpace
+
+from airtune.grammars import Grammar, space_grammar, unknown_name
+from airtune.models.dialects.chat.description import COMMON_SPECIAL, Guard, Words, loss_text
+from airtune.models.dialects.chat.format import ChatFormat, Message, PlainFormat, fold_system, message
+from airtune.models.types import ModelError, Problem
+
+SETTINGS: Mapping[str, tuple[str, ...] | range] = {
+    "detail": ("full", "space", "none"),
+    "history": ("table", "turns"),
+    "reasoning": ("off", "on"),
+    "reasoning_tokens": range(16, 8193),
+    "examples": range(3),
+    "system": ("on", "off"),
+    "budget": range(1, 1_000_001),
+    "max_trials": range(1, 1_000_001),
+}
+_SYSTEM = (
+    "You are an expert at tuning hyperparameters. From a task and its trials so far you choose the configuration "
+    "to try next, so that a low loss is found in few trials: refine what works, follow what the losses show, and "
+    "explore where nothing is known. Never repeat a trial."
+)
+ASK = "Answer with the next configuration, as one line of JSON and nothing else."
+_NEXT = "Next configuration:"
+_REAL = "That was an example. Now the real task."
+_MARGIN = 16  # tokens: what was thought may split otherwise when it is read again
+
+
+@dataclass(frozen=True)
+class ChatDialect:
+    """Describes the problem and the trials so far, and asks for the next configuration as one line of JSON.
+
+    Its settings are part of its name, such as "chat+history=turns+reasoning=on"; those left out are defaults.
+
+    Too long a history is thinned: failures go first, oldest first, then the told trials with the highest
+    loss, the oldest of equals first; the best trial and the trials that are running stay.
+
+    Attributes:
+        detail: What is told of the problem. "full": the task's name, description and metric, and the space;
+            "space": the space only; "none": the hyperparameters' names only.
+        history: The trials as one "table", or as "turns" of the chat, which the next prompt only adds to.
+        reasoning: "on": the model first thinks in free text, then answers (`ReasoningModel`).
+        reasoning_tokens: The longest such text.
+        examples: How many worked examples, on invented tasks, precede the task.
+        system: "off" puts the instructions into the user's first message, as is done in any case where the
+            model's template takes no system message.
+        budget: Trials in all; the model is then told how many are left. None: it is told nothing of it, so that
+            20 trials and then 20 more are the same search as 40.
+        max_trials: Show at most this many finished trials.
+        format: Turns messages into the text of the prompt.
+        special: Texts of the model's special tokens; more are always kept out of users' texts.
+        count_tokens: Length of a prompt in tokens; None counts nothing and never thins.
+        max_tokens: The model's context, or less: a prompt that with the longest answer exceeds it is thinned.
+
+    Raises:
+        ModelError: If a setting has a value that it cannot have.
+    """
+
+    detail: str = "full"
+    history: str = "table"
+    reasoning: str = "off"
+    reasoning_tokens: int = 256
+    examples: int = 0
+    system: str = "on"
+    budget: int | None = None
+    max_trials: int | None = None
+    format: ChatFormat = field(default_factory=PlainFormat)
+    special: tuple[str, ...] = ()
+    count_tokens: Callable[[str], int] | None = None
+    max_tokens: int | None = None
+
+    temperature = 1.0  # the model as it was trained
+
+    def __post_init__(self) -> None:
+        for key, allowed in SETTINGS.items():
+            value = getattr(self, key)
+            if value is not None and value not in allowed:
+                known = f"{allowed[0]} to {allowed[-1]}" if isinstance(allowed, range) else ", ".join(allowed)
+                raise ModelError(
+                    f"the chat dialect's setting {key} cannot be {value!r}", value=value, allowed=known
+                )
+
+    @classmethod
+    def configured(cls, settings: Mapping[str, str]) -> ChatDialect:
+        """The dialect with settings as texts, for example {"history": "turns", "examples": "1"}.
+
+        Raises:
+            ModelError: If there is no such setting, or it cannot have such a value.
+        """
+        values: dict[str, Any] = {}
+        for key, text in settings.items():
+            if key not in SETTINGS:
+                problem, allowed, hint = unknown_name("setting of the chat dialect", key, SETTINGS)
+                raise ModelError(problem, value=key, allowed=allowed, hint=hint)
+            number = isinstance(SETTINGS[key], range) and text.isascii() and text.isdigit()
+            values[key] = int(text) if number else text
+        return cls(**values)
+
+    @property
+    def name(self) -> str:
+        """`chat` and the settings that are not the defaults."""
+        given = [(f.name, f.default, getattr(self, f.name)) for f in fields(self) if f.name in SETTINGS]
+        return "chat" + "".join(f"+{key}={value}" for key, default, value in given if value != default)
+
+    def bind(
+        self,
+        *,
+        format: ChatFormat,
+        special: Sequence[str] = (),
+        count_tokens: Callable[[str], int] | None = None,
+        max_tokens: int | None = None,
+    ) -> ChatDialect:
+        """This dialect for one model: its chat format, special tokens and context."""
+        limits = [limit for limit in (max_tokens, self.max_tokens) if limit is not None]
+        return replace(
+            self, format=format, special=tuple(special), count_tokens=count_tokens, max_tokens=min(limits, default=None)
+        )  # fmt: skip
+
+    def grammar(self, space: ConfigurationSpace, exclude: Sequence[Mapping[str, Any]] = ()) -> Grammar:
+        """See `Dialect.grammar`: the canonical grammar itself."""
+        return space_grammar(space, exclude)
+
+    def parse(self, text: str, grammar: Grammar) -> dict[str, Any]:
+        """See `Dialect.parse`."""
+        return grammar.decode(text)
+
+    def render(self, problem: Problem) -> str:
+        """See `Dialect.render`. With reasoning it is the prompt of the first phase; `conclude` makes the second's.
+
+        Raises:
+            ModelError: If the prompt does not fit even with the best trial alone.
+        """
+        words = Words(problem, space_grammar(problem.space), self._guard)
+        done = [(i, o) for i, o in enumerate(problem.observations) if o.status != "asked"]
+        # What stays longest comes first: the best loss, the newer of equals; then failures, newest first.
+        ranked = sorted(done, key=lambda pair: (math.inf if pair[1].loss is None else pair[1].loss, -pair[0]))
+        shown = len(ranked) if self.max_trials is None else min(len(ranked), self.max_trials)
+        while True:
+            prompt = self.format.render(self._messages(words, {i for i, _ in ranked[:shown]}))
+            if self.count_tokens is None or self.max_tokens is None:
+                return prompt
+            whole, room = prompt, self.max_tokens - words.grammar.max_length
+            if self.reasoning == "on":
+                whole, room = self.conclude(prompt, ""), room - self.reasoning_tokens - _MARGIN
+            size = self.count_tokens(whole)
+            if size <= room:
+                return prompt
+            if shown <= 1:
+                raise ModelError(
+                    f"the prompt has {size} tokens without its history, but only {room} fit",
+                    value=size,
+                    allowed=f"{room} tokens, beside the answer",
+                    hint="shorten the description or the choices, or use a model with a longer context",
+                )
+            # Trials are of like size: jump near the number that fits, then close in one by one.
+            shown = max(1, min(shown - 1, int(shown * room / size) + 1))
+
+    def messages(self, problem: Problem) -> list[Message]:
+        """The conversation that `render` makes a prompt of, all trials shown."""
+        words = Words(problem, space_grammar(problem.space), self._guard)
+        return self._messages(words, set(range(len(problem.observations))))
+
+    def conclude(self, prompt: str, thought: str, answer: int = 0) -> str:
+        """The prompt of the answer, once the model has thought.
+
+        Args:
+            prompt: What `render` made.
+            thought: What the model said to it; cut where it would leave no room for the answer.
+            answer: The longest answer, in tokens.
+        """
+        while True:
+            whole = self.format.conclude(prompt, self._guard(thought), ASK)
+            if self.count_tokens is None or self.max_tokens is None or not thought:
+                return whole
+            excess = self.count_tokens(whole) + answer - self.max_tokens
+            if excess <= 0:
+                return whole
+            thought = thought[:-excess]
+
+    @cached_property
+    def _guard(self) -> Guard:
+        return Guard(dict.fromkeys([*COMMON_SPECIAL, *self.special, *self.format.markers]))
+
+    def _messages(self, words: Words, kept: set[int]) -> list[Message]:
+        """The conversation with the finished trials of these indices, from the system's message on."""
+        talk = self.conversation(words, kept)
+        if self.examples:
+            from airtune.models.dialects.chat.examples import worked_examples
+
+            talk[0] = message("user", f"{_REAL}\n\n{talk[0]['content']}")
+            talk = [*worked_examples(self), *talk]
+        whole = [message("system", _SYSTEM), *talk]
+        return whole if self.system == "on" else fold_system(whole)
+
+    def conversation(self, words: Words, kept: set[int]) -> list[Message]:
+        """The messages about one task, from the user's first to the one that is to be answered."""
+        talk = self._talk(words, kept)
+        ask = self._think if self.reasoning == "on" else ASK if len(talk) == 1 else _NEXT
+        talk[-1] = message("user", f"{talk[-1]['content']}\n{ask}")
+        return talk
+
+    @property
+    def _think(self) -> str:
+        number = max(10, round(self.reasoning_tokens * 0.06) * 10)  # English has about 1.3 tokens a word
+        return (
+            f"Think first, in at most {number} words: what do the trials show, which hyperparameters matter, and "
+            "where should the next trial be? Do not write the configuration yet."
+        )
+
+    def _talk(self, words: Words, kept: set[int]) -> list[Message]:
+        """The user's messages about the task, and with history="turns" the trials between them."""
+        about = {
+            "full": [words.task(), words.space()],
+            "space": [words.space()],
+            "none": [
+                [f"Hyperparameters: {', '.join(words.quote(name) for name in words.grammar.lattice.names)}"]
+            ],
+        }[self.detail]
+        if self.detail != "full":
+            about = [["The loss is to be minimised."], *about]
+        text = "\n\n".join("\n".join(lines) for lines in about)
+        if self.history == "turns":
+            return self._turns(words, kept, text)
+        return [message("user", "\n\n".join([text, "\n".join(self._table(words, kept))]))]
+
+    def _table(self, words: Words, kept: set[int]) -> list[str]:
+        trials = words.problem.observations
+        done = [i for i, trial in enumerate(trials) if trial.status != "asked"]
+        some = f" ({len(kept)} of {len(done)}; the worse ones are left out)" if len(kept) < len(done) else ""
+        lines = ["No trial has finished yet."]
+        if done:
+            inactive = ", - where not active" if words.problem.space.conditions else ""
+            lines = [f"Trials so far, oldest first{some}{inactive}: {words.columns} -> loss"]
+            lines += [f"{words.row(trials[i])} -> {words.result(trials[i])}" for i in done if i in kept]
+        pending = [trial for trial in trials if trial.status == "asked"]
+        if pending:
+            lines += ["Running, no result yet; do not repeat:", *map(words.row, pending)]
+        told = [(trial.loss, i) for i, trial in enumerate(trials) if trial.loss is not None]
+        if told:
+            loss, at = min(told)
+            lines.append(f"Best so far, loss {loss_text(loss)}, as JSON: {words.answer(trials[at].config)}")
+        else:
+            lines += self._first(words)
+        return [*lines, *self._left(words, len(trials))]
+
+    def _turns(self, words: Words, kept: set[int], about: str) -> list[Message]:
+        trials = words.problem.observations
+        done = [i for i, trial in enumerate(trials) if trial.status != "asked"]
+        opening = [about, "", *self._first(words)]
+        if len(kept) < len(done):
+            opening.append(f"Of {len(done)} trials {len(kept)} follow; the worse ones are left out.")
+        opening += self._left(words, 0)
+        talk, ask, best = [message("user", "\n".join(opening))], ASK, math.inf
+        for i, trial in enumerate(trials):
+            if trial.status != "asked" and i not in kept:
+                continue
+            result = "still running" if trial.status == "asked" else words.result(trial)
+            if trial.loss is not None:
+                result = f"loss {result}" + (", the best so far" if trial.loss < best else "")
+                best = min(best, trial.loss)
+            talk[-1] = message("user", f"{talk[-1]['content']}\n{ask}")
+            lines = [f"{result[0].upper()}{result[1:]}", *self._left(words, i + 1)]
+            talk += [message("assistant", words.answer(trial.config)), message("user", "\n".join(lines))]
+            ask = _NEXT
+        return talk
+
+    def _first(self, words: Words) -> list[str]:
+        default = None if self.detail == "none" else words.default()
+        return [] if default is None else [f"The default configuration, as JSON: {default}"]
+
+    def _left(self, words: Words, used: int) -> list[str]:
+        budget = self.budget or words.problem.budget
+        return [] if budget is None else [f"Trials left: {max(0, budget - used)}"]

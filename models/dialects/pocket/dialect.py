@@ -1,0 +1,277 @@
+"""The dialect `pocket` speaks: spaces and histories as product tokens, on a lattice of a thousand positions per scale.
+
+Everything the grammar contract promises holds on this coarser lattice: each of its configurations lies on the
+canonical lattice and has exactly one text, and what was tried (or would look the same to the model) is excluded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+import numpy as np
+from ConfigSpace import ConfigurationSpace
+from ConfigSpace.hyperparameters import (
+    CategoricalHyperparameter,
+    Constant,
+    Hyperparameter,
+    IntegerHyperparameter,
+    NumericalHyperparameter,
+    OrdinalHyperparameter,
+)
+
+from airtune.grammars import (
+    Axis,
+    EnumeratedAxis,
+    Grammar,
+    Lattice,
+    Notation,
+    SpaceError,
+    canonical_lattice,
+    lattice_grammar,
+)
+from airtune.models.dialects.pocket.codec import (
+    BINS,
+    CHOICES,
+    LETTERS,
+    range_token,
+    role_token,
+    score_text,
+    scores,
+    to_bin,
+    trial_text,
+)
+from airtune.models.types import Observation, Problem
+
+AnyHyperparameter: TypeAlias = Hyperparameter[Any, Any]
+
+# Histories in training have at most 100 trials. A longer one is thinned to its best 50 and 50 of the others, spread
+# evenly over their ranks: what is good matters most, and what is bad only as a map of where not to look.
+MAX_TRIALS = 100
+_BEST = 50
+
+
+def _numbers(hp: AnyHyperparameter) -> tuple[float, ...] | None:
+    """The values of an ordinal whose values are numbers, ascending, each with a bin of its own; otherwise None.
+
+    Such an ordinal is a grid on a number's range, and is told as that number.
+    """
+    if not isinstance(hp, OrdinalHyperparameter):
+        return None
+    values = tuple(hp.sequence)
+    if len(values) < 2 or any(isinstance(v, bool) or not isinstance(v, int | float) for v in values):
+        return None
+    if not all(math.isfinite(v) for v in values) or any(a >= b for a, b in pairwise(values)):
+        return None
+    to_unit, _ = _scale(values[0], values[-1], _is_log(values))
+    bins = [to_bin(to_unit(v)) for v in values]
+    return tuple(map(float, values)) if len(set(bins)) == len(bins) else None
+
+
+def _is_log(values: Sequence[float]) -> bool:
+    """Whether a grid's steps are nearer to equal ratios than to equal differences."""
+    if values[0] <= 0 or len(values) < 3:
+        return False
+    steps = [math.log(b / a) for a, b in pairwise(values)]
+    differences = [b - a for a, b in pairwise(values)]
+    return max(steps) / min(steps) < max(differences) / min(differences)
+
+
+def _scale(
+    lower: float, upper: float, log: bool
+) -> tuple[Callable[[float], float], Callable[[float], float]]:
+    """Value -> position on [0, 1] and back, on a linear or logarithmic scale."""
+    if upper <= lower:
+        return lambda _: 0.0, lambda _: lower
+    if log:
+        a, b = math.log(lower), math.log(upper)
+        return lambda v: (math.log(v) - a) / (b - a), lambda u: math.exp(a + u * (b - a))
+    return lambda v: (v - lower) / (upper - lower), lambda u: lower + u * (upper - lower)
+
+
+def _kind(hp: AnyHyperparameter) -> str:
+    if isinstance(hp, CategoricalHyperparameter):
+        return "C"
+    if isinstance(hp, OrdinalHyperparameter):
+        numbers = _numbers(hp)
+        if numbers is None:
+            return "O"
+        return "FLIJ"[2 * all(v.is_integer() for v in numbers) + _is_log(numbers)]
+    log = bool(getattr(hp, "log", False))
+    return "FLIJ"[2 * isinstance(hp, IntegerHyperparameter) + log]
+
+
+def _axis(hp: AnyHyperparameter, letter: str, canonical: Axis) -> EnumeratedAxis:
+    """The values of `hp` that have a token, in order: a subset of the canonical axis."""
+    if isinstance(hp, CategoricalHyperparameter):
+        if canonical.size > len(CHOICES):
+            raise SpaceError(
+                f"pocket cannot speak of {hp.name!r}: it has {canonical.size} choices",
+                value=canonical.size, allowed=f"at most {len(CHOICES)} choices",
+                hint="use another proposer (for example tpe), or fewer choices",
+            )  # fmt: skip
+        return EnumeratedAxis([(letter + CHOICES[i], canonical.value(i)) for i in range(canonical.size)])
+    if isinstance(hp, OrdinalHyperparameter):
+        if canonical.size > BINS:
+            raise SpaceError(
+                f"pocket cannot speak of {hp.name!r}: it has {canonical.size} values",
+                value=canonical.size, allowed=f"at most {BINS} values", hint="use another proposer (for example tpe)",
+            )  # fmt: skip
+        numbers = _numbers(hp)
+        if numbers is None:
+            numbers = tuple(map(float, range(canonical.size)))
+        to_unit, _ = _scale(numbers[0], numbers[-1], _kind(hp) in "LJ")
+        bins = [to_bin(to_unit(v)) for v in numbers]
+        return EnumeratedAxis([(f"{letter}{b:03d}", canonical.value(i)) for i, b in enumerate(bins)])
+    if not isinstance(hp, NumericalHyperparameter):
+        raise SpaceError(
+            f"pocket cannot speak of {hp.name!r}: it is a {type(hp).__name__}", value=type(hp).__name__,
+            allowed="numbers, categoricals, ordinals and constants", hint="use another proposer (for example tpe)",
+        )  # fmt: skip
+    to_unit, to_value = _scale(float(hp.lower), float(hp.upper), bool(getattr(hp, "log", False)))
+    nearest: dict[int, tuple[float, Any]] = {}
+    # A value is told by the bin it lies in; where several lie in one bin, the one nearest to its middle is kept.
+    for b in range(BINS):
+        value = canonical.value(canonical.nearest(to_value(b / (BINS - 1))))
+        unit = to_unit(value)
+        home = to_bin(unit)
+        distance = abs(unit * (BINS - 1) - home)
+        if home not in nearest or distance < nearest[home][0]:
+            nearest[home] = (distance, value)
+    entries = [(f"{letter}{b:03d}", nearest[b][1]) for b in sorted(nearest)]
+    return EnumeratedAxis(entries, ordered=True, log=bool(getattr(hp, "log", False)))
+
+
+def _range(hp: AnyHyperparameter, size: int) -> tuple[str, str]:
+    if isinstance(hp, NumericalHyperparameter):
+        return range_token(float(hp.lower)), range_token(float(hp.upper))
+    numbers = _numbers(hp)
+    if numbers is not None:
+        return range_token(numbers[0]), range_token(numbers[-1])
+    return range_token(0.0), range_token(float(size))
+
+
+class _Speech:
+    """One space as the model is told of it: its lattice, and the header that never changes."""
+
+    def __init__(self, space: ConfigurationSpace) -> None:
+        canonical = canonical_lattice(space)
+        axes: dict[str, Axis] = {}
+        header: list[str] = []
+        self.spoken: dict[str, EnumeratedAxis] = {}
+        varying = [n for n in canonical.names if not isinstance(space[n], Constant)]
+        if len(varying) > len(LETTERS):
+            raise SpaceError(
+                f"pocket cannot speak of {len(varying)} hyperparameters",
+                value=len(varying), allowed=f"at most {len(LETTERS)} that are not constants",
+                hint="use another proposer (for example tpe), or make some of them constants",
+            )  # fmt: skip
+        for name, full in zip(canonical.names, canonical.axes, strict=True):
+            if name not in varying:
+                axes[name] = full
+                continue
+            hp = space[name]
+            axis = _axis(hp, LETTERS[len(self.spoken)], full)
+            axes[name] = self.spoken[name] = axis
+            default = axis.text(axis.nearest(hp.default_value))
+            header += [role_token(name), _kind(hp), *_range(hp, axis.size), default]
+        self.header = "".join(header) + ";"
+        silent = frozenset(axes) - frozenset(self.spoken)
+        self.lattice = Lattice(space, axes, Notation.bare(silent=silent))
+
+    def values(self, config: Mapping[str, Any]) -> list[str]:
+        """The value tokens of a configuration's active hyperparameters, each the nearest there is."""
+        return [axis.text(axis.nearest(config[name])) for name, axis in self.spoken.items() if name in config]
+
+
+# A study asks for the same space again and again; building its lattice takes tens of milliseconds. Spaces are hashed by
+# identity here: two equal spaces only cost a second build.
+class _Same:
+    def __init__(self, space: ConfigurationSpace) -> None:
+        self.space = space
+
+    def __hash__(self) -> int:
+        return id(self.space)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.space is other.space
+
+
+@lru_cache(maxsize=64)
+def _speech(same: _Same) -> _Speech:
+    return _Speech(same.space)
+
+
+@lru_cache(maxsize=1)
+def _scores() -> Grammar:
+    """The language of scores, as a space of one ordinal: masks, recordings and servers take it as any other."""
+    space = ConfigurationSpace(space=[OrdinalHyperparameter("score", list(range(BINS)))])
+    axis = EnumeratedAxis([(score_text(score), score) for score in range(BINS)], ordered=True)
+    return lattice_grammar(Lattice(space, {"score": axis}, Notation.bare()))
+
+
+def _thin(ranked: list[Observation]) -> list[Observation]:
+    """At most MAX_TRIALS of the observations, which come worst first: see MAX_TRIALS."""
+    if len(ranked) <= MAX_TRIALS:
+        return ranked
+    others, best = ranked[:-_BEST], ranked[-_BEST:]
+    kept = np.linspace(0, len(others) - 1, MAX_TRIALS - _BEST).round().astype(int)
+    return [others[i] for i in kept] + best
+
+
+class PocketDialect:
+    """See the module's docstring and `codec`. Descriptions and metric names are not read."""
+
+    name = "pocket"
+    # All texts that a value may have.
+    value_texts = frozenset(
+        letter + place for letter in LETTERS for place in (*CHOICES, *(f"{b:03d}" for b in range(BINS)))
+    )
+    # Chosen on development tables and functions (LOG.md, 2026-11-23): below 0.5 it repeats itself where the names
+    # tell it nothing, at 1 it is too broad for ten trials where they do.
+    temperature = 0.7
+
+    def _prefix(self, problem: Problem) -> str:
+        speech = _speech(_Same(problem.space))
+        done = [o for o in problem.observations if o.status in ("told", "failed")]
+        failed = [o for o in done if o.loss is None]
+        told = sorted((o for o in done if o.loss is not None), key=lambda o: -float(o.loss or 0.0))
+        shown = _thin(failed + told)
+        losses = np.array([o.loss for o in told], dtype=np.float64)
+        score = {id(o): int(s) for o, s in zip(told, scores(losses, losses), strict=True)} if told else {}
+        trials = (trial_text(speech.values(o.config), score.get(id(o))) for o in shown)
+        return speech.header + "".join(trials)
+
+    def render(self, problem: Problem) -> str:
+        """The prompt for the next proposal: header, trials from the worst to the best, and the mark `>`.
+
+        Pending trials are not shown (the grammar excludes them).
+        """
+        return self._prefix(problem) + ">"
+
+    def render_query(self, problem: Problem, config: Mapping[str, Any]) -> str:
+        """The prompt after which the model's next token is its prediction of `config`'s score."""
+        return self._prefix(problem) + "?" + "".join(_speech(_Same(problem.space)).values(config))
+
+    def score_grammar(self) -> Grammar:
+        """The language of scores: `=000` to `=999`, one token each; see `codec.scores`."""
+        return _scores()
+
+    def read_score(self, text: str) -> int:
+        """The score, from 0 to 999, that a text stands for; raises DecodeError if it is none."""
+        return int(_scores().decode(text)["score"])
+
+    def grammar(self, space: ConfigurationSpace, exclude: Sequence[Mapping[str, Any]] = ()) -> Grammar:
+        """The configurations on pocket's lattice, less what was tried or is nearest to what was tried.
+
+        Raises:
+            SpaceError: If the space has more hyperparameters or choices than pocket has letters for.
+        """
+        return lattice_grammar(_speech(_Same(space)).lattice, exclude)
+
+    def parse(self, text: str, grammar: Grammar) -> dict[str, Any]:
+        """The configuration a text stands for; raises DecodeError if it is not in the grammar's language."""
+        return grammar.decode(text)

@@ -1,0 +1,1 @@
+"""What a model assigns to its possible answers: exact probabilities, nothing sampled."""

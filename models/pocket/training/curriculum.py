@@ -1,0 +1,77 @@
+"""What a step of training is shown: which tables, spaces and histories of which sizes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from airtune.models.pocket.training import tables as table_module
+from airtune.models.pocket.training.algorithms import ALGORITHMS, HELD_OUT
+from airtune.models.pocket.training.episodes import Episodes
+from airtune.models.pocket.training.prior import synthetic
+from airtune.models.pocket.training.surfaces import mixable
+from airtune.models.pocket.training.table_episodes import from_surfaces, from_tables
+from airtune.models.pocket.training.tables import Table
+
+TABLES = Path(__file__).parent / "tables.npz"
+DEVELOPMENT = 7  # every seventh table is kept, never trained on; and the algorithms held out whole
+
+# Hyperparameters per space and trials per history. Small ones are the usual case and the cheap one.
+_SIZES = {1: 6, 2: 28, 3: 12, 4: 20, 5: 16, 6: 6, 7: 3, 8: 4, 10: 2, 12: 2, 16: 1}
+_ROOMS = {3: 0.21, 6: 0.21, 12: 0.22, 24: 0.18, 40: 0.11, 100: 0.07}
+_TABLE_SHARE = 0.55  # of the batches whose size some algorithm has
+
+
+def split_tables(
+    path: Path = TABLES, *, added: bool = True
+) -> tuple[dict[str, list[Table]], dict[str, list[Table]]]:
+    """The packed tables as (training, development), by algorithm; without those that were added later if so wished."""
+    packed = table_module.load(path)
+    if not added:
+        packed = {k: v[: ALGORITHMS[k].tables] for k, v in packed.items()}
+    train = {
+        k: [t for i, t in enumerate(v) if i % DEVELOPMENT] for k, v in packed.items() if k not in HELD_OUT
+    }
+    kept = {
+        k: v if k in HELD_OUT else [t for i, t in enumerate(v) if i % DEVELOPMENT == 0]
+        for k, v in packed.items()
+    }
+    return train, kept
+
+
+def by_size(tables: dict[str, list[Table]]) -> dict[int, list[list[Table]]]:
+    """Number of hyperparameters -> the tables of each algorithm that tune so many."""
+    sizes = sorted({len(t.params) for group in tables.values() for t in group})
+    found = {p: [[t for t in group if len(t.params) == p] for group in tables.values()] for p in sizes}
+    return {p: [group for group in groups if group] for p, groups in found.items()}
+
+
+def draw(
+    rng: np.random.Generator,
+    tables: dict[int, list[list[Table]]],
+    batch_tokens: int,
+    *,
+    borrow: bool = False,
+    surfaces: bool = False,
+) -> Episodes:
+    """Episodes of one size, enough for about `batch_tokens` tokens.
+
+    Args:
+        rng: The only source of randomness.
+        tables: Number of hyperparameters -> the tables of each algorithm that tune so many.
+        batch_tokens: About how many tokens.
+        borrow: Whether some have borrowed names.
+        surfaces: Whether tables are read as surfaces, or row by row.
+    """
+    p = int(rng.choice(list(_SIZES), p=np.array(list(_SIZES.values())) / sum(_SIZES.values())))
+    n = int(rng.choice(list(_ROOMS), p=list(_ROOMS.values())))
+    b = max(4, int(batch_tokens / (5 * p + 1 + 0.75 * n * (p + 1) + 6 * (p + 1.5))))
+    length = rng.integers(0 if n == 3 else n // 2, n + 1, size=b)
+    if p in tables and rng.uniform() < _TABLE_SHARE:  # every algorithm as often as any other
+        groups = [tables[p][i] for i in rng.integers(len(tables[p]), size=b)]
+        some = [(group[rng.integers(len(group))], group) for group in groups]
+        if surfaces:
+            return from_surfaces(rng, [mixable(rng, t, group) for t, group in some], n, length, borrow=borrow)
+        return from_tables(rng, [table for table, _ in some], n, length, borrow=borrow)
+    return synthetic(rng, b, p, n, length, borrow=borrow)

@@ -1,0 +1,65 @@
+"""The development tasks: there, deterministic, and none of what is reported on."""
+
+import numpy as np
+import pytest
+
+from airtune.benchmarks import get_task
+from airtune.benchmarks.running.suites import SUITES
+from airtune.benchmarks.tasks.development import development_names
+from airtune.grammars import space_grammar
+from airtune.models.pocket.training.algorithms import HELD_OUT
+
+EVERY = [*development_names(), *development_names("unseen")]
+
+
+@pytest.mark.parametrize("name", [n for n in EVERY if n.endswith("/0")])
+def test_a_task_has_a_finite_loss_everywhere_and_the_same_one_again(name: str) -> None:
+    task, rng = get_task(name), np.random.default_rng(0)
+    configs = [space_grammar(task.space).sample(rng) for _ in range(20)]
+    losses = [task.objective(config) for config in configs]
+    assert np.isfinite(losses).all()
+    assert len(set(losses)) > 1
+    assert losses == [get_task(name).objective(config) for config in configs]
+
+
+def test_no_task_is_reported_on_and_chosen_with() -> None:
+    assert not set(SUITES["development"].tasks) & {
+        task for suite in SUITES.values() if suite.name != "development" for task in suite.tasks
+    }
+
+
+def test_unseen_tasks_are_of_algorithms_and_functions_that_nothing_was_trained_or_chosen_on() -> None:
+    kinds = [{name.split("/")[1] for name in development_names(family)} for family in ("dev", "unseen")]
+    assert {kind for kind in kinds[1] if not kind.startswith("function")} == set(HELD_OUT)
+    assert not kinds[0] & set(HELD_OUT)
+    config = {"x00": 0.3, "x01": 0.6}
+    losses = [
+        get_task(f"{family}/function2/{i}").objective(config)
+        for family in ("dev", "unseen")
+        for i in range(8)
+    ]
+    assert len(set(losses)) == len(losses)
+
+
+def test_between_rows_a_loss_is_interpolated() -> None:
+    """A search that goes on near a good row finds something else there, and nothing beyond its neighbours."""
+    from airtune.benchmarks.tasks.development import _tables
+    from airtune.models.pocket.training.tables import to_value
+
+    table = _tables()["svm"][0]
+    best = int(table.loss.argmin())
+    unit = table.unit[best] * 0.98 + 0.01
+    config = {p.role: to_value(p, float(u)) for p, u in zip(table.params, unit, strict=True)}
+    loss = get_task("dev/svm/0").objective(config)
+    assert table.loss.min() < loss < table.loss.max()
+
+
+def test_the_best_row_of_a_table_can_be_found() -> None:
+    """A configuration at a row of a table has that row's loss."""
+    from airtune.benchmarks.tasks.development import _tables
+    from airtune.models.pocket.training.tables import to_value
+
+    table = _tables()["svm"][0]
+    best = int(table.loss.argmin())
+    config = {p.role: to_value(p, float(u)) for p, u in zip(table.params, table.unit[best], strict=True)}
+    assert get_task("dev/svm/0").objective(config) == pytest.approx(float(table.loss[best]), abs=1e-3)
