@@ -15,6 +15,7 @@ from ConfigSpace import ConfigurationSpace
 
 from airtune import grammars, models
 from airtune.engine.types import Proposer, StoreError, Task
+from airtune.grammars import SpaceError, space_from_json
 from airtune.models import LanguageModel
 
 # What can change a proposal; a model adds its own.
@@ -102,6 +103,22 @@ def space_json(space: ConfigurationSpace) -> dict[str, Any]:
 def space_hash(described: Mapping[str, Any]) -> str:
     """SHA-256 of a space in the form of `space_json`."""
     return _hash(described)
+
+
+def stored_space(manifest: Mapping[str, Any]) -> ConfigurationSpace:
+    """The search space of a manifest.
+
+    Raises:
+        ValueError: If it is not the one that its hash belongs to.
+    """
+    try:
+        space = space_from_json(json.dumps(manifest["space"]))
+        found = space_hash(space_json(space))
+    except SpaceError as error:
+        raise ValueError(f"its search space cannot be rebuilt: {error!r}") from error
+    if found != manifest["space_hash"]:
+        raise ValueError("its search space is not the one that its hash belongs to")
+    return space
 
 
 def study_versions() -> dict[str, str]:

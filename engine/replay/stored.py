@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from ConfigSpace import ConfigurationSpace
-
-from airtune.engine.manifest import space_hash, space_json
+from airtune.engine.manifest import stored_space
 from airtune.engine.proposers import Job
 from airtune.engine.seeds import derive_seed
 from airtune.engine.storage.study_file import StudyFile, StudyRecord, TrialRecord
 from airtune.engine.types import StoreError, Task
-from airtune.grammars import SpaceError, space_from_json
 
 
 @dataclass(slots=True)
@@ -111,22 +107,6 @@ def _task(record: StudyRecord, tasks: dict[str, Task]) -> Task:
             hint="nothing can be derived without it",
         ) from error
     return tasks[key]
-
-
-def stored_space(manifest: Mapping[str, Any]) -> ConfigurationSpace:
-    """The search space of a manifest.
-
-    Raises:
-        ValueError: If it is not the one that its hash belongs to.
-    """
-    try:
-        space = space_from_json(json.dumps(manifest["space"]))
-        found = space_hash(space_json(space))
-    except SpaceError as error:
-        raise ValueError(f"its search space cannot be rebuilt: {error!r}") from error
-    if found != manifest["space_hash"]:
-        raise ValueError("its search space is not the one that its hash belongs to")
-    return space
 
 
 def _never(config: Mapping[str, Any]) -> NoReturn:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from airtune.engine.replay.stored import stored_space
+from airtune.engine.manifest import stored_space
 from airtune.engine.storage.database import APPLICATION_ID, Database
 from airtune.engine.storage.records import COLUMNS, SCHEMA, SCHEMA_VERSION, from_json, unpack
 from airtune.engine.storage.recover.report import Rows, Salvage, report
