@@ -226,8 +226,8 @@ class NextTokens:
         return float(self.logprobs[at]) if found else float("-inf")
 
 
-class AnswerLaw(Protocol):
-    """The exact law of a model's answers to one prompt under one grammar, at one temperature. Nothing is sampled."""
+class AnswerDistribution(Protocol):
+    """The exact distribution of the answers to a prompt under a grammar, at one temperature. Nothing is sampled."""
 
     @property
     def grammar(self) -> Grammar:
@@ -269,10 +269,10 @@ class AnswerLaw(Protocol):
 
 @runtime_checkable
 class TransparentModel(LanguageModel, Protocol):
-    """A model that shows the distribution it draws from; `density.answer_law` says so where one does not."""
+    """A model that shows the distribution it draws from; `density.answer_distribution` says so where one does not."""
 
-    def answer_law(self, prompt: str, grammar: Grammar, temperature: float) -> AnswerLaw:
-        """The law of its answers.
+    def answer_distribution(self, prompt: str, grammar: Grammar, temperature: float) -> AnswerDistribution:
+        """The distribution of its answers.
 
         Raises:
             ModelError: As `generate`.

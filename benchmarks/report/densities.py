@@ -19,7 +19,7 @@ class Density:
 
     Attributes:
         model: The model's name or folder here; None for the recorded one.
-        budget: See `airtune.models.inspection.marginals.believe`; None for its default.
+        budget: See `airtune.models.inspection.marginals.proposal_densities`; None for its default.
         on_progress: Called with the number of proposals that are done, and of all.
     """
 
@@ -55,8 +55,8 @@ def add_densities(
     said = [one for one in proposals if one["transcript"] is not None]
     used = 0
     for done, one in enumerate(said, 1):
-        look = inspector.look(one["number"])
-        one["density"] = inline(lambda look=look: density_figure(look), f"{prefix}-{one['number']}")  # type: ignore[misc]
+        view = inspector.inspect(one["number"])
+        one["density"] = inline(lambda view=view: density_figure(view), f"{prefix}-{one['number']}")  # type: ignore[misc]
         used += len(one["density"])
         if density.on_progress is not None:
             density.on_progress(done, len(said))

@@ -1,4 +1,4 @@
-"""What a model believed, drawn: the density over each hyperparameter and over pairs, and the tried points on it."""
+"""The distribution of a model's answers, drawn: over each hyperparameter, over pairs, and the tried points on it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from airtune.benchmarks.report.style import ACCENT, BAND, GREY, GRID, INK, MUTED, OTHERS, PAPER
-from airtune.engine.replay.inspect import Look
+from airtune.engine.replay.inspect import TrialInspection
 from airtune.engine.types import Trial
 from airtune.models.inspection.bins import Bins
 from airtune.models.inspection.marginals import BINS, Density, Pair
@@ -15,22 +15,22 @@ from airtune.models.inspection.marginals import BINS, Density, Pair
 MOST_DENSITIES, MOST_PAIRS = 12, 9  # what is not drawn is told
 COLUMNS = 3
 _BINS = 96
-_LOWEST = -8  # log2 of the smallest density drawn, relative to a uniform law
+_LOWEST = -8  # log2 of the smallest density drawn, relative to a uniform distribution
 _PALEST = -3  # the same for pairs; each step of their shade from there is twice as dense as the one before
 _WIDTH, _SINGLE, _PAIR, _HEAD = 7.4, 1.6, 2.3, 0.42  # inches
 _TRIED = OTHERS[0]
 
 
-def density_figure(look: Look) -> Any:
+def density_figure(view: TrialInspection) -> Any:
     """One panel per hyperparameter, one per pair of hyperparameters spoken one after the other."""
     from matplotlib.figure import Figure
 
-    belief = look.belief
-    densities, pairs = belief.densities[:MOST_DENSITIES], belief.pairs[:MOST_PAIRS]
+    every = view.densities
+    densities, pairs = every.univariate[:MOST_DENSITIES], every.pairs[:MOST_PAIRS]
     rows = [-(-len(part) // COLUMNS) for part in (densities, pairs)]
     height = _HEAD + rows[0] * _SINGLE + rows[1] * _PAIR
     figure = Figure(figsize=(_WIDTH, height))
-    bins = {d.name: Bins(belief.grammar, d.level, _BINS) for d in densities}
+    bins = {d.name: Bins(every.grammar, d.level, _BINS) for d in densities}
     curves = [
         _relative(bins[d.name].masses(d.indices, d.mass), np.diff(bins[d.name].edges)) for d in densities
     ]
@@ -42,8 +42,8 @@ def density_figure(look: Look) -> Any:
     )
     for i, (density, curve) in enumerate(zip(densities, curves, strict=True)):
         axes = figure.add_axes(_place(i, _HEAD, _SINGLE, height))
-        _single(axes, density, bins[density.name], curve, look, limits, first=i % COLUMNS == 0)
-    wide = {d.name: Bins(belief.grammar, d.level, BINS) for d in belief.densities}
+        _single(axes, density, bins[density.name], curve, view, limits, first=i % COLUMNS == 0)
+    wide = {d.name: Bins(every.grammar, d.level, BINS) for d in every.univariate}
     grids = [
         _relative(p.mass, np.outer(np.diff(wide[p.first].edges), np.diff(wide[p.second].edges)))
         for p in pairs
@@ -51,8 +51,8 @@ def density_figure(look: Look) -> Any:
     darkest = max([1, *(int(np.floor(grid.max(initial=0.0))) for grid in grids)])
     for i, (pair, grid) in enumerate(zip(pairs, grids, strict=True)):
         axes = figure.add_axes(_place(i, _HEAD + rows[0] * _SINGLE, _PAIR, height))
-        _joint(axes, pair, grid, wide[pair.first], wide[pair.second], look, darkest)
-    _head(figure, look, height, darkest if pairs else None)
+        _joint(axes, pair, grid, wide[pair.first], wide[pair.second], view, darkest)
+    _head(figure, view, height, darkest if pairs else None)
     return figure
 
 
@@ -65,7 +65,7 @@ def _place(i: int, above: float, size: float, height: float) -> Any:
     return (x / _WIDTH, y / height, width / _WIDTH, (size - top - bottom) / height)
 
 
-def _head(figure: Any, look: Look, height: float, darkest: int | None) -> None:
+def _head(figure: Any, view: TrialInspection, height: float, darkest: int | None) -> None:
     """What the marks and shades mean, and what is not drawn."""
     from matplotlib.patches import Rectangle
 
@@ -84,7 +84,7 @@ def _head(figure: Any, look: Look, height: float, darkest: int | None) -> None:
     axes.plot(3.2, y, "x", color=INK, ms=4.5, mew=1.2)
     text(3.3, "no loss")
     _chosen(axes, 3.98, y)
-    text(4.12, f"trial {look.trial.number}")
+    text(4.12, f"trial {view.trial.number}")
     if darkest is not None:
         text(4.98, _times(_PALEST))
         for i, step in enumerate(range(_PALEST, darkest + 1)):
@@ -94,11 +94,11 @@ def _head(figure: Any, look: Look, height: float, darkest: int | None) -> None:
                 )
             )
         text(5.42 + 0.13 * (darkest - _PALEST + 1), f"{_times(darkest)} uniform")
-    belief = look.belief
-    left_out = max(0, len(belief.densities) - MOST_DENSITIES) + max(0, len(belief.pairs) - MOST_PAIRS)
+    every = view.densities
+    left_out = max(0, len(every.univariate) - MOST_DENSITIES) + max(0, len(every.pairs) - MOST_PAIRS)
     notes = [f"{left_out} panels not drawn"] if left_out else []
-    if belief.missing:
-        notes.append(f"{len(belief.missing)} pairs need a larger budget than {belief.budget}")
+    if every.missing:
+        notes.append(f"{len(every.missing)} pairs need a larger budget than {every.budget}")
     text(0.62, "; ".join(notes), y - 0.17)
 
 
@@ -107,13 +107,20 @@ def _shade(step: int, darkest: int) -> float:
 
 
 def _relative(mass: Any, width: Any) -> Any:
-    """log2 of a density relative to the uniform law on the same scale."""
+    """log2 of a density relative to the uniform distribution on the same scale."""
     with np.errstate(divide="ignore"):
         return np.log2(mass / width)
 
 
 def _single(
-    axes: Any, density: Density, bins: Bins, curve: Any, look: Look, limits: tuple[int, float], *, first: bool
+    axes: Any,
+    density: Density,
+    bins: Bins,
+    curve: Any,
+    view: TrialInspection,
+    limits: tuple[int, float],
+    *,
+    first: bool,
 ) -> None:
     low, top = limits
     strip = 0.3 * (top - low)  # for the tried points, below the curve
@@ -125,15 +132,15 @@ def _single(
     axes.set_xlim(0, 1)
     axes.set_ylim(low - strip, top)
     axes.axhspan(low - strip, low, color=BAND, lw=0, zorder=0)
-    for trial, strength in _tried(look):
+    for trial, strength in _tried(view):
         if density.name in trial.config:
             _point(axes, bins.unit(trial.config[density.name]), low - strip / 2, strength)
-    if density.name in look.trial.config:
-        x = bins.unit(look.trial.config[density.name])
+    if density.name in view.trial.config:
+        x = bins.unit(view.trial.config[density.name])
         axes.plot([x, x], [low, top], color=INK, lw=0.8, ls=(0, (2, 1.5)), zorder=6)
         _chosen(axes, x, low - strip / 2)
     _title(axes, density.name, f"{density.entropy:.1f} bits")
-    axes.set_xlabel(_law(density), fontsize=7.5, color=MUTED, labelpad=2)
+    axes.set_xlabel(_kind(density), fontsize=7.5, color=MUTED, labelpad=2)
     _ticks(axes.xaxis, bins, most=4)
     steps = [v for v in range(low, int(top) + 1) if v % (2 if top - low < 9 else 4) == 0]
     axes.set_yticks(steps, [_times(v) for v in steps] if first else [""] * len(steps))
@@ -141,7 +148,9 @@ def _single(
     axes.grid(axis="y", color=GRID)
 
 
-def _joint(axes: Any, pair: Pair, grid: Any, rows: Bins, columns: Bins, look: Look, darkest: int) -> None:
+def _joint(
+    axes: Any, pair: Pair, grid: Any, rows: Bins, columns: Bins, view: TrialInspection, darkest: int
+) -> None:
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
 
@@ -163,19 +172,19 @@ def _joint(axes: Any, pair: Pair, grid: Any, rows: Bins, columns: Bins, look: Lo
                     zorder=1,
                 )
             )
-    for trial, strength in _tried(look):
+    for trial, strength in _tried(view):
         if pair.first in trial.config and pair.second in trial.config:
             _point(
                 axes, rows.unit(trial.config[pair.first]), columns.unit(trial.config[pair.second]), strength
             )
-    if pair.first in look.trial.config and pair.second in look.trial.config:
-        _chosen(axes, rows.unit(look.trial.config[pair.first]), columns.unit(look.trial.config[pair.second]))
+    if pair.first in view.trial.config and pair.second in view.trial.config:
+        _chosen(axes, rows.unit(view.trial.config[pair.first]), columns.unit(view.trial.config[pair.second]))
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     room = 25 - min(12, len(pair.first))
     upper = _short(pair.second, room)
     _title(axes, f"{upper} over {_short(pair.first, 25 - len(upper))}", "")
-    axes.set_xlabel(_law(pair), fontsize=7.5, color=MUTED, labelpad=2)
+    axes.set_xlabel(_kind(pair), fontsize=7.5, color=MUTED, labelpad=2)
     _ticks(axes.xaxis, rows, most=4)
     _ticks(axes.yaxis, columns, most=5)
     axes.tick_params(labelsize=7.5)
@@ -192,10 +201,10 @@ def _runs(inside: Any, x: Any, edges: Any) -> list[Any]:
     ]
 
 
-def _tried(look: Look) -> list[tuple[Trial, float | None]]:
+def _tried(view: TrialInspection) -> list[tuple[Trial, float | None]]:
     """The tried points, the best last; how full each is, by the rank of its loss: 1 is the best, None has no loss."""
-    told = sorted((t for t in look.tried if t.loss is not None), key=lambda t: -(t.loss or 0.0))
-    others: list[tuple[Trial, float | None]] = [(t, None) for t in look.tried if t.loss is None]
+    told = sorted((t for t in view.tried if t.loss is not None), key=lambda t: -(t.loss or 0.0))
+    others: list[tuple[Trial, float | None]] = [(t, None) for t in view.tried if t.loss is None]
     return others + [(t, (i + 1) / len(told)) for i, t in enumerate(told)]
 
 
@@ -217,12 +226,12 @@ def _title(axes: Any, left: str, right: str) -> None:
     axes.set_title(right, loc="right", fontsize=7.5, color=MUTED, pad=5)
 
 
-def _law(part: Density | Pair) -> str:
-    """Which law a panel draws."""
-    law = f"given {len(part.given)} said before" if part.given else "marginal"
+def _kind(part: Density | Pair) -> str:
+    """Which distribution a panel draws."""
+    kind = f"given {len(part.given)} said before" if part.given else "marginal"
     rest = [f"{value:.0%} {what}" for value, what in ((part.inactive, "inactive"), (part.unresolved, "not resolved"))
             if value >= 0.005]  # fmt: skip
-    return ", ".join([law, *rest])
+    return ", ".join([kind, *rest])
 
 
 def _ticks(axis: Any, bins: Bins, most: int) -> None:

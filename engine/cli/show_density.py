@@ -10,7 +10,7 @@ from airtune.engine.cli.output import config_text, out, print_json, print_lines,
 
 if TYPE_CHECKING:
     from airtune.engine import StudyFile
-    from airtune.engine.replay.inspect import Look
+    from airtune.engine.replay.inspect import TrialInspection
     from airtune.models.inspection.marginals import Density, Pair
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -63,19 +63,19 @@ def show_density(
             "--density is about one trial", allowed="--trial N with it",
             hint=f"airtune show {file.path} lists the trials",
         )  # fmt: skip
-    look = Inspector(file, name, model, BUDGET if budget is None else budget).look(number)
+    view = Inspector(file, name, model, BUDGET if budget is None else budget).inspect(number)
     if output is None and not as_json:
         output = Path(f"{Path(str(file.path)).stem}-trial-{number}-density.png")
     if output is not None:
-        _save(look, output)
+        _save(view, output)
     if as_json:
-        print_json(_document(look) | {"figure": None if output is None else str(output)})
+        print_json(_document(view) | {"figure": None if output is None else str(output)})
         return
-    _print(look)
+    _print(view)
     print_lines([f"figure: {output}"])
 
 
-def _save(look: Look, output: Path) -> None:
+def _save(view: TrialInspection, output: Path) -> None:
     from airtune.benchmarks.report.density_figure import density_figure
     from airtune.benchmarks.report.style import save
     from airtune.grammars import AirtuneError
@@ -85,25 +85,25 @@ def _save(look: Look, output: Path) -> None:
             f"{str(output)!r} is no PNG file", value=str(output), allowed="FILE.png", hint="choose --out"
         )
     try:
-        save(lambda: density_figure(look), output)
+        save(lambda: density_figure(view), output)
     except OSError as error:
         raise unwritable(output, error, "--out") from error
 
 
-def _print(look: Look) -> None:
+def _print(view: TrialInspection) -> None:
     from rich import box
     from rich.markup import escape
     from rich.table import Table
 
     head = [
-        f"trial {look.trial.number} of study {look.study!r}: what {look.model} believed, "
-        f"after {len(look.tried)} trials, at temperature {look.temperature:g}",
-        f"  it said        {config_text(look.said)}",
+        f"trial {view.trial.number} of study {view.study!r}: what {view.model} believed, "
+        f"after {len(view.tried)} trials, at temperature {view.temperature:g}",
+        f"  it said        {config_text(view.answer)}",
     ]
-    if dict(look.said) != dict(look.trial.config):
-        head.append(f"  {look.origin} chose {config_text(look.trial.config)}")
-    elif look.origin != "lm":
-        head.append(f"  {look.origin} chose it among several answers; the law below is that of one answer")
+    if dict(view.answer) != dict(view.trial.config):
+        head.append(f"  {view.origin} chose {config_text(view.trial.config)}")
+    elif view.origin != "lm":
+        head.append(f"  {view.origin} chose it among several answers; the law below is that of one answer")
     print_lines(head)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     table.add_column("hyperparameter", overflow="fold")
@@ -111,49 +111,49 @@ def _print(look: Look) -> None:
     for heading in ("bits", "said", "its mass", "rank"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("density, low to high; or the likeliest", overflow="fold")
-    for density in look.belief.densities:
-        said = look.said.get(density.name)
-        rank = "-" if density.rank is None else f"{density.rank} of {_size(look, density)}"
+    for density in view.densities.univariate:
+        answered = view.answer.get(density.name)
+        rank = "-" if density.rank is None else f"{density.rank} of {_size(view, density)}"
         mass = "-" if density.chosen is None else f"{density.of(density.chosen):.2g}"
-        shown = "-" if said is None else value_text(said)
-        law = _law_text(density)
-        row = (density.name, law, f"{density.entropy:.2f}", shown, mass, rank, _shape(look, density))
+        shown = "-" if answered is None else value_text(answered)
+        kind = _kind(density)
+        row = (density.name, kind, f"{density.entropy:.2f}", shown, mass, rank, _shape(view, density))
         table.add_row(*map(escape, row))
     out().print(table)
-    marginal = sum(density.marginal for density in look.belief.densities)
+    marginal = sum(density.marginal for density in view.densities.univariate)
     lines = [
-        f"exact, nothing sampled: {marginal} of {len(look.belief.densities)} laws are marginal, the others given what "
-        "the proposal said before",
-        f"{look.belief.opened} beginnings of answers were opened, at most {look.belief.budget} for one law "
+        f"exact, nothing sampled: {marginal} of {len(view.densities.univariate)} laws are marginal, the others "
+        "given what the proposal said before",
+        f"{view.densities.opened} beginnings of answers were opened, at most {view.densities.budget} for one law "
         "(--density-budget: a larger one makes more of them marginal)",
     ]
-    lines += [f"not drawn, for want of budget: {a} with {b}" for a, b in look.belief.missing]
+    lines += [f"not drawn, for want of budget: {a} with {b}" for a, b in view.densities.missing]
     print_lines(lines)
 
 
-def _law_text(density: Density) -> str:
+def _kind(density: Density) -> str:
     parts = ["marginal" if density.marginal else f"given {len(density.given)}"]
     parts += [f"{density.inactive:.0%} inactive"] if density.inactive >= 0.005 else []
     parts += [f"{density.unresolved:.1%} not resolved"] if density.unresolved >= 0.0005 else []
     return ", ".join(parts)
 
 
-def _size(look: Look, density: Density) -> int:
-    return look.belief.grammar.lattice.axes[density.level].size
+def _size(view: TrialInspection, density: Density) -> int:
+    return view.densities.grammar.lattice.axes[density.level].size
 
 
-def _values(look: Look, density: Density) -> list[Any]:
-    axis = look.belief.grammar.lattice.axes[density.level]
+def _values(view: TrialInspection, density: Density) -> list[Any]:
+    axis = view.densities.grammar.lattice.axes[density.level]
     return [axis.value(int(index)) for index in density.indices]
 
 
-def _shape(look: Look, density: Density) -> str:
+def _shape(view: TrialInspection, density: Density) -> str:
     """A line of blocks for a number; for choices, those that are likeliest."""
     from airtune.models.inspection.bins import Bins
 
-    bins = Bins(look.belief.grammar, density.level, _SPARKS)
+    bins = Bins(view.densities.grammar, density.level, _SPARKS)
     if bins.labels is not None:
-        ranked = sorted(zip(density.mass, _values(look, density), strict=True), key=lambda pair: -pair[0])
+        ranked = sorted(zip(density.mass, _values(view, density), strict=True), key=lambda pair: -pair[0])
         rest = f", {len(ranked) - _LIKELIEST} more" if len(ranked) > _LIKELIEST else ""
         return ", ".join(f"{value} {mass:.2g}" for mass, value in ranked[:_LIKELIEST]) + rest
     height = bins.masses(density.indices, density.mass) / (bins.edges[1:] - bins.edges[:-1])
@@ -161,47 +161,47 @@ def _shape(look: Look, density: Density) -> str:
     return "".join(_BLOCKS[min(7, int(8 * value / peak))] for value in height)
 
 
-def _document(look: Look) -> dict[str, Any]:
+def _document(view: TrialInspection) -> dict[str, Any]:
     """All the numbers."""
-    belief = look.belief
+    densities = view.densities
     return {
-        "study": look.study,
-        "trial": look.trial.number,
-        "model": look.model,
-        "temperature": look.temperature,
-        "said": dict(look.said),
-        "config": dict(look.trial.config),
-        "budget": belief.budget,
-        "opened": belief.opened,
-        "densities": [_density(look, density) for density in belief.densities],
-        "pairs": [_pair(look, pair) for pair in belief.pairs],
-        "missing_pairs": [list(pair) for pair in belief.missing],
+        "study": view.study,
+        "trial": view.trial.number,
+        "model": view.model,
+        "temperature": view.temperature,
+        "said": dict(view.answer),
+        "config": dict(view.trial.config),
+        "budget": densities.budget,
+        "opened": densities.opened,
+        "densities": [_density(view, density) for density in densities.univariate],
+        "pairs": [_pair(view, pair) for pair in densities.pairs],
+        "missing_pairs": [list(pair) for pair in densities.missing],
     }
 
 
-def _density(look: Look, density: Density) -> Mapping[str, Any]:
+def _density(view: TrialInspection, density: Density) -> Mapping[str, Any]:
     return {
         **_what(density),
         "name": density.name,
         "entropy_bits": density.entropy,
         "said": None
         if density.chosen is None
-        else {"value": look.said[density.name], "mass": density.of(density.chosen), "rank": density.rank},
-        "values": _values(look, density),
+        else {"value": view.answer[density.name], "mass": density.of(density.chosen), "rank": density.rank},
+        "values": _values(view, density),
         "mass": density.mass.tolist(),
     }
 
 
-def _pair(look: Look, pair: Pair) -> Mapping[str, Any]:
+def _pair(view: TrialInspection, pair: Pair) -> Mapping[str, Any]:
     from airtune.models.inspection.bins import Bins
     from airtune.models.inspection.marginals import BINS
 
-    levels = {density.name: density.level for density in look.belief.densities}
+    levels = {density.name: density.level for density in view.densities.univariate}
     axes = {}
     for side, name in (("first", pair.first), ("second", pair.second)):
         bins, axis = (
-            Bins(look.belief.grammar, levels[name], BINS),
-            look.belief.grammar.lattice.axes[levels[name]],
+            Bins(view.densities.grammar, levels[name], BINS),
+            view.densities.grammar.lattice.axes[levels[name]],
         )
         axes[side] = {"name": name, "bins_start_at": [axis.value(int(index)) for index in bins.starts]}
     return {**_what(pair), **axes, "mass": pair.mass.tolist()}

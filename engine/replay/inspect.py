@@ -1,7 +1,7 @@
-"""Looking inside a stored study: what its language model believed when it made each proposal.
+"""Looking inside a stored study: what the distribution of its language model was when it made each proposal.
 
 Prompt and grammar are derived again from the study's history and compared with the transcript, and the model's files
-with the hashes in the manifest: what is shown is the law that the proposal was drawn from, or an error.
+with the hashes in the manifest: what is shown is the distribution that the proposal was drawn from, or an error.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from airtune.engine.replay.stored import StoredStudy, read_study
 from airtune.engine.storage.study_file import StudyFile
 from airtune.engine.types import StoreError, Trial
 from airtune.models import LanguageModel, ModelError, load_model
-from airtune.models.inspection.distribution import answer_law
-from airtune.models.inspection.marginals import BUDGET, Belief, believe
+from airtune.models.inspection.distribution import answer_distribution
+from airtune.models.inspection.marginals import BUDGET, ProposalDensities, proposal_densities
 
-# Where a study was made with a backend that shows no law, the one that can show it, and how. vLLM forces no token that
-# the mask leaves open.
+# Where a study was made with a backend that shows no distribution, the one that can show it, and how. vLLM forces no
+# token that the mask leaves open.
 STAND_INS: Mapping[str, tuple[str, Mapping[str, Any]]] = {"vllm": ("transformers", {"fast_forward": False})}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Look:
+class TrialInspection:
     """One proposal from the inside.
 
     Attributes:
@@ -35,8 +35,8 @@ class Look:
         model: The model's name.
         metric: What the losses are.
         temperature: The sampling temperature.
-        said: The configuration that the model answered; `lm+gp` may have chosen another one.
-        belief: What the model believed.
+        answer: The configuration that the model answered; `lm+gp` may have chosen another one.
+        densities: The distribution of that answer.
         tried: The trials before it, as they were known when it was proposed.
     """
 
@@ -46,8 +46,8 @@ class Look:
     model: str
     metric: str
     temperature: float
-    said: Mapping[str, Any]
-    belief: Belief
+    answer: Mapping[str, Any]
+    densities: ProposalDensities
     tried: tuple[Trial, ...]
 
 
@@ -58,7 +58,7 @@ class Inspector:
         file: The study file; only read.
         name: The study; None for the only one.
         model: The model's name or folder here, if that is not the recorded one.
-        budget: See `airtune.models.inspection.marginals.believe`.
+        budget: See `airtune.models.inspection.marginals.proposal_densities`.
 
     Raises:
         StoreError: If there is no such study, or it asks no language model.
@@ -84,12 +84,12 @@ class Inspector:
         """The trials that the model proposed."""
         return sorted(self._study.transcripts)
 
-    def look(self, number: int) -> Look:
-        """Work out what the model believed when it proposed a trial.
+    def inspect(self, number: int) -> TrialInspection:
+        """Work out the distribution of the model's answers when it proposed a trial.
 
         Raises:
             StoreError: If the model did not propose it, or what is derived is not what was recorded.
-            ModelError: If the model cannot be loaded, is another one, or does not show its law.
+            ModelError: If the model cannot be loaded, is another one, or does not show its distribution.
         """
         study = self._study
         transcript = study.transcripts.get(number)
@@ -119,14 +119,15 @@ class Inspector:
         self._check(study, number, "grammar", request.grammar.hash, transcript["grammar"])
         # A model that thinks first answers to a prompt that has its thought in it.
         prompt = str((transcript.get("details") or {}).get("answer_prompt", request.prompt))
-        law = answer_law(self._model, prompt, request.grammar, request.temperature)
+        distribution = answer_distribution(self._model, prompt, request.grammar, request.temperature)
         ids = transcript.get("token_ids")
         if not ids:
             raise StoreError(f"the tokens of trial {number} were not recorded", value=number)
-        return Look(
+        return TrialInspection(
             study.name, study.records[number].trial, study.records[number].origin, str(transcript["model"]),
             study.task.metric, request.temperature, request.grammar.decode(str(transcript["text"])),
-            believe(law, ids, self._budget), tuple(sorted((*job.history, *job.pending), key=lambda t: t.number)),
+            proposal_densities(distribution, ids, self._budget),
+            tuple(sorted((*job.history, *job.pending), key=lambda t: t.number)),
         )  # fmt: skip
 
     def _check(self, study: StoredStudy, number: int, what: str, derived: str, recorded: str) -> None:

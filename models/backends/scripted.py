@@ -17,7 +17,7 @@ from airtune.grammars import Grammar
 from airtune.models.backends.checkpoint import versions
 from airtune.models.decoding.free_text import FreeMatcher
 from airtune.models.decoding.sampling import draw
-from airtune.models.inspection.distribution import TokenLaw
+from airtune.models.inspection.distribution import TokenDistribution
 from airtune.models.masks.base import make_engine
 from airtune.models.masks.vocabulary import byte_vocabulary
 from airtune.models.types import Completion, Dialect, ModelError, Request, TextRequest
@@ -95,8 +95,10 @@ class ScriptedModel:
         normal = np.sqrt(-2 * np.log1p(-first)) * np.cos(2 * np.pi * second)  # Box-Muller
         return np.asarray(normal)
 
-    def answer_law(self, prompt: str, grammar: Grammar, temperature: float = 1.0) -> TokenLaw:
-        """See `TransparentModel.answer_law`."""
+    def answer_distribution(
+        self, prompt: str, grammar: Grammar, temperature: float = 1.0
+    ) -> TokenDistribution:
+        """See `TransparentModel.answer_distribution`."""
         self._check(Request(prompt, grammar, seed=0, temperature=temperature))
 
         def logits(
@@ -105,7 +107,7 @@ class ScriptedModel:
             written = (b"".join(self.vocabulary.tokens[t] for t in prefix) for prefix in prefixes)
             return [self.logits(prompt, text)[wanted] for text, wanted in zip(written, columns, strict=True)]
 
-        return TokenLaw(grammar, temperature, self.engine, True, logits)
+        return TokenDistribution(grammar, temperature, self.engine, True, logits)
 
     def _check(self, request: Request) -> int:
         """Refuse a request that cannot be answered; the prompt's length in bytes."""

@@ -26,8 +26,8 @@ from airtune.models.backends.threads import torch_threads
 from airtune.models.decoding.decoder import Decoder
 from airtune.models.decoding.free_text import FreeMatcher
 from airtune.models.decoding.row import Row
-from airtune.models.inspection.distribution import TokenLaw
-from airtune.models.inspection.tree_logits import PackedLogits
+from airtune.models.inspection.distribution import TokenDistribution
+from airtune.models.inspection.tree_logits import TreeLogits
 from airtune.models.masks.base import Matcher, engine_for, make_engine
 from airtune.models.masks.vocabulary import vocabulary_of
 from airtune.models.offline import stay_offline
@@ -163,20 +163,22 @@ class TransformersModel:
         self._complete([row for row in rows if not row.done])
         return [self._completion(row) for row in rows]
 
-    def answer_law(self, prompt: str, grammar: Grammar, temperature: float = 1.0) -> TokenLaw:
-        """See `TransparentModel.answer_law`. The prompt is read here, once."""
+    def answer_distribution(
+        self, prompt: str, grammar: Grammar, temperature: float = 1.0
+    ) -> TokenDistribution:
+        """See `TransparentModel.answer_distribution`. The prompt is read here, once."""
         ids = self._encode(prompt)
         self._open(
             Request(prompt, grammar, seed=0, temperature=temperature), ids
         )  # raises as `generate` would
         with torch.inference_mode(), torch_threads(self.threads):
-            packed = PackedLogits(self.model, ids, self.device)
+            packed = TreeLogits(self.model, ids, self.device)
 
         def logits(prefixes: Sequence[tuple[int, ...]], columns: Sequence[Any]) -> list[Any]:
             with torch_threads(self.threads):
                 return packed(prefixes, columns)
 
-        return TokenLaw(grammar, temperature, self.engine, self.fast_forward, logits)
+        return TokenDistribution(grammar, temperature, self.engine, self.fast_forward, logits)
 
     def write(self, requests: Sequence[TextRequest]) -> list[Completion]:
         """See `TextWriter.write`. One call is one batch."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers.cache_utils import DynamicLayer
 
 
-class RoomyLayer(DynamicLayer):  # type: ignore[misc]
+class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
     """Keys and values are the first columns of larger tensors, which a step writes its own columns into.
 
     Args:
@@ -39,9 +39,9 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
         return self.keys, self.values
 
 
-def with_room(layer: Any) -> Any:
+def preallocated(layer: Any) -> Any:
     """The layer with room, where it is an ordinary one; it must not be cropped or reordered afterwards."""
-    return RoomyLayer(layer) if type(layer) is DynamicLayer else layer
+    return PreallocatedLayer(layer) if type(layer) is DynamicLayer else layer
 
 
 def _copy(part: Tensor, columns: int) -> Tensor:

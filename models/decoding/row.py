@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from airtune.models.decoding.free_text import FreeMatcher
-from airtune.models.decoding.sampling import draw_rows
+from airtune.models.decoding.sampling import draw_batch
 from airtune.models.decoding.shared_prefix import Branch
 from airtune.models.masks.base import Matcher
 from airtune.models.types import ModelError, Request, TextRequest
@@ -102,7 +102,7 @@ def draw_all(rows: Sequence[Row], allowed: NDArray[Any], logits: NDArray[Any]) -
     """
     temperatures = [row.request.temperature for row in rows]
     try:
-        drawn = draw_rows(logits, allowed, temperatures, [row.uniform() for row in rows])
+        drawn = draw_batch(logits, allowed, temperatures, [row.uniform() for row in rows])
     except FloatingPointError as error:
         raise ModelError(
             f"the model's logits are not numbers: {error}",

@@ -30,10 +30,10 @@ def draw(
     Raises:
         FloatingPointError: If no allowed logit is finite, or one is NaN.
     """
-    return draw_rows(logits[allowed][None], allowed, [temperature], [uniform])[0]
+    return draw_batch(logits[allowed][None], allowed, [temperature], [uniform])[0]
 
 
-def draw_rows(
+def draw_batch(
     logits: NDArray[np.floating],
     allowed: NDArray[np.intp],
     temperatures: Sequence[float],
@@ -75,7 +75,7 @@ def draw_rows(
     return drawn
 
 
-def log_law(scores: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
+def token_logprobs(scores: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
     """The law that `draw` draws from: log-probabilities (nats) of the allowed tokens.
 
     Args:

@@ -52,11 +52,11 @@ class Branches:
 
     def __init__(self, head: Head, cache: Any, seen: torch.Tensor, dtype: torch.dtype) -> None:
         from airtune.models.decoding.kv_cache import (
-            with_room,  # imports transformers, which must come after `stay_offline`
+            preallocated,  # imports transformers, which must come after `stay_offline`
         )
 
         self._head, self._cache, self._device, self._dtype = head, cache, seen.device, dtype
-        cache.layers = [with_room(layer) for layer in cache.layers]
+        cache.layers = [preallocated(layer) for layer in cache.layers]
         self._owner: NDArray[np.int64] = np.where(seen.cpu().numpy() > 0, PROMPT, PADDING)
 
     def read(self, branches: Sequence[Branch]) -> torch.Tensor:

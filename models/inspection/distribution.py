@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airtune.grammars import DecodeError, Grammar
-from airtune.models.decoding.sampling import log_law
+from airtune.models.decoding.sampling import token_logprobs
 from airtune.models.masks.base import MaskEngine, Matcher
 from airtune.models.masks.vocabulary import Vocabulary
-from airtune.models.types import AnswerLaw, LanguageModel, ModelError, NextTokens, TransparentModel
+from airtune.models.types import AnswerDistribution, LanguageModel, ModelError, NextTokens, TransparentModel
 
 Tokens = tuple[int, ...]
 Ids = NDArray[np.intp]
@@ -29,7 +29,9 @@ Logits = Callable[[Sequence[Tokens], Sequence[Ids]], "list[NDArray[Any]]"]
 MAX_SPELLINGS = 4096
 
 
-def answer_law(model: LanguageModel, prompt: str, grammar: Grammar, temperature: float = 1.0) -> AnswerLaw:
+def answer_distribution(
+    model: LanguageModel, prompt: str, grammar: Grammar, temperature: float = 1.0
+) -> AnswerDistribution:
     """The law of a model's answers to a prompt under a grammar.
 
     Raises:
@@ -43,11 +45,11 @@ def answer_law(model: LanguageModel, prompt: str, grammar: Grammar, temperature:
             allowed="transformers, scripted",
             hint="load the same weights with backend='transformers'",
         )
-    return model.answer_law(prompt, grammar, temperature)
+    return model.answer_distribution(prompt, grammar, temperature)
 
 
-class TokenLaw:
-    """An `AnswerLaw` for backends whose mask loop is ours.
+class TokenDistribution:
+    """An `AnswerDistribution` for backends whose mask loop is ours.
 
     Args:
         grammar: The language of the answers.
@@ -70,7 +72,7 @@ class TokenLaw:
         }  # of what was scored; also refuses a grammar that cannot be spoken
 
     def next_tokens(self, prefixes: Sequence[Sequence[int]]) -> list[NextTokens]:
-        """See `AnswerLaw.next_tokens`."""
+        """See `AnswerDistribution.next_tokens`."""
         keys = [tuple(int(t) for t in prefix) for prefix in prefixes]
         steps = {key: self._step(key) for key in dict.fromkeys(keys)}
         return self._laws(steps, keys)
@@ -78,7 +80,7 @@ class TokenLaw:
     def log_probabilities(
         self, texts: Sequence[str], spellings: Literal["all", "canonical"] = "all"
     ) -> NDArray[np.float64]:
-        """See `AnswerLaw.log_probabilities`."""
+        """See `AnswerDistribution.log_probabilities`."""
         if spellings not in ("all", "canonical"):
             raise ModelError(f"unknown spellings {spellings!r}", value=spellings, allowed="all, canonical")
         steps: dict[Tokens, tuple[Tokens, Ids]] = {}
@@ -94,7 +96,7 @@ class TokenLaw:
         return result
 
     def along(self, token_ids: Sequence[int]) -> list[NextTokens]:
-        """See `AnswerLaw.along`."""
+        """See `AnswerDistribution.along`."""
         wanted = tuple(int(t) for t in token_ids)
         steps: dict[Tokens, tuple[Tokens, Ids]] = {}
         key: Tokens = ()
@@ -143,7 +145,7 @@ class TokenLaw:
         logprobs = {}
         for key, line in zip(asked, lines, strict=True):
             try:
-                logprobs[key] = log_law(line, self.temperature)
+                logprobs[key] = token_logprobs(line, self.temperature)
             except FloatingPointError as error:
                 raise ModelError(
                     f"the model's logits are not numbers: {error}",

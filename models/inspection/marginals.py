@@ -17,7 +17,7 @@ import numpy as np
 from airtune.grammars import Grammar
 from airtune.models.inspection.bins import Bins
 from airtune.models.inspection.tree_walk import INACTIVE, Floats, Indices, Level, Said, Walk, read_on
-from airtune.models.types import AnswerLaw, ModelError
+from airtune.models.types import AnswerDistribution, ModelError
 
 BUDGET = 4096  # beginnings of answers opened for one walk
 BINS = 40  # along a side of a pair
@@ -93,12 +93,12 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Belief:
+class ProposalDensities:
     """All of it, for one proposal.
 
     Attributes:
         grammar: The language of the answers.
-        densities: One per hyperparameter that has a choice, in speaking order.
+        univariate: One per hyperparameter that has a choice, in speaking order.
         pairs: Of hyperparameters that the proposal speaks one after the other.
         missing: Pairs that would have needed more than the budget.
         opened: Beginnings of answers that were opened in all.
@@ -106,14 +106,16 @@ class Belief:
     """
 
     grammar: Grammar
-    densities: tuple[Density, ...]
+    univariate: tuple[Density, ...]
     pairs: tuple[Pair, ...]
     missing: tuple[tuple[str, str], ...]
     opened: int
     budget: int
 
 
-def believe(law: AnswerLaw, token_ids: Sequence[int], budget: int = BUDGET) -> Belief:
+def proposal_densities(
+    law: AnswerDistribution, token_ids: Sequence[int], budget: int = BUDGET
+) -> ProposalDensities:
     """Work out what a model believed.
 
     Args:
@@ -135,11 +137,11 @@ def believe(law: AnswerLaw, token_ids: Sequence[int], budget: int = BUDGET) -> B
             f"{written.decode(errors='replace')!r} is not an answer of this grammar", value=list(token_ids),
             hint="the answer was given under another grammar",
         )  # fmt: skip
-    return _Believer(law, tuple(token_ids), said, budget).belief()
+    return _Believer(law, tuple(token_ids), said, budget).densities()
 
 
 class _Believer:
-    def __init__(self, law: AnswerLaw, token_ids: tuple[int, ...], said: Said, budget: int) -> None:
+    def __init__(self, law: AnswerDistribution, token_ids: tuple[int, ...], said: Said, budget: int) -> None:
         self._law, self._grammar, self._tokens = law, law.grammar, law.tokens
         self._token_ids, self._said, self._budget = token_ids, said, budget
         grammar = law.grammar
@@ -154,14 +156,14 @@ class _Believer:
         self._pairs: dict[tuple[int, int], Pair] = {}
         self._opened = 0
 
-    def belief(self) -> Belief:
+    def densities(self) -> ProposalDensities:
         follow = list(zip(self._path, self._path[1:], strict=False))
         reached = self._unconditional(follow)
         for at, level in enumerate(self._path):
             after = self._path[at + 1] if at + 1 < len(self._path) else None
             if level not in self._densities or (after is not None and after not in reached and at > 0):
                 self._conditional(level, after)
-        return Belief(
+        return ProposalDensities(
             self._grammar,
             tuple(self._densities[level] for level in sorted(self._densities)),
             tuple(self._pairs[pair] for pair in follow if pair in self._pairs),

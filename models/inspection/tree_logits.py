@@ -24,7 +24,7 @@ NODES = 2048
 NODES_BY_VOCABULARY = 1 << 26
 
 
-class PackedLogits:
+class TreeLogits:
     """See the module's docstring.
 
     Args:

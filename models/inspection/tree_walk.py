@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from airtune.grammars import Grammar
 from airtune.grammars.automaton import Node
-from airtune.models.types import AnswerLaw, NextTokens
+from airtune.models.types import AnswerDistribution, NextTokens
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -122,7 +122,7 @@ class Walk:
         keep: Values (by level) that an answer must have to count: what is conditioned on.
     """
 
-    def __init__(self, law: AnswerLaw, budget: int, keep: Mapping[int, int] | None = None) -> None:
+    def __init__(self, law: AnswerDistribution, budget: int, keep: Mapping[int, int] | None = None) -> None:
         self._law, self._grammar, self._tokens = law, law.grammar, law.tokens
         self.left, self._keep = budget, dict(keep or {})
         self._kids: dict[

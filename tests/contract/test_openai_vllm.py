@@ -88,7 +88,7 @@ class ServedByVLLM(ModelContract):
         reference: Any = load_model("pocket")
         warm = [request for request in self.cases.mixed if request.temperature]
         for request, answer in zip(warm, model.generate(warm), strict=True):
-            law = reference.answer_law(request.prompt, request.grammar, request.temperature)
+            law = reference.answer_distribution(request.prompt, request.grammar, request.temperature)
             assert answer.logprobs is not None
             assert sum(answer.logprobs) == pytest.approx(law.log_probabilities([answer.text])[0], abs=1e-3)
 

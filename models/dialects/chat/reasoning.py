@@ -15,9 +15,9 @@ from typing import Any
 
 from airtune.grammars import Grammar
 from airtune.models.dialects.chat.dialect import ChatDialect
-from airtune.models.inspection.distribution import answer_law
+from airtune.models.inspection.distribution import answer_distribution
 from airtune.models.types import (
-    AnswerLaw,
+    AnswerDistribution,
     Completion,
     LanguageModel,
     ModelError,
@@ -95,9 +95,11 @@ class ReasoningModel:
             for answer, text, thought, prompt in zip(answers, asked, thoughts, prompts, strict=True)
         ]
 
-    def answer_law(self, prompt: str, grammar: Grammar, temperature: float = 1.0) -> AnswerLaw:
-        """See `TransparentModel.answer_law`. The prompt is that of the second phase: it has the thought in it."""
-        return answer_law(self._model, prompt, grammar, temperature)
+    def answer_distribution(
+        self, prompt: str, grammar: Grammar, temperature: float = 1.0
+    ) -> AnswerDistribution:
+        """See `TransparentModel.answer_distribution`. The prompt has the thought in it."""
+        return answer_distribution(self._model, prompt, grammar, temperature)
 
     def _cut(self, text: str) -> str:
         """The thought up to the first text that ends it, should a backend have gone beyond."""

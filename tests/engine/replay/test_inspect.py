@@ -58,28 +58,28 @@ def test_every_proposal_is_seen_from_the_inside(study: Path) -> None:
         records, transcripts = file.records(file.get().name), file.transcripts(file.get().name)
         assert inspector.numbers == [0, 1, 2, 3, 4]
         for number in inspector.numbers:
-            look = inspector.look(number)
-            assert look.said == look.trial.config == records[number].trial.config
-            assert [trial.number for trial in look.tried] == list(range(number))
-            assert {density.name for density in look.belief.densities} >= set(look.said)
-            for density in look.belief.densities:
+            view = inspector.inspect(number)
+            assert view.answer == view.trial.config == records[number].trial.config
+            assert [trial.number for trial in view.tried] == list(range(number))
+            assert {density.name for density in view.densities.univariate} >= set(view.answer)
+            for density in view.densities.univariate:
                 assert density.mass.sum() + density.inactive + density.unresolved == pytest.approx(
                     1, abs=1e-9
                 )
-                assert density.marginal or set(density.given) < set(look.said)
+                assert density.marginal or set(density.given) < set(view.answer)
             # What the model drew first has the probability that was recorded for it: bytes have one spelling each.
-            first = next(d for d in look.belief.densities if d.name == "k")
+            first = next(d for d in view.densities.univariate if d.name == "k")
             drawn = next(value for value in transcripts[number]["logprobs"] if value != 0.0)
             assert first.of(first.chosen) == pytest.approx(math.exp(drawn), abs=1e-9)
 
 
 def test_a_model_that_thinks_first(tmp_path: Path) -> None:
-    """Its answer was drawn after its thought: the law is that of the prompt with the thought in it."""
+    """Its answer was drawn after its thought: the distribution is that of the prompt with the thought in it."""
     path = make(tmp_path / "s.sqlite", model=load_model("scripted", dialect="chat+reasoning=on"), trials=2)
     with StudyFile(path, readonly=True) as file:
-        look = Inspector(file, budget=8).look(1)
+        view = Inspector(file, budget=8).inspect(1)
         drawn = next(v for v in file.transcripts(file.get().name)[1]["logprobs"] if v != 0.0)
-        assert look.belief.densities[0].of(look.belief.densities[0].chosen) == pytest.approx(
+        assert view.densities.univariate[0].of(view.densities.univariate[0].chosen) == pytest.approx(
             math.exp(drawn), abs=1e-9
         )
 
@@ -93,13 +93,13 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
     save_random_llama(weights, byte_tokenizer(), seed=1)
     with StudyFile(path, readonly=True) as file:
         with pytest.raises(ModelError, match=r"model\.safetensors \(recorded [0-9a-f]{12}, here") as caught:
-            Inspector(file).look(1)
+            Inspector(file).inspect(1)
         assert "--model DIR" in str(caught.value)
         shutil.rmtree(weights)
         with pytest.raises(ModelError, match="cannot be loaded here") as caught:
-            Inspector(file).look(1)
+            Inspector(file).inspect(1)
         assert "--model DIR" in str(caught.value)
-        assert Inspector(file, model=str(kept), budget=8).look(1).said
+        assert Inspector(file, model=str(kept), budget=8).inspect(1).answer
 
 
 def test_what_has_no_inside(tmp_path: Path, study: Path) -> None:
@@ -108,16 +108,16 @@ def test_what_has_no_inside(tmp_path: Path, study: Path) -> None:
             Inspector(file)
     with StudyFile(make(tmp_path / "default.sqlite", "default+lm", trials=2), readonly=True) as file:
         with pytest.raises(StoreError, match="proposed by 'default'"):
-            Inspector(file).look(0)
-        assert Inspector(file, budget=8).look(1).origin == "lm"
+            Inspector(file).inspect(0)
+        assert Inspector(file, budget=8).inspect(1).origin == "lm"
     with StudyFile(study, readonly=True) as file, pytest.raises(StoreError, match="never asked"):
-        Inspector(file).look(99)
+        Inspector(file).inspect(99)
     with pytest.raises(ModelError, match="backend 'openai'"):
         recorded_model({"backend": "openai", "model": "m", "dialect": "chat"})
 
 
 def test_a_history_that_was_altered_is_noticed(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The prompt derived from the file must be the one that was recorded: else another law would be shown."""
+    """The prompt derived from the file must be the one that was recorded: else another distribution would be shown."""
     from airtune.models.dialects.chat.dialect import ChatDialect
 
     render = ChatDialect.render
@@ -126,7 +126,7 @@ def test_a_history_that_was_altered_is_noticed(study: Path, monkeypatch: pytest.
         StudyFile(study, readonly=True) as file,
         pytest.raises(StoreError, match="the prompt of trial 2") as caught,
     ):
-        Inspector(file).look(2)
+        Inspector(file).inspect(2)
     assert "airtune replay" in str(caught.value)
 
 

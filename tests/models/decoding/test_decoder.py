@@ -15,9 +15,9 @@ from transformers.cache_utils import DynamicLayer
 from airtune.models import Problem, Request, load_model
 from airtune.models.backends.transformers import TransformersModel
 from airtune.models.decoding.heads import Head
-from airtune.models.decoding.kv_cache import RoomyLayer, with_room
+from airtune.models.decoding.kv_cache import PreallocatedLayer, preallocated
 from airtune.models.decoding.row import Row
-from airtune.models.decoding.sampling import draw, draw_rows
+from airtune.models.decoding.sampling import draw, draw_batch
 from airtune.models.dialects.chat.dialect import ChatDialect
 from airtune.models.dialects.pocket.dialect import PocketDialect
 from airtune.models.masks.base import make_engine
@@ -44,7 +44,7 @@ def test_many_rows_are_drawn_as_each_alone() -> None:
         ids = np.sort(rng.choice(5000, k, replace=False))
         temperatures = [(0.0, 0.3, 0.7, 1.0)[i % 4] for i in range(40)]
         uniforms = [0.0, float(np.nextafter(1, 0)), *rng.random(38)]
-        drawn = draw_rows(logits, ids, temperatures, uniforms)
+        drawn = draw_batch(logits, ids, temperatures, uniforms)
         wide = np.full(5000, 99.0, dtype=np.float32)
         for line, temperature, uniform, mine in zip(logits, temperatures, uniforms, drawn, strict=True):
             wide[ids] = line
@@ -54,7 +54,7 @@ def test_many_rows_are_drawn_as_each_alone() -> None:
 def test_a_row_of_no_numbers_is_not_drawn() -> None:
     logits = np.array([[0.0, 1.0], [np.nan, 1.0]])
     with pytest.raises(FloatingPointError, match="nan"):
-        draw_rows(logits, np.array([3, 4]), [1.0, 1.0], [0.5, 0.5])
+        draw_batch(logits, np.array([3, 4]), [1.0, 1.0], [0.5, 0.5])
 
 
 def test_random_numbers_are_those_drawn_one_by_one(byte_checkpoint: Path) -> None:
@@ -105,8 +105,8 @@ def test_a_cache_with_room_holds_what_a_growing_one_holds() -> None:
 
     plain = DynamicLayer()
     plain.update(*columns(7))
-    roomy = with_room(plain)
-    assert isinstance(roomy, RoomyLayer)
+    roomy = preallocated(plain)
+    assert isinstance(roomy, PreallocatedLayer)
     read = plain.keys, plain.values
     kept = [part.clone() for part in read]
     for n in (1, 2, 3, 1, 20, 4):

@@ -19,7 +19,7 @@ from airtune.grammars import (
 )
 from airtune.models import LanguageModel, ModelError, Observation, Problem, Request, load_model
 from airtune.models.backends.replay import ReplayModel
-from airtune.models.inspection.distribution import answer_law
+from airtune.models.inspection.distribution import answer_distribution
 
 PROMPT = "Trials: 0.25 -> 0.5\nNext:"
 
@@ -65,7 +65,7 @@ def texts_of(grammar: Grammar) -> list[str]:
 def test_is_the_law_of_the_answers(model: LanguageModel, temperature: float) -> None:
     """The sum of `Completion.logprobs`, where a text has one spelling; elsewhere that of the spelling drawn."""
     prompt, grammar = ask(model, enumerable(), TRIED)
-    law = answer_law(model, prompt, grammar, temperature)
+    law = answer_distribution(model, prompt, grammar, temperature)
     answers = model.generate([Request(prompt, grammar, seed, temperature) for seed in range(12)])
     told = law.log_probabilities([answer.text for answer in answers])
     for answer, logprob in zip(answers, told, strict=True):
@@ -87,7 +87,7 @@ def test_sums_to_one(model: LanguageModel, temperature: float, tried: list[dict[
     prompt, grammar = ask(model, enumerable(), tried)
     texts = texts_of(grammar)
     assert len(texts) == 2 * 4 + 4 - len(tried)
-    chances = np.exp(answer_law(model, prompt, grammar, temperature).log_probabilities(texts))
+    chances = np.exp(answer_distribution(model, prompt, grammar, temperature).log_probabilities(texts))
     assert chances.sum() == pytest.approx(1, abs=1e-6)
     if temperature:
         assert (chances > 0).all()
@@ -100,7 +100,7 @@ def test_sums_to_one(model: LanguageModel, temperature: float, tried: list[dict[
 def test_all_spellings_count(bpe_checkpoint: Path, fast_forward: bool) -> None:
     """`12` is one token or two: leaving one way out, the texts would not sum to one."""
     model = load_model(bpe_checkpoint, fast_forward=fast_forward)
-    law = answer_law(model, PROMPT, digits(), 1.5)
+    law = answer_distribution(model, PROMPT, digits(), 1.5)
     texts = texts_of(digits())
     every, own = law.log_probabilities(texts), law.log_probabilities(texts, spellings="canonical")
     assert np.exp(every).sum() == pytest.approx(1, abs=1e-6)
@@ -117,7 +117,7 @@ def test_agrees_with_a_plain_forward_pass(bpe_checkpoint: Path) -> None:
     model = load_model(bpe_checkpoint)
     assert isinstance(model, TransformersModel)
     grammar = space_grammar(enumerable(), TRIED)
-    law = answer_law(model, PROMPT, grammar, 0.5)
+    law = answer_distribution(model, PROMPT, grammar, 0.5)
     answers = model.generate([Request(PROMPT, grammar, seed, 0.5) for seed in range(6)])
     prompt = model._encode(PROMPT)
     for answer in answers:
@@ -156,11 +156,11 @@ def test_architectures(tmp_path: Path, kind: str) -> None:
     model = load_model(tmp_path)
     grammar = space_grammar(enumerable(), TRIED)
     answers = model.generate([Request(PROMPT, grammar, seed, 1.0) for seed in range(8)])
-    told = answer_law(model, PROMPT, grammar).log_probabilities([answer.text for answer in answers])
+    told = answer_distribution(model, PROMPT, grammar).log_probabilities([answer.text for answer in answers])
     assert told == pytest.approx([sum(answer.logprobs) for answer in answers], abs=1e-4)
     if kind in ("MistralForCausalLM", "Gemma2ForCausalLM"):
         with pytest.raises(ModelError, match="last 128 tokens"):
-            answer_law(model, PROMPT * 8, grammar).log_probabilities([answers[0].text])
+            answer_distribution(model, PROMPT * 8, grammar).log_probabilities([answers[0].text])
 
 
 def test_many_passes_tell_the_same(byte_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,14 +168,16 @@ def test_many_passes_tell_the_same(byte_checkpoint: Path, monkeypatch: pytest.Mo
     model = load_model(byte_checkpoint)
     grammar = space_grammar(enumerable())
     texts = texts_of(grammar)
-    whole = answer_law(model, PROMPT, grammar).log_probabilities(texts)
+    whole = answer_distribution(model, PROMPT, grammar).log_probabilities(texts)
     monkeypatch.setattr("airtune.models.inspection.tree_logits.NODES", 24)
-    assert answer_law(model, PROMPT, grammar).log_probabilities(texts) == pytest.approx(whole, abs=1e-5)
+    assert answer_distribution(model, PROMPT, grammar).log_probabilities(texts) == pytest.approx(
+        whole, abs=1e-5
+    )
 
 
 def test_next_tokens_start_the_answers(model: LanguageModel) -> None:
     prompt, grammar = ask(model, enumerable(), TRIED)
-    law = answer_law(model, prompt, grammar, 0.7)
+    law = answer_distribution(model, prompt, grammar, 0.7)
     (start,) = law.next_tokens([()])
     assert start.written == ()
     assert np.exp(start.logprobs).sum() == pytest.approx(1, abs=1e-9)
@@ -187,7 +189,7 @@ def test_next_tokens_start_the_answers(model: LanguageModel) -> None:
 
 def test_bad_input(model: LanguageModel) -> None:
     prompt, grammar = ask(model, enumerable(), TRIED)
-    law = answer_law(model, prompt, grammar)
+    law = answer_distribution(model, prompt, grammar)
     with pytest.raises(DecodeError, match="not in the grammar"):
         law.log_probabilities(["nonsense"])
     with pytest.raises(ModelError, match="spellings"):
@@ -198,14 +200,14 @@ def test_bad_input(model: LanguageModel) -> None:
     with pytest.raises(ModelError, match="cannot come after"):
         law.along([*answer.token_ids, answer.token_ids[0]])
     with pytest.raises(ModelError, match="temperature"):
-        answer_law(model, prompt, grammar, -1.0)
+        answer_distribution(model, prompt, grammar, -1.0)
     with pytest.raises(ModelError, match="empty"):
-        answer_law(model, prompt, space_grammar(ConfigurationSpace({"a": [1]}), [{"a": 1}]))
+        answer_distribution(model, prompt, space_grammar(ConfigurationSpace({"a": [1]}), [{"a": 1}]))
 
 
 def test_too_many_spellings(bpe_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airtune.models.inspection.distribution.MAX_SPELLINGS", 2)
-    law = answer_law(load_model(bpe_checkpoint), PROMPT, digits())
+    law = answer_distribution(load_model(bpe_checkpoint), PROMPT, digits())
     with pytest.raises(ModelError, match="more than 2 ways"):
         law.log_probabilities(["123"])
     assert np.isfinite(law.log_probabilities(["123"], spellings="canonical")).all()
@@ -214,5 +216,5 @@ def test_too_many_spellings(bpe_checkpoint: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_backend_that_does_not_show_its_law() -> None:
     model = ReplayModel([], dialect=load_model("scripted").dialect)
     with pytest.raises(ModelError, match="backend 'replay'") as caught:
-        answer_law(model, PROMPT, digits())
+        answer_distribution(model, PROMPT, digits())
     assert "transformers" in str(caught.value)

@@ -18,8 +18,8 @@ from ConfigSpace import (
 from airtune.grammars import Grammar, space_grammar
 from airtune.models import LanguageModel, ModelError, Observation, Problem, Request, load_model
 from airtune.models.inspection.bins import Bins
-from airtune.models.inspection.distribution import answer_law
-from airtune.models.inspection.marginals import Belief, believe
+from airtune.models.inspection.distribution import answer_distribution
+from airtune.models.inspection.marginals import ProposalDensities, proposal_densities
 from airtune.models.inspection.tree_walk import read_on
 
 
@@ -44,15 +44,15 @@ class Case:
         observations = tuple(Observation(config, 1.0 / (i + 1)) for i, config in enumerate(tried))
         prompt = model.dialect.render(Problem("t", "", space, "loss", observations))
         self.grammar: Grammar = model.dialect.grammar(space, tried)
-        self.law = answer_law(model, prompt, self.grammar, temperature)
+        self.law = answer_distribution(model, prompt, self.grammar, temperature)
         (self.answer,) = model.generate([Request(prompt, self.grammar, seed, temperature)])
         self.said = self.grammar.decode(self.answer.text)
         texts = [self.grammar.encode(self.grammar.nth(i)) for i in range(self.grammar.count())]
         chances = np.exp(self.law.log_probabilities(texts))
         self.configs = [(self.grammar.decode(t), float(p)) for t, p in zip(texts, chances, strict=True)]
 
-    def believe(self, budget: int) -> Belief:
-        return believe(self.law, self.answer.token_ids, budget)
+    def densities(self, budget: int) -> ProposalDensities:
+        return proposal_densities(self.law, self.answer.token_ids, budget)
 
     def expected(self, names: tuple[str, ...], given: dict[str, Any]) -> dict[tuple[Any, ...], float]:
         """The law of some hyperparameters (None: inactive), given others, by adding up."""
@@ -78,14 +78,14 @@ def test_is_what_adding_up_gives(model: LanguageModel, temperature: float, budge
     """Marginal where the budget allows, else conditional on the proposal's own path, and never anything else."""
     for seed in range(3):
         case = Case(model, temperature, seed, conditional())
-        belief = case.believe(budget)
-        assert belief.opened <= (1 + len(case.said)) * budget
+        densities = case.densities(budget)
+        assert densities.opened <= (1 + len(case.said)) * budget
         if budget == 1000:
-            assert all(density.marginal for density in belief.densities)
-            assert {density.name for density in belief.densities} == {"a", "n", "flag"}
-            assert not belief.missing
+            assert all(density.marginal for density in densities.univariate)
+            assert {density.name for density in densities.univariate} == {"a", "n", "flag"}
+            assert not densities.missing
         axes = dict(zip(case.grammar.lattice.names, case.grammar.lattice.axes, strict=True))
-        for density in belief.densities:
+        for density in densities.univariate:
             assert density.mass.sum() + density.inactive + density.unresolved == pytest.approx(1, abs=1e-9)
             assert set(density.given) <= set(case.said)
             if density.unresolved:
@@ -97,7 +97,7 @@ def test_is_what_adding_up_gives(model: LanguageModel, temperature: float, budge
             for (value,), chance in expected.items():
                 assert told.pop(value, 0.0) == pytest.approx(chance, abs=1e-5)
             assert all(rest == 0 for rest in told.values())
-        for pair in belief.pairs:
+        for pair in densities.pairs:
             assert pair.mass.sum() + pair.inactive + pair.unresolved == pytest.approx(1, abs=1e-9)
             expected = case.expected((pair.first, pair.second), dict(pair.given))
             for (first, second), chance in expected.items():
@@ -108,11 +108,11 @@ def test_is_what_adding_up_gives(model: LanguageModel, temperature: float, budge
 
 def test_a_small_budget_is_conditional(model: LanguageModel) -> None:
     case = Case(model, 1.0, 0, conditional())
-    belief = case.believe(3)
-    assert belief.densities[0].marginal
-    assert belief.densities[-1].given  # what came before it
-    assert belief.densities[-1].given == {
-        n: v for n, v in case.said.items() if n in belief.densities[-1].given
+    densities = case.densities(3)
+    assert densities.univariate[0].marginal
+    assert densities.univariate[-1].given  # what came before it
+    assert densities.univariate[-1].given == {
+        n: v for n, v in case.said.items() if n in densities.univariate[-1].given
     }
 
 
@@ -140,7 +140,7 @@ def test_digits_that_the_budget_does_not_reach(model: LanguageModel) -> None:
     """A thousand numbers: with a small budget their mass is told as not resolved, and what is told is exact."""
     case = Case(model, 1.0, 0, ConfigurationSpace({"n": (1, 1000)}))
     whole = case.expected(("n",), {})
-    (density,) = case.believe(30).densities
+    (density,) = case.densities(30).univariate
     assert density.mass.sum() + density.unresolved == pytest.approx(1, abs=1e-9)
     axis = case.grammar.lattice.axes[0]
     for index in density.indices:
@@ -150,12 +150,12 @@ def test_digits_that_the_budget_does_not_reach(model: LanguageModel) -> None:
         assert density.unresolved == 0
     else:
         assert 0 < density.unresolved < 1
-        assert case.believe(2000).densities[0].unresolved == 0
+        assert case.densities(2000).univariate[0].unresolved == 0
 
 
 def test_entropy_and_rank() -> None:
     case = Case(load_model("scripted"), 1.0, 3, conditional())
-    for density in case.believe(1000).densities:
+    for density in case.densities(1000).univariate:
         parts = [*density.mass, density.inactive]
         assert density.entropy == pytest.approx(-sum(p * np.log2(p) for p in parts if p > 0))
         if density.chosen is not None:
@@ -191,6 +191,6 @@ def test_bins_hold_all_values_in_order(space: ConfigurationSpace, dialect: str) 
 def test_bad_input() -> None:
     case = Case(load_model("scripted"), 1.0, 0, conditional())
     with pytest.raises(ModelError, match="budget"):
-        case.believe(0)
+        case.densities(0)
     with pytest.raises(ModelError, match="not an answer"):
-        believe(case.law, case.answer.token_ids[:3])
+        proposal_densities(case.law, case.answer.token_ids[:3])
