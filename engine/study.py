@@ -17,7 +17,7 @@ from airtune.engine.manifest import check_same_study, study_manifest
 from airtune.engine.proposal_check import checked
 from airtune.engine.seeds import derive_seed
 from airtune.engine.settings import Evaluation, Executor, check_task, default_name, load_proposer
-from airtune.engine.storage.study_file import StudyFile
+from airtune.engine.storage.study_file import StudyFile, TrialInsert, TrialUpdate
 from airtune.engine.types import DEFAULT_PROPOSER, Proposer, Task, Trial
 from airtune.grammars import AirtuneError, canonical_lattice, lattice_grammar
 from airtune.models import LanguageModel
@@ -163,7 +163,8 @@ class Study:
             self._file, self.name, self._grammar, self._texts, number, proposals[0], self.proposer.name
         )
         trial = Trial(number, config, proposal_s=time.perf_counter() - started)
-        self._file.ask(self.name, trial, text, proposals[0], [one.number for one in pending])
+        waiting = tuple(one.number for one in pending)
+        self._file.insert([TrialInsert(self.name, trial, text, proposals[0], waiting)])
         self._trials[number] = trial
         self._texts.add(text)
         return trial
@@ -369,7 +370,7 @@ class Study:
             info=dict(outcome.info),
             evaluation_s=evaluation_s,
         )
-        self._file.finish(self.name, trial, outcome.log)
+        self._file.update([TrialUpdate(self.name, trial, outcome.log)])
         self._trials[number] = trial
         if number in self._left:
             self._left.remove(number)

@@ -19,7 +19,7 @@ from airtune.engine.proposal_check import checked
 from airtune.engine.proposers import Job, propose_all
 from airtune.engine.proposers.base import canonical_grammar
 from airtune.engine.seeds import derive_seed
-from airtune.engine.storage.study_file import Asking, Finishing, StudyFile
+from airtune.engine.storage.study_file import StudyFile, TrialInsert, TrialUpdate
 from airtune.engine.types import Proposer, StoreError, Task, Trial
 
 COMMIT_S = 1.0  # results are stored at least this often, as far as single evaluations allow
@@ -134,7 +134,7 @@ class Cohort:
         propose_all(self._proposer, jobs)
         seconds = (time.perf_counter() - started) / len(jobs)
         asked: list[tuple[Member, Trial]] = []
-        stored: list[Asking] = []
+        stored: list[TrialInsert] = []
         for one, job in zip(members, jobs, strict=True):
             if number in one.trials:
                 continue
@@ -144,18 +144,18 @@ class Cohort:
             grammar, name = canonical_grammar(one.task.space), self._proposer.name
             text, config = checked(self._file, one.name, grammar, one.texts, number, job.proposal, name)
             trial = Trial(number, config, proposal_s=seconds)
-            stored.append(Asking(one.name, trial, text, job.proposal.origin, job.proposal.transcript))
+            stored.append(TrialInsert(one.name, trial, text, job.proposal))
             asked.append((one, trial))
         if stored:
-            self._file.ask_all(stored)
+            self._file.insert(stored)
         for (one, trial), asking in zip(asked, stored, strict=True):
             one.trials[number] = trial
             one.texts.add(asking.text)
         return asked
 
     def _evaluate(self, asked: Sequence[tuple[Member, Trial]]) -> None:
-        done: list[tuple[Member, Finishing]] = []
-        fresh: dict[tuple[str, str], Finishing] = {}
+        done: list[tuple[Member, TrialUpdate]] = []
+        fresh: dict[tuple[str, str], TrialUpdate] = {}
         since = time.perf_counter()
         for one, trial in asked:
             text = canonical_grammar(one.task.space).encode(trial.config)
@@ -165,19 +165,19 @@ class Cohort:
                 self._quick.add(one.task.name)
             fresh[one.task.name, text] = found
             same = replace(found.trial, number=trial.number, config=trial.config, proposal_s=trial.proposal_s)
-            done.append((one, Finishing(one.name, same, found.log)))
+            done.append((one, TrialUpdate(one.name, same, found.log)))
             if time.perf_counter() - since > COMMIT_S:
                 self._store(done)
                 done, since = [], time.perf_counter()
         self._store(done)
 
-    def _store(self, done: Sequence[tuple[Member, Finishing]]) -> None:
+    def _store(self, done: Sequence[tuple[Member, TrialUpdate]]) -> None:
         if done:
-            self._file.finish_all([finishing for _, finishing in done])
+            self._file.update([update for _, update in done])
         for one, finishing in done:
             one.trials[finishing.trial.number] = finishing.trial
 
-    def _known(self, task: Task, text: str) -> Finishing | None:
+    def _known(self, task: Task, text: str) -> TrialUpdate | None:
         """The result that any study of the task has for the configuration, if it takes long to compute.
 
         Built-in objectives are deterministic: methods are compared on what they choose, nothing is trained twice.
@@ -185,7 +185,7 @@ class Cohort:
         return None if task.name in self._quick else self._file.known(f"{task.name}/", text)
 
 
-def _computed(task: Task, trial: Trial) -> Finishing:
+def _computed(task: Task, trial: Trial) -> TrialUpdate:
     outcome = evaluate(task.objective, trial.config)
     told = replace(
         trial,
@@ -195,7 +195,7 @@ def _computed(task: Task, trial: Trial) -> Finishing:
         info=dict(outcome.info),
         evaluation_s=outcome.seconds,
     )
-    return Finishing(task.name, told, outcome.log)
+    return TrialUpdate(task.name, told, outcome.log)
 
 
 def check_member(member: Member, path: str, stored: Mapping[str, Any]) -> None:

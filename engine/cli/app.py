@@ -16,6 +16,7 @@ import typer
 
 from airtune.engine.cli import (
     bench,
+    doctor,
     grammar,
     models,
     recover,
@@ -51,22 +52,7 @@ app.command("recover")(recover.recover)
 app.command("grammar")(grammar.grammar)
 app.add_typer(models.app, name="models")
 app.command("bench")(bench.bench)
-
-
-@app.command()
-def doctor(
-    offline: bool = typer.Option(
-        False,
-        "--offline",
-        help="Prove that a study needs no network: in an empty network namespace, under strace.",
-    ),
-    model: str = typer.Option("pocket", "--model", help="With --offline: the model that proposes."),
-    json: bool = typer.Option(False, "--json", help="Print one JSON document."),
-) -> None:
-    """Say what works on this machine, and what to install for more."""
-    from airtune.engine.doctor.doctor import run
-
-    raise typer.Exit(run(as_json=json, offline=offline, model=model))
+app.command("doctor")(doctor.doctor)
 
 
 def _version(show: bool) -> None:

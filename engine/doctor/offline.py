@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import os
 import re
@@ -16,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from airtune.engine.doctor import socket_watch
 from airtune.engine.doctor.checks import Check
 
 TASK, TRIALS, SECONDS = "sklearn/svm/digits", 2, 900
@@ -25,6 +25,7 @@ _NAMESPACES = (["unshare", "--user", "--map-root-user", "--net"], ["unshare", "-
 # A system call about a socket, with the family: of the socket itself, or of an address.
 _CALL = re.compile(r"\b(\w+)\(.*?(?:\b(AF_\w+)|\b(?:sa_family=)(\w+))")
 _MOST_SHOWN = 3
+_LOG_VARIABLE = "AIRTUNE_SOCKET_LOG"  # the file that Python's attempts are appended to
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,9 @@ def watched(
     """
     trace, log, hook = folder / "trace.txt", folder / "python.txt", folder / "hook"
     hook.mkdir()
-    shutil.copy(socket_watch.__file__, hook / "sitecustomize.py")
+    (hook / "sitecustomize.py").write_text(
+        f"{inspect.getsource(_watch_sockets)}\n_watch_sockets()\n", encoding="utf-8"
+    )
     log.touch()
     path = os.pathsep.join(filter(None, [str(hook), os.environ.get("PYTHONPATH")]))
     traced = [*tracer, "-o", str(trace)] if tracer else []
@@ -137,7 +140,7 @@ def watched(
         done = subprocess.run(
             [*prefix, *traced, *command],
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": path, socket_watch.LOG_VARIABLE: str(log)},
+            env={**os.environ, "PYTHONPATH": path, _LOG_VARIABLE: str(log)},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -149,6 +152,34 @@ def watched(
         code, out, err = -1, "", f"it took more than {SECONDS} s"
     calls, attempts = (None, ()) if not tracer else read_trace(trace.read_text(errors="replace"))
     return Watched(code, out, err, calls, attempts, tuple(log.read_text(encoding="utf-8").splitlines()))
+
+
+def _watch_sockets() -> None:
+    """Write down every use of the network that Python makes in this process; put in as sitecustomize, by its source.
+
+    Python tells its audit hooks (PEP 578) of sockets and of look-ups of names. Native code that calls the system by
+    itself is not seen here; `strace` sees it, and an empty network namespace stops it.
+    """
+    import os
+    import sys
+
+    unix = 1  # socket.AF_UNIX; importing socket here would be an import in every process
+    used = ("socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg")
+    names = ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr", "socket.getnameinfo")
+
+    def hook(event, args):  # type: ignore[no-untyped-def] # its source stands alone, without imports of types
+        if event == "socket.__new__" and args[1] != unix:
+            tried = f"socket of family {int(args[1])}"
+        elif event in used and args[0].family != unix:
+            tried = f"{event.removeprefix('socket.')} {args[-1]!r}"
+        elif event in names:
+            tried = f"{event.removeprefix('socket.')} {args[0]!r}"
+        else:
+            return
+        with open(os.environ["AIRTUNE_SOCKET_LOG"], "a", encoding="utf-8", errors="backslashreplace") as log:
+            log.write(f"{os.path.basename(sys.argv[0] if hasattr(sys, 'argv') else '?')}: {tried}\n")
+
+    sys.addaudithook(hook)
 
 
 def read_trace(text: str) -> tuple[Counter[str], tuple[str, ...]]:

@@ -6,13 +6,15 @@ import json
 import math
 import numbers
 import re
+import signal
+import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
-
-from airtune.engine.evaluation.interrupts import interrupts_kept
 
 # Reasons are shown to the model and in tables: one line, no longer than this many characters.
 REASON_LENGTH = 300
@@ -57,13 +59,48 @@ def evaluate(objective: Callable[[dict[str, Any]], Any], config: Mapping[str, An
     """
     started = time.perf_counter()
     try:
-        with interrupts_kept():
+        with _interrupts_kept():
             returned = objective(dict(config))
         loss, info = read_result(returned)
     except (Exception, SystemExit) as error:
         seconds = time.perf_counter() - started
         return Outcome(reason=reason_of(error), log=log_of(error), seconds=seconds)
     return Outcome(loss=loss, info=info, seconds=time.perf_counter() - started)
+
+
+@contextmanager
+def _interrupts_kept() -> Iterator[None]:
+    """Raise an interrupt again that the code within has swallowed.
+
+    Some training loops end early at Ctrl-C and return what they have, scikit-learn's MLPClassifier for one: its loss
+    would pass for that of the whole training, and the search would go on. Handlers that do not raise
+    KeyboardInterrupt are left to do what they do; other threads are never interrupted.
+
+    Raises:
+        KeyboardInterrupt: If there was one, however the code within ended.
+    """
+    swallowed = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal swallowed
+        try:
+            before[number](number, frame)
+        except KeyboardInterrupt:
+            swallowed = True
+            raise
+
+    here = threading.current_thread() is threading.main_thread()
+    found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)} if here else {}
+    before = {int(number): handler for number, handler in found.items() if callable(handler)}
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if swallowed:
+            raise KeyboardInterrupt from None
 
 
 def reason_of(error: BaseException) -> str:

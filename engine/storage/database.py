@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 import struct
 import threading
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from airtune.engine.storage.schema_check import strange
 from airtune.engine.types import StoreError
 
 APPLICATION_ID = 0x41697254  # "AirT", in the database header: what `file` and we recognise a study file by
@@ -146,7 +146,7 @@ class Database:
                 application = db.execute("PRAGMA application_id").fetchone()[0]
                 version = db.execute("PRAGMA user_version").fetchone()[0]
                 tables = db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
-                more = strange(db, self._schema) if application == APPLICATION_ID else ""
+                more = _foreign_object(db, self._schema) if application == APPLICATION_ID else ""
                 damage = "" if more else _damage(db, path)
             except _UNREADABLE as error:
                 if "not a database" in str(error):
@@ -197,6 +197,31 @@ def _damage(db: sqlite3.Connection, path: Path) -> str:
     if found != "ok":
         return " ".join(found.removeprefix("*** in database main ***").split())
     _whole.add(seen)
+    return ""
+
+
+# What our own statements call, and the types and clauses that look like it.
+_CALLED = {"abs", "check", "in", "key", "unique"}
+_CALL = re.compile(r"\b(\w+)\s*\(")
+_ACTIVE = re.compile(r"\b(AS|GENERATED|SELECT|VIRTUAL|COLLATE|DEFAULT)\b", re.IGNORECASE)
+
+
+def _foreign_object(db: sqlite3.Connection, schema: Sequence[str]) -> str:
+    """What is in the database that none of our versions puts there, or "".
+
+    Views, triggers, virtual tables, generated columns and expressions are run by SQLite when it reads or checks.
+
+    Args:
+        db: The database.
+        schema: Statements that make our tables: CREATE TABLE IF NOT EXISTS name (...).
+    """
+    ours = {statement.split()[5] for statement in schema}
+    for kind, name, sql in db.execute("SELECT type, name, sql FROM sqlite_master").fetchall():
+        if kind == "index" and sql is None:  # SQLite's own, of a primary key
+            continue
+        calls = {call.lower() for call in _CALL.findall(str(sql))} - _CALLED - {name}
+        if kind != "table" or name not in ours or calls or _ACTIVE.search(str(sql)):
+            return f"the {kind} {str(name)!r:.60}"
     return ""
 
 

@@ -1,59 +1,17 @@
-"""What a study file's rows hold: its tables, studies and trials as read, values as JSON, transcripts compressed."""
+"""What is read from a study file and written to it: studies, trials, and the compressed transcripts of proposals."""
 
 from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airtune.engine.storage.validation import checked_manifest, checked_transcript, strict_json
-from airtune.engine.types import StoreError, Trial
+from airtune.engine.storage.schema import COLUMNS
+from airtune.engine.storage.validation import checked_manifest, checked_transcript, checked_trial, parse_json
+from airtune.engine.types import Proposal, StoreError, Trial
 
-# 2: documents; transcripts are compressed (those that version 1 wrote, as text, are read too).
-# 3: a checksum of every row that is kept (rows of older versions have none); what was pending when a trial was asked.
-SCHEMA_VERSION = 3
-# Losses are REAL, which SQLite keeps bit for bit but for -0.0; all else with floats in it is JSON, by repr.
-SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS studies ("
-    " id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, manifest TEXT NOT NULL, created REAL NOT NULL,"
-    " checksum BLOB)",
-    "CREATE TABLE IF NOT EXISTS trials ("
-    " study INTEGER NOT NULL REFERENCES studies, number INTEGER NOT NULL,"
-    " text TEXT NOT NULL, config TEXT NOT NULL, origin TEXT NOT NULL,"
-    " status TEXT NOT NULL CHECK (status IN ('asked', 'told', 'failed')),"
-    " loss REAL, reason TEXT, info TEXT NOT NULL, log TEXT NOT NULL,"
-    " proposal_s REAL NOT NULL, evaluation_s REAL, asked REAL NOT NULL, finished REAL,"
-    " pending TEXT, checksum BLOB,"
-    " PRIMARY KEY (study, number), UNIQUE (study, text),"
-    " CHECK ((status = 'told') = (loss IS NOT NULL)), CHECK ((status = 'failed') = (reason IS NOT NULL)),"
-    " CHECK (loss IS NULL OR abs(loss) < 9e999)) WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS transcripts ("
-    " study INTEGER NOT NULL REFERENCES studies, number INTEGER NOT NULL, transcript NOT NULL,"
-    " checksum BLOB, PRIMARY KEY (study, number)) WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS violations ("
-    " study INTEGER NOT NULL REFERENCES studies, number INTEGER NOT NULL,"
-    " proposal TEXT NOT NULL, reason TEXT NOT NULL, time REAL NOT NULL, checksum BLOB)",
-    "CREATE TABLE IF NOT EXISTS leases ("
-    " name TEXT PRIMARY KEY, host TEXT NOT NULL, pid INTEGER NOT NULL, started TEXT NOT NULL,"
-    " token TEXT NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS documents ("
-    " name TEXT PRIMARY KEY, document TEXT NOT NULL, checksum BLOB) WITHOUT ROWID",
-)
-# The columns of the rows that have a checksum, in the order of the table; the checksum, the last one, left out.
-COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "studies": ("id", "name", "manifest", "created"),
-    "trials": (
-        "study", "number", "text", "config", "origin", "status", "loss", "reason", "info", "log",
-        "proposal_s", "evaluation_s", "asked", "finished", "pending",
-    ),
-    "transcripts": ("study", "number", "transcript"),
-    "violations": ("study", "number", "proposal", "reason", "time"),
-    "documents": ("name", "document"),
-}  # fmt: skip
-# What an older file's tables lack: (table, column, type).
-ADDED = (("trials", "pending", "TEXT"), *((table, "checksum", "BLOB") for table in COLUMNS))
 # A file may come from anywhere: a few bytes must not unpack to all of the memory.
 LARGEST_TRANSCRIPT = 1 << 28
 # What transcripts have in common, for zlib to refer to: part of the format, never to be changed.
@@ -116,29 +74,27 @@ class TrialRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
-    """A trial that is about to be evaluated.
+class TrialInsert:
+    """A trial to store, about to be evaluated.
 
     Attributes:
         study: Its study's name.
         trial: The trial.
         text: Its configuration as canonical text.
-        origin: What proposed it.
-        transcript: How a language model came to it, or None.
-        pending: Numbers of the earlier trials that have no result yet.
+        proposal: How it came about.
+        pending: Numbers of the earlier trials that had no result when it was proposed.
     """
 
     study: str
     trial: Trial
     text: str
-    origin: str
-    transcript: Mapping[str, Any] | None = None
+    proposal: Proposal
     pending: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Finishing:
-    """The result of an asked trial.
+class TrialUpdate:
+    """The result of a stored trial.
 
     Attributes:
         study: Its study's name.
@@ -149,6 +105,24 @@ class Finishing:
     study: str
     trial: Trial
     log: str = ""
+
+
+def trial_record(row: Sequence[Any]) -> TrialRecord:
+    """A row of `trials`, the values of `COLUMNS`, as a record.
+
+    Raises:
+        StoreError: If it cannot be read.
+    """
+    found: dict[str, Any] = dict(zip(COLUMNS["trials"], row, strict=True))
+    for field in ("config", "info", "pending"):
+        if found[field] is not None:
+            found[field] = parse_json(found[field], f"{field!r} of trial {found['number']!r}")
+    known = checked_trial(found)
+    fields = ("number", "config", "status", "loss", "reason", "info", "proposal_s", "evaluation_s")
+    trial = Trial(**{field: known[field] for field in fields})
+    pending = None if known["pending"] is None else tuple(known["pending"])
+    rest = {field: known[field] for field in ("text", "origin", "log", "asked", "finished")}
+    return TrialRecord(trial, **rest, pending=pending)
 
 
 def to_json(value: object, what: str) -> str:
@@ -164,16 +138,7 @@ def to_json(value: object, what: str) -> str:
         raise StoreError(f"{what} cannot be stored as JSON: {error}", value=value) from error
 
 
-def from_json(text: str, what: str) -> Any:
-    """The inverse of `to_json`.
-
-    Raises:
-        StoreError: If the text is not JSON: it is not what was written.
-    """
-    return strict_json(text, what)
-
-
-def pack(transcript: Mapping[str, Any]) -> bytes:
+def compress_transcript(transcript: Mapping[str, Any]) -> bytes:
     """A transcript as it is stored.
 
     Raises:
@@ -183,17 +148,17 @@ def pack(transcript: Mapping[str, Any]) -> bytes:
     return deflate.compress(to_json(transcript, "the transcript").encode()) + deflate.flush()
 
 
-def unpack(stored: bytes | str) -> dict[str, Any]:
-    """The inverse of `pack`; text is what schema version 1 stored.
+def decompress_transcript(stored: bytes | str) -> dict[str, Any]:
+    """The inverse of `compress_transcript`; text is what schema version 1 stored.
 
     Raises:
-        StoreError: If it is not what `pack` made.
+        StoreError: If it is not what `compress_transcript` made.
     """
     try:
         text = stored if isinstance(stored, str) else _inflate(stored)
     except (zlib.error, ValueError, TypeError) as error:
         raise StoreError(f"a transcript cannot be read: {error}", value="transcript") from error
-    return checked_transcript(strict_json(text, "a transcript"))
+    return checked_transcript(parse_json(text, "a transcript"))
 
 
 def _inflate(stored: bytes) -> bytes:

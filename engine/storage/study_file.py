@@ -20,33 +20,32 @@ from typing import Any, Self
 from airtune.engine.storage.database import Database
 from airtune.engine.storage.lease import Leases
 from airtune.engine.storage.records import (
+    StudyRecord,
+    TrialInsert,
+    TrialRecord,
+    TrialUpdate,
+    compress_transcript,
+    decompress_transcript,
+    to_json,
+    trial_record,
+)
+from airtune.engine.storage.schema import (
     COLUMNS,
+    OF_STUDY,
     SCHEMA,
     SCHEMA_VERSION,
-    Asking,
-    Finishing,
-    StudyRecord,
-    TrialRecord,
-    from_json,
-    pack,
-    to_json,
-    unpack,
-)
-from airtune.engine.storage.rows import (
-    OF_STUDY,
     checksum,
     described,
-    insert,
+    insert_row,
     is_intact,
-    select,
-    trial_record,
+    select_rows,
     upgrade,
 )
-from airtune.engine.storage.validation import checked_number
+from airtune.engine.storage.validation import checked_number, parse_json
 from airtune.engine.types import Proposal, StoreError, Trial
 from airtune.grammars import unknown_name
 
-__all__ = ["COMPARISON_FILE", "Asking", "Finishing", "StudyFile", "StudyRecord", "TrialRecord"]
+__all__ = ["COMPARISON_FILE", "StudyFile", "StudyRecord", "TrialInsert", "TrialRecord", "TrialUpdate"]
 
 # The study file of a comparison, in the folder that `airtune bench --out` names.
 COMPARISON_FILE = "bench.airtune"
@@ -100,7 +99,7 @@ class StudyFile:
         return next(iter(self._studies("WHERE name = ?", (name,), True)), None)
 
     def _studies(self, where: str, values: Sequence[str], verify: bool) -> list[StudyRecord]:
-        rows = select(self._database, "studies", f"{where} ORDER BY id", values, verify=verify)
+        rows = select_rows(self._database, "studies", f"{where} ORDER BY id", values, verify=verify)
         counts: dict[int, dict[str, int]] = {row[0]: {} for row in rows}
         chosen = f"IN (SELECT id FROM studies {where})"
         for study, status, count in self._database.rows(
@@ -113,7 +112,7 @@ class StudyFile:
         return [
             StudyRecord(
                 name,
-                from_json(manifest, f"the manifest of study {name!r}"),
+                parse_json(manifest, f"the manifest of study {name!r}"),
                 created,
                 *(counts[study].get(k, 0) for k in kinds),
             )
@@ -147,14 +146,14 @@ class StudyFile:
         with self._write(manifests) as db:
             (last,) = db.execute("SELECT COALESCE(MAX(id), 0) FROM studies").fetchone()
             for number, (name, one) in enumerate(manifests.items(), last + 1):
-                insert(db, "studies", (number, name, to_json(one, "the manifest"), time.time()))
+                insert_row(db, "studies", (number, name, to_json(one, "the manifest"), time.time()))
 
     # Documents
 
     def document(self, name: str) -> dict[str, Any] | None:
         """A document that belongs to the file as a whole, or None."""
-        rows = select(self._database, "documents", "WHERE name = ?", (name,))
-        return from_json(rows[0][1], f"the document {name!r}") if rows else None
+        rows = select_rows(self._database, "documents", "WHERE name = ?", (name,))
+        return parse_json(rows[0][1], f"the document {name!r}") if rows else None
 
     def update_document(
         self, name: str, change: Callable[[dict[str, Any] | None], Mapping[str, Any]]
@@ -164,7 +163,7 @@ class StudyFile:
             stored = self.document(name)
             text = to_json(change(stored), f"the document {name!r}")
             if stored is None or to_json(stored, f"the document {name!r}") != text:
-                insert(db, "documents", (name, text), replace=True)
+                insert_row(db, "documents", (name, text), replace=True)
 
     # Trials
 
@@ -179,7 +178,8 @@ class StudyFile:
             StoreError: If a row cannot be read, or is not as it was written.
         """
         return [
-            trial_record(row) for row in select(self._database, "trials", OF_STUDY, (name,), verify=verify)
+            trial_record(row)
+            for row in select_rows(self._database, "trials", OF_STUDY, (name,), verify=verify)
         ]
 
     def trials(self, name: str) -> list[Trial]:
@@ -188,8 +188,8 @@ class StudyFile:
 
     def transcripts(self, name: str, *, verify: bool = True) -> dict[int, dict[str, Any]]:
         """How the trials were proposed, by number; none for proposers that say nothing. See `records`."""
-        rows = select(self._database, "transcripts", OF_STUDY, (name,), verify=verify)
-        return {checked_number(number): unpack(transcript) for _, number, transcript in rows}
+        rows = select_rows(self._database, "transcripts", OF_STUDY, (name,), verify=verify)
+        return {checked_number(number): decompress_transcript(transcript) for _, number, transcript in rows}
 
     def altered(self, name: str) -> list[str]:
         """Which rows of a study are not as they were written, in words: "trial 3"."""
@@ -208,12 +208,12 @@ class StudyFile:
         )
         return dict(rows)
 
-    def known(self, prefix: str, text: str) -> Finishing | None:
+    def known(self, prefix: str, text: str) -> TrialUpdate | None:
         """A finished trial with the canonical `text` in any study whose name begins with `prefix`, or None.
 
         Where an objective is deterministic, its result is that of every such trial.
         """
-        rows = select(
+        rows = select_rows(
             self._database,
             "trials",
             "WHERE text = ? AND status <> 'asked'"
@@ -221,63 +221,52 @@ class StudyFile:
             (text, prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)),
         )
         for record in map(trial_record, rows):
-            return Finishing(prefix, record.trial, record.log)
+            return TrialUpdate(prefix, record.trial, record.log)
         return None
 
-    def ask(
-        self, name: str, trial: Trial, text: str, proposal: Proposal, pending: Sequence[int] = ()
-    ) -> None:
-        """Store a trial that is about to be evaluated.
-
-        Args:
-            name: Its study.
-            trial: The trial.
-            text: Its configuration as canonical text.
-            proposal: How it came about.
-            pending: Numbers of the earlier trials that had no result when it was proposed.
-
-        Raises:
-            StoreError: If it cannot be stored, or its number or its configuration has been used.
-        """
-        self.ask_all([Asking(name, trial, text, proposal.origin, proposal.transcript, tuple(pending))])
-
-    def ask_all(self, asked: Sequence[Asking]) -> None:
-        """Store trials that are about to be evaluated.
+    def insert(self, trials: Sequence[TrialInsert]) -> None:
+        """Store trials that are about to be evaluated, in one transaction.
 
         Raises:
             StoreError: If one cannot be stored, or its number or its configuration has been used.
         """
-        configs = [to_json(one.trial.config, "the configuration") for one in asked]
-        said = [None if one.transcript is None else pack(one.transcript) for one in asked]
-        with self._write(one.study for one in asked) as db:
-            for one, config, transcript in zip(asked, configs, said, strict=True):
+        configs = [to_json(one.trial.config, "the configuration") for one in trials]
+        transcripts = [
+            None if one.proposal.transcript is None else compress_transcript(one.proposal.transcript)
+            for one in trials
+        ]
+        with self._write(one.study for one in trials) as db:
+            for one, config, transcript in zip(trials, configs, transcripts, strict=True):
                 study, trial = _study_id(db, one.study), one.trial
-                row = (study, trial.number, one.text, config, one.origin, "asked", None, None, "{}", "")
+                row = (
+                    study,
+                    trial.number,
+                    one.text,
+                    config,
+                    one.proposal.origin,
+                    "asked",
+                    None,
+                    None,
+                    "{}",
+                    "",
+                )
                 times = (float(trial.proposal_s), None, time.time(), None)
-                insert(db, "trials", (*row, *times, json.dumps(one.pending)))
+                insert_row(db, "trials", (*row, *times, json.dumps(one.pending)))
                 if transcript is not None:
                     # In a salvaged file one may be there: of a trial that was lost, and now is asked again.
-                    insert(db, "transcripts", (study, trial.number, transcript), replace=True)
+                    insert_row(db, "transcripts", (study, trial.number, transcript), replace=True)
 
-    def finish(self, name: str, trial: Trial, log: str = "") -> None:
-        """Store the result of an asked trial.
-
-        Raises:
-            StoreError: If it cannot be stored, or the trial is not waiting for a result.
-        """
-        self.finish_all([Finishing(name, trial, log)])
-
-    def finish_all(self, finished: Sequence[Finishing]) -> None:
-        """Store the results of asked trials.
+    def update(self, trials: Sequence[TrialUpdate]) -> None:
+        """Store the results of trials, in one transaction.
 
         Raises:
-            StoreError: If one cannot be stored, or is not waiting for a result.
+            StoreError: If one cannot be stored, or its trial is not waiting for a result.
         """
-        with self._write(one.study for one in finished) as db:
-            for one in finished:
+        with self._write(one.study for one in trials) as db:
+            for one in trials:
                 trial, study = one.trial, _study_id(db, one.study)
                 where = "WHERE study = ? AND number = ? AND status = 'asked'"
-                rows = select(self._database, "trials", where, (study, trial.number))
+                rows = select_rows(self._database, "trials", where, (study, trial.number))
                 if not rows:
                     raise StoreError(
                         f"trial {trial.number} of study {one.study!r} is not waiting for a result",
@@ -303,7 +292,7 @@ class StudyFile:
         stored = {"config": proposal.config, "origin": proposal.origin, "transcript": proposal.transcript}
         with self._write([name]) as db:
             row = (_study_id(db, name), number, json.dumps(stored, default=repr), reason, time.time())
-            insert(db, "violations", row)
+            insert_row(db, "violations", row)
 
     # The lease
 

@@ -1,4 +1,4 @@
-"""Shapes of what a study file holds, checked when it is read: anybody may have written the file.
+"""Validation of what a study file holds, when it is read: anybody may have written the file.
 
 A file that was damaged is told by its checksums; one that was made to harm has them right. So nothing that is read is
 used before it has the type that the program relies on, and what is not there is an error of the file.
@@ -52,10 +52,10 @@ class Stored(dict[str, Any]):
         self.what = what
 
     def __missing__(self, key: str) -> NoReturn:
-        raise _strange(f"{self.what} has no {key!r}", key)
+        raise _invalid(f"{self.what} has no {key!r}", key)
 
 
-def strict_json(text: str | bytes, what: str) -> Any:
+def parse_json(text: str | bytes, what: str) -> Any:
     """What JSON text says, as strictly as it was written: no NaN, no infinity, no nesting without an end.
 
     Raises:
@@ -65,7 +65,7 @@ def strict_json(text: str | bytes, what: str) -> Any:
         value = json.loads(text, parse_constant=_no_number, parse_float=_finite)
         _check_depth(value)
     except (ValueError, TypeError, RecursionError) as error:
-        raise _strange(f"{what} cannot be read: {error}", what) from error
+        raise _invalid(f"{what} cannot be read: {error}", what) from error
     return value
 
 
@@ -76,9 +76,9 @@ def checked_manifest(manifest: object, name: object, created: object) -> Stored:
         StoreError: Naming what has another type.
     """
     if not isinstance(name, str):
-        raise _strange(f"a study has the name {name!r:.60}", "name")
+        raise _invalid(f"a study has the name {name!r:.60}", "name")
     if not _is(created, _NUMBER):
-        raise _strange(f"study {name!r} was created at {created!r:.60}", "created")
+        raise _invalid(f"study {name!r} was created at {created!r:.60}", "created")
     what = f"the manifest of study {name!r}"
     found = _shaped(manifest, MANIFEST, what)
     for field, shape in (("model", MODEL), ("comparison", COMPARISON)):
@@ -107,7 +107,7 @@ def checked_number(number: object) -> int:
         StoreError: If it is none.
     """
     if not isinstance(number, int):
-        raise _strange(f"a transcript belongs to trial {number!r:.60}", "number")
+        raise _invalid(f"a transcript belongs to trial {number!r:.60}", "number")
     return number
 
 
@@ -120,21 +120,21 @@ def checked_trial(row: Mapping[str, Any]) -> Mapping[str, Any]:
     found = _shaped(row, TRIAL, f"trial {row.get('number')!r}"[:60])
     status, loss, reason = found["status"], found["loss"], found["reason"]
     if status not in ("asked", "told", "failed") or (status == "told") != (loss is not None):
-        raise _strange(f"{found.what} is {status!r:.40} with the loss {loss!r}", status)
+        raise _invalid(f"{found.what} is {status!r:.40} with the loss {loss!r}", status)
     if (status == "failed") != (reason is not None):
-        raise _strange(f"{found.what} is {status!r} with the reason {reason!r:.40}", reason)
+        raise _invalid(f"{found.what} is {status!r} with the reason {reason!r:.40}", reason)
     for name, value in found["config"].items():
         if (isinstance(value, int) and abs(value) >= 2**63) or isinstance(value, dict):
-            raise _strange(f"{found.what} has a {name!r:.40} that no space can have: {value!r:.40}", name)
+            raise _invalid(f"{found.what} has a {name!r:.40} that no space can have: {value!r:.40}", name)
     return found
 
 
 def _shaped(value: object, shape: Mapping[str, str], what: str) -> Stored:
     if not isinstance(value, Mapping):
-        raise _strange(f"{what} is no object", type(value).__name__)
+        raise _invalid(f"{what} is no object", type(value).__name__)
     for field, kind in shape.items():
         if field in value and not _is(value[field], kind):
-            raise _strange(
+            raise _invalid(
                 f"{field!r} in {what} is not {kind.removeprefix('?')}: {value[field]!r:.60}", field
             )
     return Stored(value, what)
@@ -183,7 +183,7 @@ def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def _strange(message: str, value: object) -> StoreError:
+def _invalid(message: str, value: object) -> StoreError:
     return StoreError(
         message,
         value=value,

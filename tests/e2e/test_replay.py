@@ -82,7 +82,7 @@ def test_a_comparison(folder: Folder) -> None:
     assert "replayed 12 of 12 studies" in said.err
     # Comparisons that were made before they said who was asked together.
     with closing(sqlite3.connect(folder.path / "b" / "bench.airtune")) as db, db:
-        from airtune.engine.storage.rows import upgrade
+        from airtune.engine.storage.schema import upgrade
 
         db.execute(
             "UPDATE studies SET manifest = json_remove(manifest, '$.comparison.batch'), checksum = NULL"

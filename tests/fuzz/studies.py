@@ -20,8 +20,8 @@ from ConfigSpace import ConfigurationSpace
 from airtune.engine import Study, Task
 from airtune.engine.cli.app import app
 from airtune.engine.cli.output import report_error
-from airtune.engine.storage.records import _DICTIONARY, COLUMNS
-from airtune.engine.storage.rows import checksum
+from airtune.engine.storage.records import _DICTIONARY
+from airtune.engine.storage.schema import COLUMNS, checksum
 from airtune.grammars import AirtuneError
 from airtune.models import load_model
 from tests.fuzz.mutate import EVIL, hostile, mutated_bytes, mutated_json, to_text

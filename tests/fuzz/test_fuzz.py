@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from airtune.engine import StoreError, StudyFile
-from airtune.engine.storage.records import COLUMNS
-from airtune.engine.storage.rows import checksum
-from airtune.engine.storage.validation import checked_transcript, checked_trial, strict_json
+from airtune.engine.storage.schema import COLUMNS, checksum
+from airtune.engine.storage.validation import checked_transcript, checked_trial, parse_json
 from airtune.grammars import DecodeError, SpaceError, space_from_json, space_grammar
 from tests.fuzz.studies import _edit_row, _run, whole
 from tests.fuzz.targets import attempt
@@ -76,7 +75,7 @@ def test_an_excluded_number_that_no_float_holds() -> None:
 )
 def test_json_that_is_not_as_it_was_written(text: str) -> None:
     with pytest.raises(StoreError, match="the thing cannot be read"):
-        strict_json(text, "the thing")
+        parse_json(text, "the thing")
 
 
 def trial(**changes: Any) -> dict[str, Any]:

@@ -15,11 +15,19 @@ from typing import Any
 
 from airtune.engine.manifest import stored_space
 from airtune.engine.storage.database import APPLICATION_ID, Database
-from airtune.engine.storage.records import COLUMNS, SCHEMA, SCHEMA_VERSION, from_json, unpack
+from airtune.engine.storage.records import decompress_transcript, trial_record
 from airtune.engine.storage.recover.report import Rows, Salvage, report
 from airtune.engine.storage.recover.sqlite_pages import Pages, Row, read_pages
-from airtune.engine.storage.rows import CHECKSUM_BYTES, insert, is_intact, trial_record, upgrade
-from airtune.engine.storage.validation import checked_manifest
+from airtune.engine.storage.schema import (
+    CHECKSUM_BYTES,
+    COLUMNS,
+    SCHEMA,
+    SCHEMA_VERSION,
+    insert_row,
+    is_intact,
+    upgrade,
+)
+from airtune.engine.storage.validation import checked_manifest, parse_json
 from airtune.engine.types import StoreError
 from airtune.grammars import AirtuneError, Grammar, space_grammar
 
@@ -159,11 +167,11 @@ def _readable(table: str, row: list[Any]) -> bool:
         return False
     try:
         if table == "studies":
-            checked_manifest(from_json(row[2], "the manifest"), row[1], row[3])
+            checked_manifest(parse_json(row[2], "the manifest"), row[1], row[3])
         elif table == "trials":
             trial_record(row)
         elif table == "transcripts":
-            unpack(row[2])
+            decompress_transcript(row[2])
         return True
     except StoreError:
         return False
@@ -174,15 +182,15 @@ def _sensible(table: str, row: list[Any]) -> bool:
     try:
         if table == "trials":
             record = trial_record(tuple(row))
-            said = from_json(record.text, "text")
+            said = parse_json(record.text, "text")
             return isinstance(said, dict | list) and (record.trial.status == "told") == (
                 record.trial.loss is not None
             )
         if table == "transcripts":
-            return isinstance(row[0], int) and isinstance(row[1], int) and bool(unpack(row[2]))
+            return isinstance(row[0], int) and isinstance(row[1], int) and bool(decompress_transcript(row[2]))
         if table == "studies":
-            return isinstance(row[1], str) and "space_hash" in from_json(row[2], "manifest")
-        return table == "documents" and isinstance(from_json(row[1], "document"), dict)
+            return isinstance(row[1], str) and "space_hash" in parse_json(row[2], "manifest")
+        return table == "documents" and isinstance(parse_json(row[1], "document"), dict)
     except (StoreError, TypeError, ValueError, KeyError, AttributeError):
         return False
 
@@ -191,7 +199,7 @@ def _drop_inconsistent(rows: Rows) -> None:
     """Drop what contradicts itself in an older file: spaces and their hashes, texts and configurations."""
     for key, row in list(rows["studies"].items()):
         try:
-            grammar = space_grammar(stored_space(from_json(row[2], "manifest")))
+            grammar = space_grammar(stored_space(parse_json(row[2], "manifest")))
         except (ValueError, KeyError, TypeError, AirtuneError):
             del rows["studies"][key]
             continue
@@ -207,7 +215,7 @@ def _drop_inconsistent(rows: Rows) -> None:
 
 def _is_text_of(grammar: Grammar, text: str, config: str) -> bool:
     try:
-        return grammar.encode(from_json(config, "configuration")) == text
+        return grammar.encode(parse_json(config, "configuration")) == text
     except AirtuneError:
         return False
 
@@ -221,7 +229,7 @@ def _write(target: Path, rows: Rows) -> None:
                 for table in COLUMNS:
                     for _, row in sorted(rows[table].items(), key=lambda item: repr(item[0])):
                         if table in ("studies", "documents") or row[0] in present:
-                            insert(db, table, row)
+                            insert_row(db, table, row)
     except BaseException:
         for path in (target, *(target.with_name(target.name + end) for end in ("-wal", "-shm"))):
             path.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from airtune.engine.storage.records import from_json
+from airtune.engine.storage.validation import parse_json
 
 Rows = dict[str, dict[tuple[Any, ...], tuple[Any, ...]]]  # by table and key: the values of COLUMNS
 
@@ -97,7 +97,7 @@ def report(source: Path, target: Path, verified: bool, rows: Rows, known: set[tu
         one = StudySalvage(names.get(study), len(trials))
         one.unfinished = sorted(number for number, row in trials.items() if row[5] == "asked")
         one.lost = sorted(_believable(numbers.get(study, set()), trials) - trials.keys())
-        manifest = from_json(rows["studies"][study,][2], "manifest") if study in names else {}
+        manifest = parse_json(rows["studies"][study,][2], "manifest") if study in names else {}
         one.lost_transcripts = sorted(
             number
             for number, row in trials.items()

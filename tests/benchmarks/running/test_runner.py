@@ -24,7 +24,7 @@ from airtune.benchmarks.running.processes import _no_interrupts
 from airtune.benchmarks.running.runner import Plan, Progress, Run, load_plan, load_runs, run_suite
 from airtune.benchmarks.running.suites import get_suite
 from airtune.engine import Study, StudyFile, Task, Trial, export_jsonl, make_proposer
-from airtune.engine.storage.rows import upgrade
+from airtune.engine.storage.schema import upgrade
 from airtune.engine.storage.study_file import COMPARISON_FILE
 from airtune.grammars import AirtuneError
 from airtune.models import load_model

@@ -22,8 +22,8 @@ from airtune.engine.proposers.lm import problem_of
 from airtune.engine.proposers.lm_self import DRAWS, SAMPLES
 from airtune.engine.replay.replay import replay
 from airtune.engine.replay.report import Options
-from airtune.engine.storage.records import pack
-from airtune.engine.storage.rows import upgrade
+from airtune.engine.storage.records import compress_transcript
+from airtune.engine.storage.schema import upgrade
 from airtune.engine.storage.usage import study_usage
 from airtune.engine.storage.validation import checked_transcript
 from airtune.engine.types import StoreError
@@ -271,7 +271,7 @@ def test_a_replay_with_and_without_the_model(tmp_path: Path) -> None:
     draw = transcript["queries"][0]
     queries = [{**draw, "text": "=998" if draw["text"] == "=999" else "=999"}, *transcript["queries"][1:]]
     with closing(sqlite3.connect(path)) as db, db:
-        stored = (pack({**transcript, "queries": queries}),)
+        stored = (compress_transcript({**transcript, "queries": queries}),)
         db.execute("UPDATE transcripts SET transcript = ?, checksum = NULL WHERE number = 3", stored)
         upgrade(db)
     for level, what in ((0, "ranking"), (1, "queries")):

@@ -14,8 +14,8 @@ from ConfigSpace import ConfigurationSpace
 
 from airtune.engine import Study, Task, make_proposer
 from airtune.engine.replay.diff import diff
-from airtune.engine.storage.records import pack, unpack
-from airtune.engine.storage.rows import upgrade
+from airtune.engine.storage.records import compress_transcript, decompress_transcript
+from airtune.engine.storage.schema import upgrade
 from airtune.grammars import AirtuneError
 from airtune.models import load_model
 
@@ -51,16 +51,20 @@ def test_other_seeds(tmp_path: Path) -> None:
     assert found.best[0] != found.best[1]
 
 
+def edited(transcript: bytes, **changes: Any) -> bytes:
+    return compress_transcript({**decompress_transcript(transcript), **changes})
+
+
 @pytest.mark.parametrize(
     ("table", "column", "change", "what"),
     [
         ("trials", "loss", lambda value: value + 1e-12, "losses"),
         ("trials", "info", lambda text: text.replace('"n": ', '"n": 1'), "further values"),
         ("trials", "origin", lambda text: "tpe", "origins"),
-        ("transcripts", "transcript", lambda b: pack({**unpack(b), "prompt": "?"}), "prompts"),
-        ("transcripts", "transcript", lambda b: pack({**unpack(b), "logprobs": [-1.0]}), "log-probabilities"),
-        ("transcripts", "transcript", lambda b: pack({**unpack(b), "token_ids": [1]}), "token ids"),
-        ("transcripts", "transcript", lambda b: pack({**unpack(b), "more": 1}), "transcripts"),
+        ("transcripts", "transcript", lambda b: edited(b, prompt="?"), "prompts"),
+        ("transcripts", "transcript", lambda b: edited(b, logprobs=[-1.0]), "log-probabilities"),
+        ("transcripts", "transcript", lambda b: edited(b, token_ids=[1]), "token ids"),
+        ("transcripts", "transcript", lambda b: edited(b, more=1), "transcripts"),
     ],
 )
 def test_the_first_trial_that_differs(

@@ -18,8 +18,8 @@ from airtune.engine import Study, StudyFile, Task, make_proposer
 from airtune.engine.replay.derive import Replayer
 from airtune.engine.replay.replay import replay
 from airtune.engine.replay.report import Options, Report
-from airtune.engine.storage.records import pack, unpack
-from airtune.engine.storage.rows import upgrade
+from airtune.engine.storage.records import compress_transcript, decompress_transcript
+from airtune.engine.storage.schema import upgrade
 from airtune.grammars import AirtuneError
 from airtune.models import LanguageModel, load_model
 from airtune.models.backends.scripted import ScriptedModel
@@ -87,8 +87,8 @@ def said(key: str, change: Callable[[Any], Any]) -> Callable[[bytes], bytes]:
     """A change of one entry of a transcript."""
 
     def changed(stored: bytes) -> bytes:
-        transcript = unpack(stored)
-        return pack({**transcript, key: change(transcript[key])})
+        transcript = decompress_transcript(stored)
+        return compress_transcript({**transcript, key: change(transcript[key])})
 
     return changed
 

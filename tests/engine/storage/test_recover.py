@@ -18,6 +18,7 @@ from airtune.engine import Proposal, StoreError, Study, StudyFile, Task, Trial, 
 from airtune.engine.storage.database import APPLICATION_ID
 from airtune.engine.storage.recover.recover import recover
 from airtune.engine.storage.recover.sqlite_pages import read_pages
+from airtune.engine.storage.study_file import TrialInsert, TrialUpdate
 
 SPACE = ConfigurationSpace({"x": (-1.0, 1.0), "n": (1, 9), "c": ["a", "b"]})
 TRIALS = 24
@@ -46,9 +47,13 @@ def fill(path: Path) -> StudyFile:
         trial = Trial(number, {"x": number / 7}, proposal_s=1.0)
         prompt = noise.randbytes(noise.choice([10, 400, 4000])).hex()
         transcript = {"prompt": prompt, "token_ids": [1, 2], "logprobs": [-0.5, -1e-300]}
-        file.ask("said", trial, f'{{"x":{number}}}', Proposal(trial.config, "lm", transcript))
+        file.insert(
+            [TrialInsert("said", trial, f'{{"x":{number}}}', Proposal(trial.config, "lm", transcript))]
+        )
         if number % 5 < 4:
-            file.finish("said", replace(trial, status="told", loss=float(number)), "log " * number)
+            file.update(
+                [TrialUpdate("said", replace(trial, status="told", loss=float(number)), "log " * number)]
+            )
     file.update_document("plan", lambda _: {"suite": "toy"})
     return file
 

@@ -15,7 +15,8 @@ from airtune.engine import Proposal, StoreError, Study, StudyFile, Task, Trial
 from airtune.engine.manifest import study_manifest
 from airtune.engine.proposers import make_proposer
 from airtune.engine.storage.database import APPLICATION_ID
-from airtune.engine.storage.records import pack
+from airtune.engine.storage.records import compress_transcript
+from airtune.engine.storage.study_file import TrialInsert, TrialUpdate
 
 SAID = {"prompt": "p", "text": "t", "token_ids": [1, 2], "logprobs": [-0.5, 0.0]}
 
@@ -35,7 +36,7 @@ def old(request: pytest.FixtureRequest, tmp_path: Path, task: Task, old_schemas:
     for trial, text, end in zip(trials, texts, ends, strict=True):
         row = (trial.number, text, json.dumps(dict(trial.config)), "random", *end, "{}", "", 0.5)
         db.execute(f"INSERT INTO trials VALUES (1, {', '.join('?' * 13)})", (*row, None, 6.0, None))
-    said = json.dumps(SAID) if version == 1 else pack(SAID)
+    said = json.dumps(SAID) if version == 1 else compress_transcript(SAID)
     db.execute("INSERT INTO transcripts VALUES (1, 0, ?)", (said,))
     if version == 2:
         db.execute("INSERT INTO documents VALUES ('plan', '{\"a\": 1}')")
@@ -129,8 +130,10 @@ def test_a_row_that_was_changed_is_refused(
         file.update_document("d", lambda _: {"a": 1})
         for number in range(2):
             trial = Trial(number, {"x": 0.2 + number})
-            file.ask("s", trial, f"{number}", Proposal(trial.config, "lm", None if number else SAID))
-            file.finish("s", replace(trial, status="told", loss=number / 3))
+            file.insert(
+                [TrialInsert("s", trial, f"{number}", Proposal(trial.config, "lm", None if number else SAID))]
+            )
+            file.update([TrialUpdate("s", replace(trial, status="told", loss=number / 3))])
         assert file.altered("s") == []
     db = sqlite3.connect(path)
     change(db)
@@ -151,11 +154,11 @@ def test_a_result_is_not_added_to_a_row_that_was_changed(tmp_path: Path) -> None
         file.acquire("s")
         file.create("s", {"seed": 0})
         trial = Trial(0, {"x": 0.5})
-        file.ask("s", trial, "0", Proposal(trial.config, "lm"))
+        file.insert([TrialInsert("s", trial, "0", Proposal(trial.config, "lm"))])
         db = sqlite3.connect(path)
         db.execute("""UPDATE trials SET config = '{"x": 0.6}'""")
         db.commit()
         db.close()
         with pytest.raises(StoreError, match=r"trial 0 .* is not as it was written"):
-            file.finish("s", replace(trial, status="told", loss=0.0))
+            file.update([TrialUpdate("s", replace(trial, status="told", loss=0.0))])
         assert file.records("s", verify=False)[0].trial.status == "asked"

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from airtune.engine import Proposal, StoreError, StudyFile, Trial
 from airtune.engine.storage.database import _cannot
+from airtune.engine.storage.study_file import TrialInsert, TrialUpdate
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -32,7 +33,7 @@ def file(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StudyFile]:
 
 def ask(file: StudyFile, number: int, name: str = "s", transcript: dict[str, object] | None = None) -> Trial:
     trial = Trial(number, {"x": number / 3, "c": "é\u2028"}, proposal_s=0.25)
-    file.ask(name, trial, f'{{"x":{number}}}', Proposal(trial.config, "random", transcript))
+    file.insert([TrialInsert(name, trial, f'{{"x":{number}}}', Proposal(trial.config, "random", transcript))])
     return trial
 
 
@@ -43,8 +44,8 @@ def test_what_is_written_is_read_back(file: StudyFile) -> None:
     second = ask(file, 1)
     told = replace(first, status="told", loss=0.1 + 0.2, info={"b": 1e-17, "a": [1, None]}, evaluation_s=1.5)
     failed = replace(second, status="failed", reason="it broke")
-    file.finish("s", told)
-    file.finish("s", failed, "Traceback\ud800")
+    file.update([TrialUpdate("s", told)])
+    file.update([TrialUpdate("s", failed, "Traceback\ud800")])
     assert file.trials("s") == [told, failed]
     assert list(file.trials("s")[0].info) == ["b", "a"]
     records = file.records("s")
@@ -68,8 +69,8 @@ def test_floats_round_trip(value: float) -> None:
         file.acquire("s")
         file.create("s", {})
         trial = Trial(0, {"x": value})
-        file.ask("s", trial, "t", Proposal(trial.config, "random"))
-        file.finish("s", replace(trial, status="told", loss=value, info={"y": value}))
+        file.insert([TrialInsert("s", trial, "t", Proposal(trial.config, "random"))])
+        file.update([TrialUpdate("s", replace(trial, status="told", loss=value, info={"y": value}))])
         (found,) = file.trials("s")
         for kept in (found.loss, found.info["y"], found.config["x"]):
             assert kept == value
@@ -80,7 +81,7 @@ def test_floats_round_trip(value: float) -> None:
 def test_no_told_trial_without_a_finite_loss(file: StudyFile, loss: float | None) -> None:
     trial = ask(file, 0)
     with pytest.raises(StoreError):
-        file.finish("s", replace(trial, status="told", loss=loss))
+        file.update([TrialUpdate("s", replace(trial, status="told", loss=loss))])
     assert file.trials("s") == [trial]
 
 
@@ -89,10 +90,10 @@ def test_a_number_a_configuration_and_a_result_are_given_once(file: StudyFile) -
     with pytest.raises(StoreError, match="UNIQUE"):
         ask(file, 0)
     with pytest.raises(StoreError, match="UNIQUE"):
-        file.ask("s", Trial(1, {}), '{"x":0}', Proposal({}, "random", {"prompt": "p"}))
-    file.finish("s", replace(trial, status="told", loss=1.0))
+        file.insert([TrialInsert("s", Trial(1, {}), '{"x":0}', Proposal({}, "random", {"prompt": "p"}))])
+    file.update([TrialUpdate("s", replace(trial, status="told", loss=1.0))])
     with pytest.raises(StoreError, match="not waiting"):
-        file.finish("s", replace(trial, status="told", loss=2.0))
+        file.update([TrialUpdate("s", replace(trial, status="told", loss=2.0))])
     assert file.trials("s")[0].loss == 1.0
     assert file.transcripts("s") == {}  # the refused trial has left nothing behind
 
