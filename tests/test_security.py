@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).resolve().parents[1]
-ROOMS = ("grammars", "models", "engine", "benchmarks")
+ROOMS = ("grammars", "models", "engine", "benchmarks", "scripts")
 # Where objects of this very run go from one of our processes to another, through a pipe of theirs; and the checkpoint
 # of a training that is under way, read with weights_only.
 PICKLES = {

@@ -107,7 +107,7 @@ def check_plan(plan: Plan, jobs: int = 1) -> None:
         raise AirtuneError(
             f"the suite {plan.suite!r} has no tasks here: its tables are not in this installation",
             value=plan.suite,
-            hint="install a release of airtune, or build them: airtune bench build-tables",
+            hint="install a release of airtune, or build them: python scripts/build_hpobench_tables.py",
         )
     known = [*PROPOSERS, *(f"default+{name}" for name in PROPOSERS)]
     for method in plan.methods:

@@ -1,7 +1,7 @@
 """Spreads the groups of a comparison over processes, which write to the study file themselves.
 
 This process holds the leases, and the others write under them: when it is killed, the next run takes over at once,
-and whatever an orphan still tries to write is refused. An orphan ends at its next word to us.
+and whatever an orphan still tries to write is refused. An orphan ends when it next sends to us.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import pickle
 import signal
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -24,14 +24,17 @@ from airtune.grammars import AirtuneError
 
 # One core each: processes are the parallelism, and the number of threads changes the last bits of sums.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+# Given the plan, the study file and the group: yields how many more of its trials are done.
+RunGroup = Callable[[Plan, StudyFile, Group], Iterator[int]]
 
 
 def spread(
-    plan: Plan, groups: Sequence[Group], path: Path, leases: Mapping[str, str], jobs: int
+    run: RunGroup, plan: Plan, groups: Sequence[Group], path: Path, leases: Mapping[str, str], jobs: int
 ) -> Iterator[tuple[Group, int]]:
     """Run groups in processes; yield (group, how many more of its trials are done) as they get on.
 
     Args:
+        run: Runs one group: a function of a module, for the processes to import.
         plan: Of the comparison.
         groups: What to run, in the order in which to begin.
         path: The study file.
@@ -49,7 +52,9 @@ def spread(
             for _ in range(jobs):
                 ours, theirs = multiprocessing.Pipe()
                 # Not a fork, which would copy the locks of loaded libraries.
-                process = SpawnProcess(target=_serve, args=(theirs, plan, path, dict(leases)), daemon=True)
+                process = SpawnProcess(
+                    target=_serve, args=(theirs, run, plan, path, dict(leases)), daemon=True
+                )
                 process.start()
                 theirs.close()
                 processes[ours] = process
@@ -59,14 +64,14 @@ def spread(
             for ready in wait(list(busy)):
                 assert isinstance(ready, Connection)
                 try:
-                    said = ready.recv()
+                    settled = ready.recv()
                 except (EOFError, OSError):
                     processes[ready].join()
                     raise _ended(processes[ready].exitcode, busy[ready]) from None
-                if isinstance(said, BaseException):
-                    raise said
-                if said is not None:
-                    yield busy[ready], said
+                if isinstance(settled, BaseException):
+                    raise settled
+                if settled is not None:
+                    yield busy[ready], settled
                 elif waiting:
                     busy[ready] = waiting.pop()
                     ready.send(busy[ready])
@@ -80,10 +85,8 @@ def spread(
             process.join()
 
 
-def _serve(connection: Connection, plan: Plan, path: Path, leases: Mapping[str, str]) -> None:
-    """One process: runs the groups it is sent, says after every wave how many trials are done, None at the end."""
-    from airtune.benchmarks.running.runner import run_group
-
+def _serve(connection: Connection, run: RunGroup, plan: Plan, path: Path, leases: Mapping[str, str]) -> None:
+    """One process: runs the groups it is sent, says after every step how many trials are done, None at the end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # as in what tasks may start
     with contextlib.suppress(EOFError, ConnectionError):  # the parent is gone
@@ -91,7 +94,7 @@ def _serve(connection: Connection, plan: Plan, path: Path, leases: Mapping[str, 
             with StudyFile(path, leases=leases) as file:
                 while True:
                     group: Group = connection.recv()
-                    for settled in run_group(plan, file, group):
+                    for settled in run(plan, file, group):
                         connection.send(settled)
                     connection.send(None)
         except (EOFError, ConnectionError):

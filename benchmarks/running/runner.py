@@ -123,7 +123,7 @@ def run_suite(
                 (group, settled) for group in missing for settled in run_group(plan, file, group)
             )
         else:
-            steps = spread(plan, missing, path, file.leases, min(jobs, len(missing)))
+            steps = spread(run_group, plan, missing, path, file.leases, min(jobs, len(missing)))
         for group, settled in steps:
             done[group.method] += settled
             say()

@@ -14,8 +14,6 @@ MEASUREMENTS = {
     "speed": "airtune.benchmarks.measures.speed",
     "compare": "airtune.benchmarks.measures.compare",
     "tokens": "airtune.benchmarks.measures.tokens",
-    "build-tables": "airtune.benchmarks.tasks.hpobench.build",
-    "validate-tables": "airtune.benchmarks.tasks.hpobench.validate",
 }
 
 

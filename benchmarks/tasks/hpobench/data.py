@@ -171,15 +171,6 @@ class RawData:
     sha256: str
     fold: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
 
-    @property
-    def fingerprint(self) -> str:
-        """A hash of all that evaluations depend on: the file, and the fold where one is given."""
-        if self.fold is None:
-            return self.sha256
-        return hashlib.sha256(
-            self.sha256.encode() + self.fold[0].tobytes() + b"|" + self.fold[1].tobytes()
-        ).hexdigest()
-
 
 def read_data(folder: Path, name: str) -> RawData:
     """Read one data set, and check it against the index.

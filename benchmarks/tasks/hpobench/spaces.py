@@ -2,8 +2,8 @@
 
 The spaces and fidelities are those of HPOBench 0.0.10 (Eggensperger et al., arXiv 2109.06716),
 `hpobench/benchmarks/ml/{svm,lr,rf,nn,xgboost}_benchmark.py`; the grids those of its published tables: n values per
-hyperparameter, evenly spaced over its range (in the logarithm where the space says so), integers rounded. `GRIDS`
-names what our tables hold: the whole grid for svm and lr, stated values of it for rf, mlp and xgb.
+hyperparameter, evenly spaced over its range (in the logarithm where the space says so), integers rounded. Our tables
+hold the whole grid for svm and lr, stated values of it for rf, mlp and xgb; each file says which.
 """
 
 from __future__ import annotations
@@ -101,64 +101,6 @@ SPACES: Mapping[str, Callable[[], ConfigurationSpace]] = {
     "rf": rf_space,
     "mlp": mlp_space,
     "xgb": xgb_space,
-}
-
-
-def _log(low: float, high: float, count: int) -> tuple[float, ...]:
-    """`count` values from `low` to `high`, evenly spaced in the logarithm, to 6 significant digits."""
-    step = math.log(high / low) / (count - 1)
-    return tuple(_short(low * math.exp(i * step)) for i in range(count))
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.6g}")
-
-
-_POWERS = tuple(2.0**k for k in range(-10, 11))
-
-GRIDS: Mapping[str, Grid] = {
-    "svm": {"C": _POWERS, "gamma": _POWERS},
-    "lr": {"alpha": _log(1e-5, 1.0, 25), "eta0": _log(1e-5, 1.0, 25)},
-    "rf": {
-        "max_depth": (1, 3, 8, 20, 50),
-        "min_samples_split": (2, 8, 32, 128),
-        "max_features": tuple(_short(k / 9) for k in (0, 2, 4, 7, 9)),
-        "min_samples_leaf": (1, 5, 11, 20),
-    },
-    "mlp": {
-        "depth": (1, 2, 3),
-        "width": (16, 64, 161),
-        "batch_size": (25, 64, 256),
-        "alpha": tuple(_log(1e-8, 1.0, 10)[k] for k in (0, 6, 9)),
-        "learning_rate_init": tuple(_log(1e-5, 1.0, 10)[k] for k in (0, 2, 4, 6, 8)),
-    },
-    "xgb": {
-        "eta": tuple(_log(2**-10, 1.0, 10)[k] for k in (0, 2, 4, 6, 8, 9)),
-        "max_depth": (1, 3, 8, 20),
-        "colsample_bytree": (0.1, 0.4, 0.7, 1.0),
-        "reg_lambda": tuple(_log(2**-10, 2**10, 10)[k] for k in (0, 3, 5, 9)),
-    },
-}
-
-
-@dataclass(frozen=True, slots=True)
-class TableSpec:
-    """What is tabulated of a model: at which fidelity (0: it has none), and with how many training seeds.
-
-    The seeds are the first ones of `models.SEEDS`; a table may hold fewer.
-    """
-
-    fidelity: int
-    seeds: int
-
-
-# Chosen for about two hours on one core, all data sets and both protocols together; cheapest first.
-TABLE_SPECS: Mapping[str, TableSpec] = {
-    "svm": TableSpec(0, 3),
-    "lr": TableSpec(100, 3),
-    "rf": TableSpec(64, 3),
-    "mlp": TableSpec(9, 3),
-    "xgb": TableSpec(50, 3),
 }
 
 

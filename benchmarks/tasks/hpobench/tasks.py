@@ -3,14 +3,14 @@
 Options: a fidelity (`iter=`, `trees=`, `epochs=`, `rounds=`; absent: the full one), `published` (absent: the clean
 protocol, see `models`), `live`. A name whose table ships with the package is a look-up: its space is the grid, of
 ordinals, so that every proposal is a row of the table. `live` evaluates on HPOBench's continuous space. A name with
-neither: HPOBench's own table where AIRTUNE_HPOBENCH_DATA has it (see `original`), else live where
+neither: HPOBench's own table where AIRTUNE_HPOBENCH_DATA has it (see `published`), else live where
 AIRTUNE_HPOBENCH_CSV is set.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airtune.benchmarks.tasks.hpobench.data import CSV_VARIABLE, DATASETS, data_folder, load_split
-from airtune.benchmarks.tasks.hpobench.models import ALGORITHMS, SEEDS, evaluate
+from airtune.benchmarks.tasks.hpobench.models import ALGORITHMS, SEEDS, Protocol, evaluate
 from airtune.benchmarks.tasks.hpobench.names import TaskName, full_fidelity, parse_name
-from airtune.benchmarks.tasks.hpobench.original import DATA_VARIABLE, original_file, read_original
+from airtune.benchmarks.tasks.hpobench.published import DATA_VARIABLE, published_file, read_published
 from airtune.benchmarks.tasks.hpobench.spaces import FIDELITIES, SPACES, grid_space
 from airtune.benchmarks.tasks.hpobench.tables import (
     SHIPPED,
@@ -34,11 +34,12 @@ from airtune.benchmarks.tasks.hpobench.tables import (
 from airtune.engine.types import Task, TaskError
 
 
-def hpobench_names() -> list[str]:
-    """The names of all tasks whose tables ship with the package."""
+def hpobench_names(models: Collection[str] = tuple(SPACES), only: Protocol | None = None) -> list[str]:
+    """The names of all tasks whose tables ship with the package: of these models, of both protocols or one."""
     return [
         str(TaskName(model, dataset, fidelity, protocol))
         for model, fidelity, protocol in shipped_tables()
+        if model in models and only in (None, protocol)
         for dataset in DATASETS
     ]
 
@@ -58,7 +59,7 @@ class TableObjective:
     def table(self) -> Table:
         """The table; read once per process."""
         if self.path.suffix == ".gzip":
-            return read_original(self.path, self.name)
+            return read_published(self.path, self.name)
         return read_table(self.path)
 
     def __call__(self, config: Mapping[str, Any]) -> dict[str, float]:
@@ -142,9 +143,9 @@ def _objective(name: TaskName) -> TableObjective | LiveObjective:
     shipped = table_file(SHIPPED, name.model, name.fidelity, name.protocol)
     if shipped.is_file():
         return TableObjective(shipped, name)
-    original = original_file(name)
-    if original is not None:
-        return TableObjective(original, name)
+    published = published_file(name)
+    if published is not None:
+        return TableObjective(published, name)
     if os.environ.get(CSV_VARIABLE):
         return LiveObjective(data_folder(), name)
     tabulated = dict.fromkeys(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hpobench_grids import GRIDS, TABLE_SPECS
 
 from airtune.benchmarks import get_task, task_names
 from airtune.benchmarks.running.suites import SUITES
@@ -15,11 +16,9 @@ from airtune.benchmarks.tasks.hpobench import hpobench_names, table_losses
 from airtune.benchmarks.tasks.hpobench.data import CSV_VARIABLE, DATASETS
 from airtune.benchmarks.tasks.hpobench.models import PROTOCOLS, SEEDS
 from airtune.benchmarks.tasks.hpobench.names import parse_name
-from airtune.benchmarks.tasks.hpobench.original import DATA_VARIABLE
+from airtune.benchmarks.tasks.hpobench.published import DATA_VARIABLE
 from airtune.benchmarks.tasks.hpobench.spaces import (
     FIDELITIES,
-    GRIDS,
-    TABLE_SPECS,
     grid_configs,
     grid_default,
     grid_size,

@@ -8,10 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from airtune.benchmarks.tasks.hpobench.data import load_split
-from airtune.benchmarks.tasks.hpobench.models import evaluate
-from airtune.benchmarks.tasks.hpobench.validate import (
+from validate_hpobench_tables import (
     COLUMNS,
     compare,
     draw_sample,
@@ -20,6 +17,9 @@ from airtune.benchmarks.tasks.hpobench.validate import (
     read_fits,
     read_recorded,
 )
+
+from airtune.benchmarks.tasks.hpobench.data import load_split
+from airtune.benchmarks.tasks.hpobench.models import evaluate
 from airtune.engine.types import TaskError
 
 FORESTS = [

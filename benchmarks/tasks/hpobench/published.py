@@ -29,7 +29,7 @@ FIDELITY_COLUMNS: Mapping[str, str] = {
 SCORES = ("val_scores", "test_scores")
 
 
-def original_file(name: TaskName) -> Path | None:
+def published_file(name: TaskName) -> Path | None:
     """HPOBench's file for a task, or None: the variable is not set, or the task's protocol is another.
 
     Raises:
@@ -53,7 +53,7 @@ def original_file(name: TaskName) -> Path | None:
 
 
 @lru_cache(maxsize=8)
-def read_original(path: Path, name: TaskName) -> Table:
+def read_published(path: Path, name: TaskName) -> Table:
     """Read the rows of a task's fidelity on all data; the grid is what values they have.
 
     Raises:

@@ -1,4 +1,4 @@
-"""`airtune bench validate-tables`: our evaluations beside values recorded from HPOBench's published tables.
+"""Validates our HPOBench tables: our evaluations beside values recorded from HPOBench's published tables.
 
 The recorded values are the traces of LLAMBO (Liu et al., arXiv 2402.03921; `exp_hpo_bench` of its repository): per
 configuration the mean validation accuracy (`score`) and test accuracy (`generalization_score`) over HPOBench's five
@@ -33,6 +33,7 @@ from airtune.benchmarks.tasks.hpobench.models import REVISION, SEEDS, evaluate
 from airtune.benchmarks.tasks.hpobench.names import full_fidelity
 from airtune.benchmarks.tasks.hpobench.spaces import SPACES, Value
 from airtune.engine.types import TaskError
+from airtune.grammars import AirtuneError
 
 RECORDED_MODELS: Mapping[str, str] = {"rf": "rf", "xgb": "xgb", "nn": "mlp"}
 IGNORED_ETA = 0.3  # see the module
@@ -242,8 +243,8 @@ def validate(
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`airtune bench validate-tables`: compare our evaluations with values of HPOBench's published tables."""
-    parser = argparse.ArgumentParser("airtune bench validate-tables", description=main.__doc__)
+    """Compare our evaluations with values of HPOBench's published tables."""
+    parser = argparse.ArgumentParser("validate_hpobench_tables.py", description=main.__doc__)
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the CSV files and index.json")
     parser.add_argument("--llambo", type=Path, required=True, metavar="CSV", help="file of LLAMBO's traces")
     parser.add_argument("--models", default="rf,xgb,mlp", metavar="M,N", help="default: rf,xgb,mlp")
@@ -293,3 +294,10 @@ def main(arguments: Sequence[str]) -> int:
         test = f"{one.test_spearman:.2f} | {one.test_difference:.3f} | {one.test_bias:+.3f}"
         print(f"| {one.model} | {one.dataset} | {one.n} | {one.left_out} | {score} | {test} |")
     return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except AirtuneError as error:
+        sys.exit(f"error: {error}")

@@ -1,149 +1,28 @@
-"""`airtune bench build-tables`: evaluate the grids on the data sets, in pieces that a stopped build finds again.
+"""Tabulates HPOBench: evaluates the grids on the data sets, in pieces that a stopped build finds again.
 
-One piece is a stretch of one model's grid on one data set, under one protocol, with one training seed. Its file under
-`OUT/pieces` is named after a hash of everything that it depends on (data, grid points, fidelity, seed, library
-versions), so pieces of different settings never mix, and the same command goes on where it was stopped.
+`python scripts/build_hpobench_tables.py --data DIR --out DIR`; the same command goes on where it was stopped. Pieces:
+see `hpobench_pieces`.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
-import os
-import platform
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
-from functools import lru_cache
-from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
-from airtune.benchmarks.tasks.hpobench.data import DATASETS, data_folder, load_split, read_data
-from airtune.benchmarks.tasks.hpobench.models import PROTOCOLS, REVISION, SEEDS, Protocol, evaluate
-from airtune.benchmarks.tasks.hpobench.spaces import GRIDS, TABLE_SPECS, Grid, grid_configs
+from hpobench_grids import GRIDS, Setting, shipped_setting
+from hpobench_parquet import write_table
+from hpobench_pieces import Piece, compute, fingerprint, pieces
+
+from airtune.benchmarks.tasks.hpobench.data import DATASETS, data_folder
+from airtune.benchmarks.tasks.hpobench.models import PROTOCOLS, SEEDS, Protocol
 from airtune.engine.types import TaskError
-from airtune.grammars import unknown_name
-
-PIECE_SIZE = 25  # grid points: some seconds of computing are lost when a build is stopped
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What a table is built from.
-
-    Attributes:
-        model: A key of `GRIDS`.
-        grid: Its grid.
-        fidelity: The value of the model's fidelity; 0 where it has none.
-        seeds: The training seeds, in order.
-    """
-
-    model: str
-    grid: Grid
-    fidelity: int
-    seeds: tuple[int, ...]
-
-
-def shipped_setting(model: str, seeds: int | None = None) -> Setting:
-    """The setting of the shipped tables of a model, with its number of seeds or another one."""
-    spec = TABLE_SPECS[model]
-    return Setting(model, GRIDS[model], spec.fidelity, SEEDS[: spec.seeds if seeds is None else seeds])
-
-
-def seeds_used(setting: Setting, protocol: Protocol) -> tuple[int, ...]:
-    """The seeds that make a difference: fitting an SVM on the training rows is deterministic."""
-    return setting.seeds[:1] if setting.model == "svm" and protocol == "clean" else setting.seeds
-
-
-@lru_cache(maxsize=1)
-def versions() -> dict[str, str]:
-    """Versions of what the numbers depend on."""
-    packages = ("numpy", "scipy", "scikit-learn", "xgboost-cpu", "xgboost")
-    found = {"python": platform.python_version(), "machine": platform.machine()}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except ModuleNotFoundError:  # one of the two builds of xgboost, or none
-            continue
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """One unit of work; `start` and `stop` are positions in the order of `grid_configs`."""
-
-    setting: Setting
-    dataset: str
-    protocol: Protocol
-    seed: int
-    start: int
-    stop: int
-
-    def file(self, out: Path, fingerprint: str) -> Path:
-        """Where its result is kept.
-
-        Args:
-            out: The build's folder.
-            fingerprint: The data set's, see `RawData`.
-        """
-        model = self.setting.model
-        libraries = {k: v for k, v in versions().items() if model == "xgb" or not k.startswith("xgboost")}
-        content = [
-            *(REVISION, model, self.setting.fidelity, self.dataset, self.protocol, self.seed, fingerprint),
-            *(self.start, self.stop, dict(self.setting.grid), libraries),
-        ]
-        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-        name = f"{model}-{self.dataset}-{self.protocol}-{self.seed}-{self.start:04d}-{digest}.json"
-        return out / "pieces" / name
-
-
-def pieces(
-    settings: Iterable[Setting], datasets: Sequence[str], protocols: Sequence[Protocol]
-) -> list[Piece]:
-    """All pieces: the first seed of every table comes first, then the second, ..."""
-    made: list[tuple[int, Piece]] = []
-    for setting in settings:
-        size = sum(1 for _ in grid_configs(setting.grid))
-        for protocol in protocols:
-            for rank, seed in enumerate(seeds_used(setting, protocol)):
-                for dataset in datasets:
-                    for start in range(0, size, PIECE_SIZE):
-                        stop = min(start + PIECE_SIZE, size)
-                        made.append((rank, Piece(setting, dataset, protocol, seed, start, stop)))
-    return [piece for _, piece in sorted(made, key=lambda entry: entry[0])]
-
-
-def compute(piece: Piece, folder: Path, path: Path) -> float:
-    """Evaluate a piece and write its file, whole or not at all. Returns the CPU seconds it took."""
-    begin = time.process_time()
-    split = load_split(folder, piece.dataset)
-    configs = list(grid_configs(piece.setting.grid))[piece.start : piece.stop]
-    results = [
-        asdict(
-            evaluate(
-                piece.setting.model,
-                config,
-                split,
-                fidelity=piece.setting.fidelity,
-                protocol=piece.protocol,
-                seed=piece.seed,
-            )
-        )
-        for config in configs
-    ]
-    columns: dict[str, Any] = {name: [result[name] for result in results] for name in results[0]}
-    columns["cpu_seconds"] = time.process_time() - begin
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(columns), encoding="utf-8")
-    temporary.replace(path)
-    return float(columns["cpu_seconds"])
+from airtune.grammars import AirtuneError, unknown_name
 
 
 def _ignore_interrupts() -> None:
@@ -167,7 +46,7 @@ def run(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _say(done: int, total: int, started: float, first: int, piece: Piece) -> None:
+def _print_progress(done: int, total: int, started: float, first: int, piece: Piece) -> None:
     rate = (done - first) / max(time.monotonic() - started, 1e-9)
     left = (total - done) / rate / 60
     where = f"{piece.setting.model} {piece.dataset} {piece.protocol} seed {piece.seed}"
@@ -201,9 +80,7 @@ def build(
     Returns:
         The files written.
     """
-    from airtune.benchmarks.tasks.hpobench.tables import write_table
-
-    data = {dataset: read_data(folder, dataset).fingerprint for dataset in datasets}
+    data = {dataset: fingerprint(folder, dataset) for dataset in datasets}
     work = [(piece, piece.file(out, data[piece.dataset])) for piece in pieces(settings, datasets, protocols)]
     todo = [(piece, path) for piece, path in work if not path.exists()]
     if not assemble_only:
@@ -212,7 +89,7 @@ def build(
         def finished(piece: Piece, seconds: float) -> None:
             nonlocal done
             done += 1
-            _say(done, len(work), started, first, piece)
+            _print_progress(done, len(work), started, first, piece)
 
         run(todo, folder, jobs, finished)
     written = []
@@ -242,8 +119,8 @@ def _chosen(what: str, text: str | None, known: Sequence[str]) -> Iterator[str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`airtune bench build-tables`: tabulate HPOBench's models on its data sets."""
-    parser = argparse.ArgumentParser("airtune bench build-tables", description=main.__doc__)
+    """Tabulate HPOBench's models on its data sets."""
+    parser = argparse.ArgumentParser("build_hpobench_tables.py", description=main.__doc__)
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the CSV files and index.json")
     parser.add_argument("--models", metavar="M,N", help=f"default: {','.join(GRIDS)}")
     parser.add_argument("--datasets", metavar="D,E", help="default: all eight")
@@ -282,7 +159,7 @@ def main(arguments: Sequence[str]) -> int:
             options.out,
             jobs=options.jobs,
             assemble_only=options.assemble_only,
-            command=" ".join(["airtune bench build-tables", *shown]),
+            command=" ".join(["python scripts/build_hpobench_tables.py", *shown]),
         )
     except KeyboardInterrupt:
         print("interrupted: the same command goes on where it stopped", file=sys.stderr)
@@ -292,3 +169,10 @@ def main(arguments: Sequence[str]) -> int:
     for path in written:
         print(f"{path}  {path.stat().st_size} bytes")
     return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except AirtuneError as error:
+        sys.exit(f"error: {error}")
