@@ -12,13 +12,11 @@ proposals.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import json
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -33,7 +31,7 @@ from numpy.typing import NDArray
 from airtune.benchmarks.measures.spaces import random_space
 from airtune.grammars import AirtuneError, DecodeError, Grammar, canonical_lattice, lattice_grammar
 from airtune.models.decoding.sampling import draw
-from airtune.models.masks.base import MASK_ENGINES, MaskEngine, make_engine
+from airtune.models.masks.base import MaskEngine, make_engine
 from airtune.models.masks.vocabulary import vocabulary_of
 
 TokenizerName = Literal["bytes", "bpe"]
@@ -272,56 +270,3 @@ def read_pieces(path: Path, setting: Mapping[str, object]) -> dict[int, AuditRes
         with path.open("rb+") as file:
             file.truncate(whole)
     return done
-
-
-def main(arguments: Sequence[str]) -> int:
-    """`airtune bench grammar`: run an audit, print its counts; 1 if anything was wrong."""
-    parser = argparse.ArgumentParser("airtune bench grammar", description=main.__doc__)
-    parser.add_argument("--proposals", type=int, default=10_000)
-    parser.add_argument("--spaces", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--engine", default="llguidance", choices=MASK_ENGINES)
-    parser.add_argument("--tokenizer", default="bytes", choices=("bytes", "bpe"))
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--model", help="a language model proposes, in place of random logits")
-    parser.add_argument("--backend", default="transformers", help="what runs the model")
-    parser.add_argument(
-        "--model-setting", action="append", default=[], metavar="KEY=VALUE", help="a setting of the backend"
-    )
-    parser.add_argument(
-        "--out", type=Path, help="JSON-lines file of finished pieces; the same command resumes"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
-    options = parser.parse_args(list(arguments))
-
-    def say(total: AuditResult) -> None:
-        counts = f"{total.proposals} proposals, {total.violations} violations, {total.repeats} repeats"
-        print(f"{total.studies} studies, {counts}", file=sys.stderr, flush=True)
-
-    if options.model is not None:
-        from airtune.benchmarks.measures.model import audit_model
-        from airtune.engine.cli.model_options import model_settings
-        from airtune.models import load_model
-
-        settings = model_settings(options.model_setting, allow_network=False, backend=options.backend)
-        model = load_model(options.model, options.backend, **settings)
-        result = audit_model(
-            model, options.proposals, options.spaces, options.seed, path=options.out, on_piece=say
-        )
-    else:
-        result = audit(
-            options.proposals,
-            options.spaces,
-            options.seed,
-            options.engine,
-            options.tokenizer,
-            jobs=options.jobs,
-            path=options.out,
-            on_piece=say,
-        )
-    if options.json:
-        print(json.dumps(asdict(result), indent=1))
-    else:
-        for name, value in asdict(result).items():
-            print(f"{name:>12}  {value}")
-    return 1 if result.violations or result.repeats else 0

@@ -8,13 +8,11 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -258,29 +256,20 @@ def ranked(
     return ratios
 
 
-def main(arguments: Sequence[str]) -> int:
-    """`airtune bench speed`: print ratios of times, measured side by side (above 1, ours is faster)."""
-    parser = argparse.ArgumentParser("airtune bench speed", description=main.__doc__)
-    parser.add_argument("--only", choices=("mask", "proposals", "ranked"), help="only this comparison")
-    parser.add_argument("--model", default="pocket")
-    parser.add_argument("--task", default="sklearn/mlp/digits")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
-    options = parser.parse_args(list(arguments))
+def measure(only: str | None, model: str, task: str, repeats: int) -> list[Ratio]:
+    """The comparisons of this module.
+
+    Args:
+        only: "mask", "proposals" or "ranked"; None for all.
+        model: A model's name or directory.
+        task: Of the proposals without ranking: the task.
+        repeats: Measurements of each pair.
+    """
     ratios: list[Ratio] = []
-    if options.only in (None, "mask"):
-        ratios += mask_loop(options.repeats)
-    if options.only in (None, "proposals"):
-        ratios += proposals(options.model, task=options.task, repeats=options.repeats)
-    if options.only in (None, "ranked"):
-        ratios += ranked(options.model, repeats=options.repeats, proposers=("lm", "lm+gp"))
-    if options.json:
-        rows: list[Mapping[str, object]] = [asdict(ratio) for ratio in ratios]
-        print(json.dumps(rows, indent=1))
-    else:
-        for r in ratios:
-            print(
-                f"{r.what}\n    {r.ratio:6.2f}x  "
-                f"({r.low:.2f} to {r.high:.2f}; {r.ours_s:.4f} / {r.theirs_s:.4f} s)"
-            )
-    return 0
+    if only in (None, "mask"):
+        ratios += mask_loop(repeats)
+    if only in (None, "proposals"):
+        ratios += proposals(model, task=task, repeats=repeats)
+    if only in (None, "ranked"):
+        ratios += ranked(model, repeats=repeats, proposers=("lm", "lm+gp"))
+    return ratios

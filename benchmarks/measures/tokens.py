@@ -7,9 +7,9 @@ Gemma's, which take one. `--model DIR` counts with a checkpoint's own tokenizer 
 
 from __future__ import annotations
 
-import argparse
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -106,49 +106,53 @@ def made_tokenizers() -> dict[str, Any]:
     }
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Count the tokens of a proposal's prompt for every variant of the chat dialect, and of numbers by form."""
-    from airtune.engine.cli.output import out, print_json
+@dataclass(frozen=True, slots=True)
+class TokenCounts:
+    """What prompts cost.
 
-    parser = argparse.ArgumentParser("airtune bench tokens", description=main.__doc__)
-    parser.add_argument("--task", default="sklearn/mlp/digits", help="whose prompts (default: %(default)s)")
-    parser.add_argument("--model", metavar="DIR", help="a checkpoint whose tokenizer counts")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
-    options = parser.parse_args(list(arguments))
-    tokenizers = made_tokenizers() if options.model is None else {options.model: _tokenizer_at(options.model)}
-    variants = {
-        kind: {name: variant_tokens(name, options.task, one) for name in VARIANTS}
-        for kind, one in tokenizers.items()
+    Attributes:
+        task: Whose prompts.
+        prompt_tokens: By tokenizer, variant of the dialect and number of trials.
+        numbers: Mean tokens of a number, by tokenizer and form.
+    """
+
+    task: str
+    prompt_tokens: Mapping[str, Mapping[str, Mapping[int, int]]]
+    numbers: Mapping[str, Mapping[str, float]]
+
+    def tables(self) -> list[Table]:
+        """Both as tables."""
+        heads = [f"{kind} {trials}" for kind in self.prompt_tokens for trials in TRIALS]
+        rows = tuple(
+            (
+                name,
+                *(str(counts[name][trials]) for counts in self.prompt_tokens.values() for trials in TRIALS),
+            )
+            for name in VARIANTS
+        )
+        title = f"prompt tokens of a proposal after {', '.join(map(str, TRIALS))} trials, {self.task}"
+        forms = tuple(
+            (form, *(f"{found[form]:.2f}" for found in self.numbers.values()))
+            for form in next(iter(self.numbers.values()))
+        )
+        return [
+            Table(title, ("variant", *heads), rows),
+            Table("mean tokens", ("written", *self.numbers), forms),
+        ]
+
+
+def count_tokens(task: str, model: str | None = None) -> TokenCounts:
+    """Count the tokens of a proposal's prompt for every variant of the chat dialect, and of numbers by form.
+
+    Args:
+        task: Whose prompts.
+        model: A checkpoint whose tokenizer counts; None for tokenizers made here.
+    """
+    tokenizers = made_tokenizers() if model is None else {model: _tokenizer_at(model)}
+    prompts = {
+        kind: {name: variant_tokens(name, task, one) for name in VARIANTS} for kind, one in tokenizers.items()
     }
-    numbers = {kind: number_forms(one) for kind, one in tokenizers.items()}
-    if options.json:
-        print_json({"task": options.task, "prompt_tokens": variants, "numbers": numbers})
-        return 0
-    for table in _tables(options.task, variants, numbers):
-        out().print(table.rich())
-    return 0
-
-
-def _tables(
-    task: str,
-    variants: Mapping[str, Mapping[str, Mapping[int, int]]],
-    numbers: Mapping[str, Mapping[str, float]],
-) -> list[Table]:
-    heads = [f"{kind} {trials}" for kind in variants for trials in TRIALS]
-    rows = [(v, *(str(counts[v][t]) for counts in variants.values() for t in TRIALS)) for v in VARIANTS]
-    forms = next(iter(numbers.values()))
-    return [
-        Table(
-            f"prompt tokens of a proposal after {', '.join(map(str, TRIALS))} trials, {task}",
-            ("variant", *heads),
-            tuple(rows),
-        ),
-        Table(
-            "mean tokens",
-            ("written", *numbers),
-            tuple((form, *(f"{found[form]:.2f}" for found in numbers.values())) for form in forms),
-        ),
-    ]
+    return TokenCounts(task, prompts, {kind: number_forms(one) for kind, one in tokenizers.items()})
 
 
 def _tokenizer_at(name: str) -> Any:

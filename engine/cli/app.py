@@ -11,8 +11,10 @@ import signal
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from airtune.engine.cli import (
     bench,
@@ -33,8 +35,21 @@ _MORE_MEMORY = (
     "give it more (ulimit -v, the job's limit) and run the same command again: nothing that was told is lost"
 )
 
+
+class _Commands(TyperGroup):
+    """Commands, some of which have a name of two words: `bench speed` beside `bench SUITE`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # typer's own types, which it hides
+        """The command that the first words name, and what follows them."""
+        words = " ".join(args[:2])
+        if words in self.commands:
+            return words, self.commands[words], args[2:]
+        return super().resolve_command(ctx, args)
+
+
 app = typer.Typer(
     name="airtune",
+    cls=_Commands,
     help="Offline hyperparameter optimisation: a local language model proposes, an exact grammar guarantees "
     "that every proposal is valid and new.",
     no_args_is_help=True,
@@ -52,6 +67,8 @@ app.command("recover")(recover.recover)
 app.command("grammar")(grammar.grammar)
 app.add_typer(models.app, name="models")
 app.command("bench")(bench.bench)
+for _name, _measurement in bench.MEASUREMENTS.items():
+    app.command(f"bench {_name}", epilog=bench.MODEL_NOTATION if _name == "compare" else None)(_measurement)
 app.command("doctor")(doctor.doctor)
 
 
@@ -99,8 +116,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(arguments: list[str]) -> int:
     as_json = "--json" in arguments
     try:
-        if arguments[:1] == ["bench"] and len(arguments) > 1 and arguments[1] in bench.MEASUREMENTS:
-            return bench.measure(arguments[1], arguments[2:])
         code = app(args=arguments, prog_name="airtune", standalone_mode=False)
         return int(code or 0)
     except Exception as error:

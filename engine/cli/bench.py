@@ -1,20 +1,38 @@
-"""`airtune bench`: comparisons over a suite of tasks, the audit of the grammars, the speed of proposals."""
+"""`airtune bench`: comparisons over a suite of tasks or of language models, and the measurements."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from airtune.engine.cli.output import out, print_json, print_lines
+from airtune.engine.cli.options import Json, JsonNotTables, ModelSettings
+from airtune.engine.cli.output import err, out, print_json, print_lines
 
-# Not suites of tasks, but commands with options of their own: modules of airtune.benchmarks.
-MEASUREMENTS = {
-    "grammar": "airtune.benchmarks.measures.grammar",
-    "speed": "airtune.benchmarks.measures.speed",
-    "compare": "airtune.benchmarks.measures.compare",
-    "tokens": "airtune.benchmarks.measures.tokens",
-}
+if TYPE_CHECKING:
+    from airtune.benchmarks.measures.grammar import AuditResult
+    from airtune.benchmarks.running.plan import Plan
+    from airtune.benchmarks.running.runner import Run
+
+# The notation that --models reads (airtune.models.spec).
+MODEL_NOTATION = r"""A model is \[BACKEND:]NAME\[+SETTING=VALUE...]\[@DIALECT\[+SETTING=VALUE...]]:
+
+pocket: the bundled model
+
+./llama-3-8b@chat+history=turns: a directory, with a variant of the chat dialect
+
+vllm:./llama-3-8b+dtype=bfloat16: on vLLM
+
+openai:gpt-x+server=openai+record=answers.jsonl: behind a server, its answers kept
+
+replay:answers.jsonl: the same again, without network or key
+
+Settings of the chat dialect: detail=full|space|none, history=table|turns, reasoning=off|on, reasoning_tokens=N,
+examples=0|1|2, system=on|off, budget=N, max_trials=N.
+"""
 
 
 def bench(
@@ -49,15 +67,13 @@ def bench(
         help="Folder of the study file, bench.airtune; the same command again does what is missing, and more "
         "proposers, seeds and trials may be added.",
     ),
-    json: bool = typer.Option(False, "--json", help="Print one JSON document instead of tables."),
+    json: JsonNotTables = False,
 ) -> None:
     """Compare proposers over a suite of tasks, with seeds and intervals; all studies in one file. Resumes."""
     from airtune.benchmarks.analysis.comparison import check_reference
     from airtune.benchmarks.report import make_report
-    from airtune.benchmarks.running.plan import with_models
-    from airtune.benchmarks.running.runner import DEFAULT_METHODS, Plan, check_plan, run_suite
+    from airtune.benchmarks.running.plan import DEFAULT_METHODS, Plan, check_plan, with_models
     from airtune.benchmarks.running.suites import SUITES
-    from airtune.engine.cli.bench_progress import BenchProgress
     from airtune.grammars import AirtuneError, unknown_name
 
     if suite not in SUITES:
@@ -74,36 +90,173 @@ def bench(
     plan = Plan(suite=suite, methods=methods, seeds=seeds, budget=budget, model=named[0])
     check_plan(plan, jobs)
     check_reference(methods, SUITES[suite].tasks)  # before hours of work, not after
-    try:
-        with BenchProgress() as progress:
-            runs = run_suite(plan, output, jobs=jobs, on_progress=progress)
-    except KeyboardInterrupt:
-        print_lines(["interrupted: nothing that was told is lost; the same command again goes on"])
-        raise typer.Exit(1) from None
-    report = make_report(plan, runs)
+    report = make_report(plan, _run(plan, output, jobs))
     (output / "report.md").write_text(report.markdown(), encoding="utf-8")
     if json:
         print_json(report.json())
         return
     for table in report.tables():
         out().print(table.rich())
-    tables, again = output / "report.md", f"airtune report {output}"
-    print_lines([f"tables: {tables}", f"studies: airtune show {output}", f"page: {again}"])
+    _say_where(output)
+
+
+def compare(
+    models: str = typer.Option(..., "--models", metavar="A,B,...", help="What to compare."),
+    suite: str = typer.Option("toy", "--suite", help="What they tune."),
+    proposer: str = typer.Option(
+        "lm", "--proposer", help="What asks them: lm, lm+gp, lm+self, default+lm, ..."
+    ),
+    baselines: str = typer.Option(
+        "random,default+random", "--baselines", metavar="P,Q", help="Proposers beside them."
+    ),
+    budget: int = typer.Option(10, "--budget", help="Trials per study."),
+    seeds: int = typer.Option(3, "--seeds", help="Studies per model and task."),
+    temperature: float | None = typer.Option(
+        None, "--temperature", help="Of sampling. (default: each dialect's own)"
+    ),
+    jobs: int = typer.Option(1, "--jobs", help="Processes; each loads its models."),
+    output: Path = typer.Option(
+        ..., "--out", metavar="DIR", help="Folder of the studies; the same command goes on."
+    ),
+    json: JsonNotTables = False,
+) -> None:
+    """Compare language models on the same tasks, seeds and budgets: quality, tokens, seconds, cost, violations."""
+    from airtune.benchmarks.analysis.costs import NOTES, comparison_costs, costs_table
+    from airtune.benchmarks.measures.compare import compare_plan
+    from airtune.benchmarks.report import make_report
+
+    plan = compare_plan(
+        _names(models), suite=suite, proposer=proposer, baselines=_names(baselines), seeds=seeds, budget=budget,
+        temperature=temperature,
+    )  # fmt: skip
+    report = make_report(plan, _run(plan, output, jobs))
+    costs = comparison_costs(output, plan.methods)
+    table = costs_table(costs, {method: report.label(method) for method in plan.methods})
+    words = "\n\n".join([report.markdown(), table.markdown(), *NOTES])
+    (output / "report.md").write_text(f"{words}\n", encoding="utf-8")
+    if json:
+        print_json({**report.json(), "costs": [asdict(one) for one in costs]})
+        return
+    for one in (*report.tables(), table):
+        out().print(one.rich())
+    _say_where(output)
+
+
+def speed(
+    only: Annotated[
+        Literal["mask", "proposals", "ranked"] | None, typer.Option(help="Only this comparison.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="The model that is measured.")] = "pocket",
+    task: Annotated[
+        str, typer.Option(help="Of the comparison `proposals`: the task.")
+    ] = "sklearn/mlp/digits",
+    repeats: Annotated[int, typer.Option(help="Measurements of each pair.")] = 5,
+    json: Json = False,
+) -> None:
+    """Seconds per proposal, as ratios of times measured side by side (above 1, ours is faster)."""
+    from airtune.benchmarks.measures.speed import measure
+
+    ratios = measure(only, model, task, repeats)
+    if json:
+        print_json([asdict(ratio) for ratio in ratios])
+        return
+    for one in ratios:
+        times = f"({one.low:.2f} to {one.high:.2f}; {one.ours_s:.4f} / {one.theirs_s:.4f} s)"
+        print_lines([one.what, f"    {one.ratio:6.2f}x  {times}"])
+
+
+def tokens(
+    task: Annotated[str, typer.Option(help="Whose prompts.")] = "sklearn/mlp/digits",
+    model: Annotated[
+        str | None, typer.Option(metavar="DIR", help="A checkpoint whose tokenizer counts.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Count the tokens of a proposal's prompt for every variant of the chat dialect, and of numbers by form."""
+    from airtune.benchmarks.measures.tokens import count_tokens
+
+    counts = count_tokens(task, model)
+    if json:
+        print_json(asdict(counts))
+        return
+    for table in counts.tables():
+        out().print(table.rich())
+
+
+def grammar(
+    proposals: Annotated[int, typer.Option(help="How many to draw and judge.")] = 10_000,
+    spaces: Annotated[int, typer.Option(help="Generated spaces, at least.")] = 200,
+    seed: Annotated[int, typer.Option(help="Seed of spaces and draws.")] = 0,
+    engine: Annotated[
+        Literal["llguidance", "xgrammar", "outlines_core"], typer.Option(help="The mask engine.")
+    ] = "llguidance",
+    tokenizer: Annotated[Literal["bytes", "bpe"], typer.Option(help="What the tokens are.")] = "bytes",
+    jobs: Annotated[int, typer.Option(help="Processes.")] = 1,
+    model: Annotated[
+        str | None, typer.Option(help="A language model proposes, in place of random logits.")
+    ] = None,
+    backend: Annotated[str, typer.Option(help="What runs the model.")] = "transformers",
+    model_setting: ModelSettings = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--out", help="JSON-lines file of finished pieces; the same command resumes."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Sample proposals from generated spaces and check every one; exit code 1 if anything was wrong."""
+
+    def report_progress(total: AuditResult) -> None:
+        counts = f"{total.proposals} proposals, {total.violations} violations, {total.repeats} repeats"
+        err().print(f"{total.studies} studies, {counts}", soft_wrap=True)
+
+    if model is not None:
+        from airtune.benchmarks.measures.model import audit_model
+        from airtune.engine.cli.model_options import model_settings
+        from airtune.models import load_model
+
+        settings = model_settings(model_setting or (), allow_network=False, backend=backend)
+        loaded = load_model(model, backend, **settings)
+        result = audit_model(loaded, proposals, spaces, seed, path=output, on_piece=report_progress)
+    else:
+        from airtune.benchmarks.measures.grammar import audit
+
+        result = audit(
+            proposals, spaces, seed, engine, tokenizer, jobs=jobs, path=output, on_piece=report_progress
+        )
+    if json:
+        print_json(asdict(result))
+    else:
+        print_lines([f"{name:>12}  {value}" for name, value in asdict(result).items()])
+    raise typer.Exit(1 if result.violations or result.repeats else 0)
+
+
+# Not suites of tasks, but commands with options of their own.
+MEASUREMENTS: dict[str, Callable[..., None]] = {
+    "grammar": grammar,
+    "speed": speed,
+    "compare": compare,
+    "tokens": tokens,
+}
+
+
+def _run(plan: Plan, folder: Path, jobs: int) -> list[Run]:
+    """Run what is missing of a comparison, with its progress; an interrupt is told, and ends the command."""
+    from airtune.benchmarks.running.runner import run_suite
+    from airtune.engine.cli.progress import BenchProgress
+
+    try:
+        with BenchProgress() as progress:
+            return run_suite(plan, folder, jobs=jobs, on_progress=progress)
+    except KeyboardInterrupt:
+        print_lines(["interrupted: nothing that was told is lost; the same command again goes on"])
+        raise typer.Exit(1) from None
+
+
+def _say_where(folder: Path) -> None:
+    tables = folder / "report.md"
+    print_lines([f"tables: {tables}", f"studies: airtune show {folder}", f"page: airtune report {folder}"])
 
 
 def _names(text: str | None) -> list[str]:
     """The names in a list with commas."""
     return [name.strip() for name in (text or "").split(",") if name.strip()]
-
-
-def measure(name: str, arguments: list[str]) -> int:
-    """Run a measurement with its own options, and return its exit code.
-
-    Args:
-        name: A key of MEASUREMENTS.
-        arguments: What follows its name on the command line.
-    """
-    from importlib import import_module
-
-    main = import_module(MEASUREMENTS[name]).main
-    return int(main(arguments) or 0)

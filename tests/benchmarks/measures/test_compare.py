@@ -10,7 +10,7 @@ import pytest
 
 from airtune.benchmarks import get_task
 from airtune.benchmarks.analysis.costs import Costs, comparison_costs, costs_table
-from airtune.benchmarks.measures.compare import compare_plan, main
+from airtune.benchmarks.measures.compare import compare_plan
 from airtune.benchmarks.report import write_report
 from airtune.benchmarks.running.plan import Plan, check_plan, study_seed
 from airtune.benchmarks.running.runner import Run, run_suite
@@ -85,6 +85,8 @@ def test_the_command_prints_quality_and_costs(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "160")  # a table that is too wide is folded, whose words are then cut
     command = [
+        "bench",
+        "compare",
         "--models",
         "scripted,scripted@chat+detail=none",
         "--budget",
@@ -94,7 +96,8 @@ def test_the_command_prints_quality_and_costs(
         "--out",
         str(tmp_path),
     ]
-    assert main(command) == 0
+    with pytest.raises(SystemExit, match="0"):
+        airtune(command)
     printed = capsys.readouterr().out
     for word in ("scripted (detail=none)", "beats", "prompt", "violations", "repeats"):
         assert word in printed
@@ -104,7 +107,8 @@ def test_the_command_prints_quality_and_costs(
     html = write_report(tmp_path)[0].read_text(encoding="utf-8")
     assert "What the models took" in html
     assert "share the seed of a study" in html
-    assert main([*command, "--json"]) == 0
+    with pytest.raises(SystemExit, match="0"):
+        airtune([*command, "--json"])
     found = json.loads(capsys.readouterr().out)
     assert [one["method"] for one in found["costs"]][:2] == ["lm:scripted", "lm:scripted@chat+detail=none"]
 

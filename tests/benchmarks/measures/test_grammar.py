@@ -12,7 +12,7 @@ import pytest
 
 from airtune.benchmarks.measures import grammar as module
 from airtune.benchmarks.measures import model as model_audit
-from airtune.benchmarks.measures.grammar import AuditResult, audit, main
+from airtune.benchmarks.measures.grammar import AuditResult, audit
 from airtune.benchmarks.measures.model import audit_model
 from airtune.benchmarks.measures.speed import proposals, ranked, side_by_side
 from airtune.grammars import AirtuneError
@@ -80,11 +80,6 @@ def test_bad_arguments() -> None:
     for bad in ({"proposals": 0}, {"proposals": 5, "spaces": 0}, {"proposals": 5, "jobs": 0}):
         with pytest.raises(AirtuneError, match="at least one"):
             audit(**bad)  # type: ignore[arg-type]
-
-
-def test_command(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--proposals", "12", "--spaces", "3"]) == 0
-    assert "violations  0" in capsys.readouterr().out
 
 
 def test_speed_ratios() -> None:

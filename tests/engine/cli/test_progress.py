@@ -8,15 +8,15 @@ import pytest
 from rich.console import Console
 
 from airtune.benchmarks.running.runner import Progress
-from airtune.engine.cli import bench_progress as cli_bench_progress
-from airtune.engine.cli.bench_progress import BenchProgress
+from airtune.engine.cli import progress as cli_progress
+from airtune.engine.cli.progress import BenchProgress
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, terminal: bool, start: int = 0) -> str:
     """What 200 trials of two methods print, one second each, when `start` of the first were there already."""
     text = io.StringIO()
     console = Console(file=text, width=120, force_terminal=terminal, color_system=None)
-    monkeypatch.setattr(cli_bench_progress, "err", lambda: console)
+    monkeypatch.setattr(cli_progress, "err", lambda: console)
     now = 0.0
     with BenchProgress(clock=lambda: now) as progress:
         for done in range(start, 201):
