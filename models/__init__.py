@@ -1,9 +1,12 @@
 """airtune.models: language models that answer under a grammar, and the dialects they speak.
 
-Importing this package does not import torch; loading a model does.
+Importing this package does not import torch; loading a model does. The registry is read when it is first used.
 """
 
-from airtune.models.registry import ModelInfo, list_models, load_model, model_info, verify_model
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from airtune.models.types import (
     Completion,
     Dialect,
@@ -16,6 +19,9 @@ from airtune.models.types import (
     TextRequest,
     TextWriter,
 )
+
+if TYPE_CHECKING:
+    from airtune.models.registry import ModelInfo, list_models, load_model, model_info, verify_model
 
 __all__ = [
     "Completion",
@@ -34,3 +40,15 @@ __all__ = [
     "model_info",
     "verify_model",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from airtune.models import registry
+
+    return getattr(registry, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from airtune.models.backends.checkpoint import (
     file_hashes,
     folder_hashes,
     require_safetensors,
+    weights_count,
 )
 from airtune.models.types import Dialect, LanguageModel, ModelError
 
@@ -174,7 +176,8 @@ def load_model(
         message, allowed, hint = unknown_name("backend", backend, BACKENDS)
         raise ModelError(message, value=backend, allowed=allowed, hint=hint)
     model = _load(name_or_path, backend, dialect, settings)
-    if backend != "replay":  # there, what was thought is part of what was recorded
+    # In a recording, what was thought is part of what was recorded.
+    if backend != "replay" and getattr(model.dialect, "reasoning", "off") == "on":
         from airtune.models.dialects.chat.reasoning import with_reasoning
 
         model = with_reasoning(model)
@@ -228,21 +231,9 @@ def model_info(name: str | Path) -> ModelInfo:
     Raises:
         ModelError: If there is no such model, or its directory holds no checkpoint.
     """
-    import hashlib
-
-    from safetensors import safe_open
-
     path = locate(name)
     require_safetensors(path)
     hashes = file_hashes(path)
-    parameters = 0
-    for file in sorted(path.glob("*.safetensors")):
-        with safe_open(str(file), framework="numpy") as tensors:
-            for key in tensors.keys():
-                size = 1
-                for length in tensors.get_slice(key).get_shape():
-                    size *= length
-                parameters += size
     listing = "".join(f"{file} {digest}\n" for file, digest in hashes.items())
     settings = (
         json.loads((path / SETTINGS).read_text(encoding="utf-8")) if (path / SETTINGS).is_file() else {}
@@ -252,7 +243,7 @@ def model_info(name: str | Path) -> ModelInfo:
         path=path,
         dialect=dialect_name(path),
         bytes=sum((path / file).stat().st_size for file in hashes),
-        parameters=parameters,
+        parameters=weights_count(path),
         sha256=hashlib.sha256(listing.encode()).hexdigest(),
         description=str(settings.get("description", "")),
     )

@@ -1,4 +1,4 @@
-"""Does an answer depend on the company it is generated in? A test of a loaded model, run when it starts.
+"""Does an answer depend on what else is in its batch? A test of a loaded model, run when it starts.
 
 Matrix products and attention kernels may round otherwise in another batch, so that the same request gets another
 answer where other studies ask at the same time. Backends have settings against that; whether they hold depends on
@@ -8,9 +8,12 @@ the model, its dtype, the kernels and the machine. So it is tried, on the model 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
 from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer
 
 from airtune.grammars import unknown_name
@@ -26,7 +29,21 @@ _TRIALS = (
     8,
     13,
     21,
-)  # lengths of the histories: the prompts differ in length, and share beginnings
+)  # lengths of the histories: prompts of several lengths that share prefixes
+# Taken at import: vLLM replaces the function in torch by one that does nothing, for all of the process.
+_set_num_threads = torch.set_num_threads
+
+
+@contextmanager
+def torch_threads(number: int | None) -> Iterator[None]:
+    """Use `number` threads of torch (None: as many as now) for one call: they decide the last bits on the CPU."""
+    before = torch.get_num_threads()
+    if number is not None:
+        _set_num_threads(number)
+    try:
+        yield
+    finally:
+        _set_num_threads(before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +64,7 @@ class SelfTest:
 
     @property
     def passed(self) -> bool:
-        """Whether every answer was the same, bit for bit, in any company."""
+        """Whether every answer was the same, bit for bit, in any batch."""
         return self.bits_differ == 0
 
     def json(self) -> dict[str, Any]:

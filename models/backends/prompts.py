@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from airtune.models.dialects.chat.dialect import ChatDialect
-from airtune.models.dialects.chat.format import format_of, special_texts
 from airtune.models.types import Dialect, ModelError, Request, TextRequest
 
 
@@ -54,8 +52,10 @@ class PromptTokenizer:
 
     def bind(self, dialect: Dialect, context: int) -> Dialect:
         """The dialect, told of this tokenizer's chat format and the model's context if it cares."""
-        if not isinstance(dialect, ChatDialect):
+        if not hasattr(dialect, "bind"):
             return dialect
+        from airtune.models.dialects.chat.format import format_of, special_texts
+
         bound: Dialect = dialect.bind(
             format=format_of(self.tokenizer), special=special_texts(self.tokenizer),
             count_tokens=self.count, max_tokens=context,

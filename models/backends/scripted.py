@@ -17,10 +17,9 @@ from airtune.grammars import Grammar
 from airtune.models.backends.checkpoint import versions
 from airtune.models.decoding.free_text import FreeMatcher
 from airtune.models.decoding.sampling import draw
-from airtune.models.inspection.distribution import TokenDistribution
 from airtune.models.masks.base import make_engine
 from airtune.models.masks.vocabulary import byte_vocabulary
-from airtune.models.types import Completion, Dialect, ModelError, Request, TextRequest
+from airtune.models.types import AnswerDistribution, Completion, Dialect, ModelError, Request, TextRequest
 
 
 class ScriptedModel:
@@ -97,8 +96,10 @@ class ScriptedModel:
 
     def answer_distribution(
         self, prompt: str, grammar: Grammar, temperature: float = 1.0
-    ) -> TokenDistribution:
+    ) -> AnswerDistribution:
         """See `TransparentModel.answer_distribution`."""
+        from airtune.models.inspection.distribution import TokenDistribution
+
         self._check(Request(prompt, grammar, seed=0, temperature=temperature))
 
         def logits(

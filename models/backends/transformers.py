@@ -20,18 +20,15 @@ import torch
 
 from airtune.grammars import Grammar
 from airtune.models.backends.checkpoint import checkpoint_manifest, require_safetensors
-from airtune.models.backends.determinism import read_mode, require_deterministic
+from airtune.models.backends.determinism import read_mode, require_deterministic, torch_threads
 from airtune.models.backends.prompts import PromptTokenizer, answer_limit
-from airtune.models.backends.threads import torch_threads
 from airtune.models.decoding.decoder import Decoder
 from airtune.models.decoding.free_text import FreeMatcher
 from airtune.models.decoding.row import Row
-from airtune.models.inspection.distribution import TokenDistribution
-from airtune.models.inspection.tree_logits import TreeLogits
 from airtune.models.masks.base import Matcher, engine_for, make_engine
 from airtune.models.masks.vocabulary import vocabulary_of
 from airtune.models.offline import stay_offline
-from airtune.models.types import Completion, Dialect, ModelError, Request, TextRequest
+from airtune.models.types import AnswerDistribution, Completion, Dialect, ModelError, Request, TextRequest
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 SMALL_MODEL = 100_000_000
@@ -145,13 +142,6 @@ class TransformersModel:
             **tested,
         }
 
-    def count_tokens(self, prompt: str) -> int:
-        """Length of a prompt in tokens."""
-        return self.prompts.count(prompt)
-
-    def _encode(self, prompt: str) -> list[int]:
-        return self.prompts.encode(prompt)
-
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """See `LanguageModel.generate`. One call is one batch."""
         if not requests:
@@ -165,18 +155,21 @@ class TransformersModel:
 
     def answer_distribution(
         self, prompt: str, grammar: Grammar, temperature: float = 1.0
-    ) -> TokenDistribution:
+    ) -> AnswerDistribution:
         """See `TransparentModel.answer_distribution`. The prompt is read here, once."""
-        ids = self._encode(prompt)
+        from airtune.models.inspection.distribution import TokenDistribution
+        from airtune.models.inspection.tree_logits import TreeLogits
+
+        ids = self.prompts.encode(prompt)
         self._open(
             Request(prompt, grammar, seed=0, temperature=temperature), ids
         )  # raises as `generate` would
         with torch.inference_mode(), torch_threads(self.threads):
-            packed = TreeLogits(self.model, ids, self.device)
+            after_prompt = TreeLogits(self.model, ids, self.device)
 
         def logits(prefixes: Sequence[tuple[int, ...]], columns: Sequence[Any]) -> list[Any]:
             with torch_threads(self.threads):
-                return packed(prefixes, columns)
+                return after_prompt(prefixes, columns)
 
         return TokenDistribution(grammar, temperature, self.engine, self.fast_forward, logits)
 

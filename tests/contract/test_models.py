@@ -206,7 +206,7 @@ class TransformersContract(LiveModelContract):
         import torch
 
         for request, answer in zip(MIXED, model.generate(MIXED), strict=True):
-            prompt = model._encode(request.prompt)
+            prompt = model.prompts.encode(request.prompt)
             with torch.inference_mode():
                 logits = model.model(torch.tensor([[*prompt, *answer.token_ids]])).logits[0].double()
             matcher = make_engine("llguidance", model.vocabulary).compile(request.grammar)

@@ -23,9 +23,8 @@ import torch
 
 from airtune.grammars import Grammar, unknown_name
 from airtune.models.backends.checkpoint import checkpoint_manifest, require_safetensors, weights_count
-from airtune.models.backends.determinism import read_mode, require_deterministic
+from airtune.models.backends.determinism import read_mode, require_deterministic, torch_threads
 from airtune.models.backends.prompts import PromptTokenizer, answer_limit
-from airtune.models.backends.threads import torch_threads
 from airtune.models.backends.vllm.answers import completion, next_seed, usable
 from airtune.models.backends.vllm.lora import Adapter
 from airtune.models.backends.vllm.start import (
@@ -150,10 +149,6 @@ class VLLMModel:
             "settings": settings,
             **tested,
         }
-
-    def count_tokens(self, prompt: str) -> int:
-        """Length of a prompt in tokens."""
-        return self.prompts.count(prompt)
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """See `LanguageModel.generate`. One call is one batch; answers that are no good are asked for again."""

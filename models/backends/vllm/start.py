@@ -23,7 +23,7 @@ import torch
 from packaging.version import Version
 
 from airtune.grammars import unknown_name
-from airtune.models.backends.threads import torch_threads
+from airtune.models.backends.determinism import torch_threads
 from airtune.models.offline import stay_offline
 from airtune.models.types import ModelError
 

@@ -15,7 +15,6 @@ from typing import Any
 
 from airtune.grammars import Grammar
 from airtune.models.dialects.chat.dialect import ChatDialect
-from airtune.models.inspection.distribution import answer_distribution
 from airtune.models.types import (
     AnswerDistribution,
     Completion,
@@ -27,15 +26,13 @@ from airtune.models.types import (
 )
 
 
-def with_reasoning(model: LanguageModel) -> LanguageModel:
-    """The model itself, or one that thinks before it answers where its dialect says so.
+def with_reasoning(model: LanguageModel) -> ReasoningModel:
+    """A model whose dialect says reasoning=on, made to think before it answers.
 
     Raises:
-        ModelError: If the dialect says so and the model cannot write free text.
+        ModelError: If it cannot write free text.
     """
-    dialect = model.dialect
-    if not isinstance(dialect, ChatDialect) or dialect.reasoning == "off":
-        return model
+    dialect: Any = model.dialect
     if not isinstance(model, TextWriter):
         raise ModelError(
             f"model {model.name!r} cannot write free text, which reasoning=on needs",
@@ -99,6 +96,8 @@ class ReasoningModel:
         self, prompt: str, grammar: Grammar, temperature: float = 1.0
     ) -> AnswerDistribution:
         """See `TransparentModel.answer_distribution`. The prompt has the thought in it."""
+        from airtune.models.inspection.distribution import answer_distribution
+
         return answer_distribution(self._model, prompt, grammar, temperature)
 
     def _cut(self, text: str) -> str:

@@ -57,7 +57,7 @@ def open_ended() -> Grammar:
 def exact_law(model: TransformersModel, grammar: Grammar, temperature: float) -> dict[str, float]:
     """Probability of every text, by teacher forcing all token sequences that the masks allow."""
     law: Counter[str] = Counter()
-    prompt = model._encode(PROMPT)
+    prompt = model.prompts.encode(PROMPT)
     open_: dict[int, list[tuple[tuple[int, ...], float]]] = {
         0: [((), 1.0)]
     }  # prefixes by length: one pass each

@@ -119,7 +119,7 @@ def test_agrees_with_a_plain_forward_pass(bpe_checkpoint: Path) -> None:
     grammar = space_grammar(enumerable(), TRIED)
     law = answer_distribution(model, PROMPT, grammar, 0.5)
     answers = model.generate([Request(PROMPT, grammar, seed, 0.5) for seed in range(6)])
-    prompt = model._encode(PROMPT)
+    prompt = model.prompts.encode(PROMPT)
     for answer in answers:
         for step in law.along(answer.token_ids):
             if not len(step.allowed):
