@@ -3,7 +3,8 @@
 Three rules, stated here once and printed in every report:
 
 - A trial that failed has used up its evaluation and has no loss. Until a study has a loss, its best is the
-  worst loss that anyone saw on the task (on a table task, the worst in the table).
+  worst loss that anyone saw on the task (on a table task, the worst in the table); wherever else a loss is missing
+  from a mean, of random search's evaluations or of a table, it is the worst as well.
 - A study that ended early, because its space was exhausted, keeps its best.
 - On a table task, random search's figures are its exact expectations, not its runs' (`order_statistics`).
 
@@ -17,25 +18,51 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from airtune.benchmarks.analysis.order_statistics import random_search
+from airtune.benchmarks.analysis.statistics import change
+from airtune.benchmarks.tasks.clusters import task_cluster
 from airtune.benchmarks.tasks.toy import minimum
+from airtune.engine.storage.study_file import COMPARISON_FILE
 from airtune.engine.types import TaskError, Trial
 from airtune.grammars import AirtuneError
 
-if TYPE_CHECKING:
-    from airtune.benchmarks.running.runner import Plan, Run
-
 Array = NDArray[np.float64]
-Runs = Mapping[tuple[str, str, int], "Run"]
 
 RANDOM = "random"
 BUDGETS = (2, 5, 10, 30, 60)
+
+
+@dataclass(slots=True)
+class Run:
+    """One study of a comparison: a method on a task with a seed.
+
+    Attributes:
+        method: Proposer name, with its model if it names one.
+        task: Task name.
+        seed: 0, 1, 2, ...
+        trials: Told and failed trials, in order; fewer than the budget where the space was exhausted.
+        origins: Where each trial's configuration came from, for example "default" or "tpe+uniform".
+    """
+
+    method: str
+    task: str
+    seed: int
+    trials: list[Trial] = field(default_factory=list)
+    origins: list[str] = field(default_factory=list)
+
+
+Runs = Mapping[tuple[str, str, int], Run]
+
+
+def comparison_path(path: Path) -> Path:
+    """The study file of a comparison: the path itself, or the file in that folder."""
+    return path / COMPARISON_FILE if path.is_dir() else path
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +113,11 @@ class Comparison:
         flat = span <= 0.0
         return np.where(flat, 0.0, above / np.where(flat, 1.0, span))
 
+    @property
+    def clusters(self) -> tuple[str, ...]:
+        """What the tasks are on: those on the same data set are one cluster."""
+        return tuple(map(task_cluster, self.tasks))
+
     def ceilings(self) -> dict[int, tuple[float, float]]:
         """What there is to win on tables: what a method that knew every table's best point would show.
 
@@ -98,9 +130,10 @@ class Comparison:
         found = {}
         for budget in self.budgets:
             random = self.best[self.methods.index(RANDOM), :, :, budget - 1].mean(axis=1)
-            change = 100 * (random - self.known)[random > 0] / random[random > 0]
-            if len(change):
-                found[budget] = float(np.median(change)), float(change.mean())
+            moved = change(self.known, random)
+            moved = moved[~np.isnan(moved)]
+            if len(moved):
+                found[budget] = float(np.median(moved)), float(moved.mean())
         return found
 
 
@@ -119,46 +152,53 @@ def check_reference(methods: Sequence[str], tasks: Sequence[str]) -> None:
         )
 
 
-def compare_runs(plan: Plan, tasks: Sequence[str], runs: Runs) -> Comparison:
+def compare_runs(
+    runs: Runs, methods: Sequence[str], tasks: Sequence[str], seeds: int, budget: int
+) -> Comparison:
     """The arrays of the runs.
 
     Args:
-        plan: What was compared.
-        tasks: Those of its tasks to look at.
-        runs: All their runs by method, task and seed; random search's may be missing on table tasks.
+        runs: All runs by method, task and seed; random search's may be missing on table tasks.
+        methods: What to compare.
+        tasks: On what.
+        seeds: Runs per method and task.
+        budget: Trials per run.
     """
     tables = [_table(task) for task in tasks]
     exact = np.array([table is not None for table in tables])
-    methods = plan.methods if RANDOM in plan.methods or not exact.all() else (*plan.methods, RANDOM)
-    shape = (len(methods), len(tasks), plan.seeds, plan.budget)
+    methods = tuple(methods) if RANDOM in methods or not exact.all() else (*methods, RANDOM)
+    shape = (len(methods), len(tasks), seeds, budget)
     best, test = np.full(shape, np.nan), np.full(shape, np.nan)
     known, reference = np.empty(len(tasks)), np.empty(len(tasks))
     for t, (task, table) in enumerate(zip(tasks, tables, strict=True)):
         floor = minimum(task) if task.startswith("toy/") else 0.0
-        told = {m: _told(runs, m, task, plan.seeds) for m in methods}
-        seen = np.array([loss for losses in told.values() for loss in losses], dtype=np.float64)
-        worst = float(
-            np.max(seen if table is None else table[0], initial=-math.inf, where=_known(seen, table))
-        )
-        worst = worst if math.isfinite(worst) else math.nan
+        trials = {m: [runs[m, task, s].trials for s in range(seeds) if (m, task, s) in runs] for m in methods}
+        seen = np.array([t.loss for studies in trials.values() for study in studies for t in study
+                         if t.loss is not None], dtype=np.float64)  # fmt: skip
+        losses = seen if table is None else table[0]
+        losses = losses[np.isfinite(losses)]
+        worst = float(losses.max()) if len(losses) else math.nan
         for m, method in enumerate(methods):
-            for s in range(plan.seeds):
+            for s in range(seeds):
                 if (method, task, s) in runs:
-                    trials = runs[method, task, s].trials
-                    best[m, t, s], test[m, t, s] = _so_far(trials, plan.budget, worst)
+                    best[m, t, s], test[m, t, s] = _so_far(runs[method, task, s].trials, budget, worst)
         best[:, t] = np.maximum(best[:, t] - floor, 0.0) if task.startswith("toy/") else best[:, t]
         if table is not None:
-            known[t], reference[t] = np.nanmin(table[0]), np.nanmean(table[0])
+            known[t] = losses.min()
+            reference[t] = np.where(np.isfinite(table[0]), table[0], worst).mean()
         else:
             known[t] = 0.0 if task.startswith("toy/") else (seen.min() if len(seen) else math.nan)
-            reference[t] = (np.mean(told[RANDOM]) - floor) if told.get(RANDOM) else math.nan
+            random = [
+                worst if trial.loss is None else trial.loss for run in trials.get(RANDOM, ()) for trial in run
+            ]
+            reference[t] = np.mean(random) - floor if random else math.nan
     sampled = best.copy()
     if RANDOM in methods:
         at = methods.index(RANDOM)
         for t, table in enumerate(tables):
             if table is not None:
-                best[at, t], test[at, t] = random_search(*table, plan.budget)
-    return Comparison(tuple(methods), tuple(tasks), best, sampled, test, exact, known, reference)
+                best[at, t], test[at, t] = random_search(*table, budget)
+    return Comparison(methods, tuple(tasks), best, sampled, test, exact, known, reference)
 
 
 def _table(task: str) -> tuple[Array, Array] | None:
@@ -172,17 +212,6 @@ def _table(task: str) -> tuple[Array, Array] | None:
     except TaskError:
         # Neither a shipped table nor, on this machine, the data: it was run elsewhere. Its runs are all there is.
         return None
-
-
-def _known(seen: Array, table: tuple[Array, Array] | None) -> NDArray[np.bool_]:
-    finite: NDArray[np.bool_] = np.isfinite(seen if table is None else table[0])
-    return finite
-
-
-def _told(runs: Runs, method: str, task: str, seeds: int) -> list[float]:
-    """All losses of a method on a task."""
-    found = (runs[method, task, s].trials for s in range(seeds) if (method, task, s) in runs)
-    return [trial.loss for trials in found for trial in trials if trial.loss is not None]
 
 
 def _so_far(trials: Sequence[Trial], budget: int, worst: float) -> tuple[Array, Array]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from airtune.benchmarks.analysis.comparison import comparison_path
 from airtune.benchmarks.report.text_table import Table
-from airtune.benchmarks.running.runner import comparison_path
 from airtune.engine.storage.study_file import StudyFile
 from airtune.engine.storage.usage import study_usage
 

@@ -1,9 +1,8 @@
 """Tests of whether one method is better than another, over seeds and over tasks.
 
-All are two-sided. Over seeds, on one task: Wilcoxon's signed-rank test of the paired differences between two
-methods' studies with the same number (the studies share no random numbers, so the pairing is arbitrary but
-fixed beforehand, which the test allows). Over tasks: the same test of the differences between the mean
-normalised regrets. Where several tests are read together their p-values are Holm's.
+All are two-sided, and exact: Wilcoxon's signed-rank test. Over seeds, on one task: of the differences between two
+methods' studies of the same number. Over tasks: of the differences between the mean normalised regrets. The p-values
+that one table prints are one family, and Holm's.
 """
 
 from __future__ import annotations
@@ -14,26 +13,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from airtune.benchmarks.analysis.statistics import TIE, Array
 
 LEVEL = 0.05
-TIE = 1e-12  # as in `statistics`: smaller differences are rounding
 
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """Tests over seeds, task by task.
+    """Tests over seeds, task by task, of a method against another.
 
     Attributes:
         better: Tasks on which the method is better at LEVEL, each task tested by itself.
         worse: Tasks on which it is worse.
-        better_holm: The same with Holm's correction over the tasks.
-        worse_holm: The same with Holm's correction over the tasks.
+        better_holm: The same with Holm's correction over the family.
+        worse_holm: The same with Holm's correction over the family.
         tasks: Tasks that could be tested.
         seeds: Pairs per task.
         least_p: The smallest p-value that so many pairs can give.
+        family: Tests that are corrected together: those of all methods that this one was compared with.
     """
 
     better: int
@@ -43,38 +41,56 @@ class Verdicts:
     tasks: int
     seeds: int
     least_p: float
+    family: int
 
     @property
     def holm_possible(self) -> bool:
         """Whether any number of seeds this small can pass the first step of Holm's procedure."""
-        return self.tasks > 0 and self.least_p * self.tasks <= LEVEL
+        return self.tasks > 0 and self.least_p * self.family <= LEVEL
 
     def json(self) -> dict[str, Any]:
         """As JSON."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def wilcoxon(differences: Array) -> float:
-    """The exact p-value of Wilcoxon's signed-rank test that they are symmetric about zero; 1 if all are zero.
+def wilcoxon(method: Array, reference: Array, scale: float = 0.0) -> tuple[float, int]:
+    """Wilcoxon's signed-rank test that the paired differences are symmetric about zero.
 
     Ties share ranks, and zeros keep theirs without a sign (Pratt, 1959). scipy's exact test has no ties, and its
     permutation test takes a fifth of a second at ten; the distribution over all signs is a product of one
     factor per rank (Streitberg and Roehmel, 1986), which takes microseconds.
+
+    Differences of less than TIE of the values that they are between are rounding: zero if they are so near to it, and
+    of one rank if they are so near to each other (0.3 - 0.2 is as far as 0.2 - 0.1).
+
+    Args:
+        method: Shape (n,).
+        reference: Shape (n,), what it is paired with.
+        scale: What the values are at least taken for, where they were computed from larger ones.
+
+    Returns:
+        The exact p-value, 1 if all are zero; and the sign of the sum of signed ranks, -1 where the method is lower.
     """
     from scipy.stats import rankdata
 
-    signs = np.sign(differences)
-    ranks = np.rint(2.0 * rankdata(np.abs(differences)))[signs != 0].astype(int)  # doubled: whole numbers
-    signs = signs[signs != 0]
+    difference = method - reference
+    tolerance = TIE * np.maximum(scale, np.maximum(np.abs(method), np.abs(reference)))
+    size = np.where(np.abs(difference) <= tolerance, 0.0, np.abs(difference))
+    order = np.argsort(size, kind="stable")
+    near = np.maximum(tolerance[order][1:], tolerance[order][:-1])
+    level = np.zeros(len(size), dtype=int)  # the same number where they are the same size
+    level[order[1:]] = np.cumsum(np.diff(size[order]) > near)
+    kept = size > 0
+    ranks = np.rint(2.0 * rankdata(level)).astype(int)[kept]  # doubled: whole numbers
     chances = np.ones(1)  # of the sum of signed ranks, from -total to total in steps of two
     for rank in ranks:
         padded = np.zeros(len(chances) + rank)
         padded[: len(chances)] += 0.5 * chances
         padded[rank:] += 0.5 * chances
         chances = padded
-    total = int(ranks.sum())
+    total, found = int(ranks.sum()), int(np.sign(difference[kept]) @ ranks)
     sums = np.arange(-total, total + 1, 2)
-    return min(1.0, float(chances[np.abs(sums) >= abs(int(signs @ ranks))].sum()))
+    return min(1.0, float(chances[np.abs(sums) >= abs(found)].sum())), int(np.sign(found))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -87,34 +103,43 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def over_seeds(method: Array, reference: Array) -> Verdicts:
-    """Task by task, whether the method is better.
+def over_seeds(pairs: Sequence[tuple[Array, Array]]) -> list[Verdicts]:
+    """Task by task, whether a method is better than each of several others.
 
     Args:
-        method: Best losses, shape (tasks, seeds); tasks with NaN are left out.
-        reference: The same of the other method.
+        pairs: Best losses of the method, and of another, each of shape (tasks, seeds). Tasks with NaN are left out.
+            The tests of all pairs are one family.
     """
-    difference = method - reference
-    difference = difference[~np.isnan(difference).any(axis=1)]
-    scale = np.maximum(np.abs(method), np.abs(reference)).max(
-        initial=0.0, where=~np.isnan(method - reference)
-    )
-    difference = np.where(np.abs(difference) <= TIE * scale, 0.0, difference)
-    seeds = difference.shape[1] if len(difference) else 0
-    p_values = [wilcoxon(row) for row in difference]
-    signs = [_sign(row) for row in difference]
-    counted = {}
-    for suffix, ps in (("", p_values), ("_holm", holm(p_values))):
-        for word, sign in (("better", -1), ("worse", 1)):
-            counted[word + suffix] = sum(p <= LEVEL and s == sign for p, s in zip(ps, signs, strict=True))
-    least_p = min(1.0, 2.0 / 2.0**seeds) if seeds else 1.0
-    return Verdicts(**counted, tasks=len(p_values), seeds=seeds, least_p=least_p)
+    tests = [
+        [wilcoxon(a, b) for a, b in zip(method, reference, strict=True) if not np.isnan(a - b).any()]
+        for method, reference in pairs
+    ]
+    family = [p for found in tests for p, _ in found]
+    adjusted = iter(holm(family))
+    verdicts = []
+    for (method, _), found in zip(pairs, tests, strict=True):
+        both = [(p, next(adjusted), sign) for p, sign in found]
+        verdicts.append(
+            Verdicts(
+                better=sum(p <= LEVEL and sign < 0 for p, _, sign in both),
+                worse=sum(p <= LEVEL and sign > 0 for p, _, sign in both),
+                better_holm=sum(p <= LEVEL and sign < 0 for _, p, sign in both),
+                worse_holm=sum(p <= LEVEL and sign > 0 for _, p, sign in both),
+                tasks=len(found),
+                seeds=method.shape[1],
+                least_p=min(1.0, 2.0 / 2.0 ** method.shape[1]),
+                family=len(family),
+            )
+        )
+    return verdicts
 
 
 def over_tasks(method: Array, reference: Array) -> float:
-    """The p-value of a difference between two methods, from one figure per task each, shape (tasks,)."""
-    difference = method - reference
-    return wilcoxon(np.where(np.abs(difference) <= TIE, 0.0, difference))
+    """The p-value of a difference between two methods, from one mean normalised regret per task, shape (tasks,).
+
+    A regret of 1 is what one random evaluation has: those near zero are differences of losses, and as rough as these.
+    """
+    return wilcoxon(method, reference, scale=1.0)[0]
 
 
 def critical_difference(methods: int, tasks: int) -> float:
@@ -128,10 +153,3 @@ def critical_difference(methods: int, tasks: int) -> float:
 
     q = float(studentized_range.ppf(1.0 - LEVEL, methods, np.inf)) / math.sqrt(2.0)
     return q * math.sqrt(methods * (methods + 1) / (6.0 * tasks))
-
-
-def _sign(differences: Array) -> int:
-    """The direction of the signed-rank statistic: -1 where the method's losses are lower."""
-    from scipy.stats import rankdata
-
-    return int(np.sign(np.sum(np.sign(differences) * rankdata(np.abs(differences)))))

@@ -4,20 +4,25 @@ The figures are those of Zhang et al. (arXiv 2312.04528). A method's figure on a
 the budget, averaged over seeds. Then, over the tasks:
 
 - beats: the share of tasks on which that figure is below the reference's (a tie is not a win);
-- change: (reference - method) / reference, in percent; median and mean over the tasks;
+- change: (reference - method) / |reference|, in percent; median and mean over the tasks;
 - rank: the mean place among all methods compared, 1 the best, ties sharing the mean of their places.
 
 A toy task's loss is its regret, loss - optimum, so that zero means the same everywhere. Relative change
 explodes where the reference is near zero, so the mean is given twice, the second time without the tasks where
-the reference is below `NEAR_ZERO`. Where it is exactly zero there is no relative change, and the task is in
-neither mean nor in the median. Intervals are percentiles of a bootstrap that draws tasks with replacement
-and, within each, seeds, for every method on its own (methods share no random numbers).
+the reference is within `NEAR_ZERO` of zero. Where it is exactly zero there is no relative change, and the task is
+in neither mean nor in the median.
+
+Intervals are percentiles of a bootstrap over clusters and seeds. Tasks on one data set are a cluster
+(`tasks.clusters`): clusters are drawn with replacement, each with all of its tasks, and then, for every task, seeds.
+All methods get the same clusters and the same seeds, so that what the studies of one number have in common (a default
+to begin with; between language models behind one proposer the seed itself) does not widen an interval. Between
+methods that have nothing in common this changes nothing.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +65,7 @@ class Row:
         beats: Percent of tasks on which it is better.
         median_change: Percent, over the tasks.
         mean_change: Percent.
-        mean_change_far: Percent, without the tasks on which the reference is near zero.
+        mean_change_far: Percent, without the tasks on which the reference is within NEAR_ZERO of zero.
         rank: Mean rank among all methods.
         wins: Tasks on which it is better than the reference.
         ties: Tasks on which it is equal.
@@ -89,11 +94,6 @@ class Row:
         return {name: v.json() if isinstance(v, Estimate) else v for name, v in fields.items()}
 
 
-def best_so_far(losses: Sequence[float | None], budget: int, worst: float) -> float:
-    """The least loss within the first `budget` trials; `worst` if all of them failed."""
-    return min((loss for loss in losses[:budget] if loss is not None), default=worst)
-
-
 def ranks(means: Array) -> Array:
     """Ranks of the methods on every task, 1 the best, ties averaged.
 
@@ -107,24 +107,20 @@ def ranks(means: Array) -> Array:
     tolerance = TIE * np.maximum(np.abs(mine), np.abs(others))
     below = (others < mine - tolerance).sum(axis=-2)
     equal = (np.abs(others - mine) <= tolerance).sum(axis=-2)  # itself included
-    result: Array = below + (equal + 1) / 2
-    return result
+    return np.where(np.isnan(means), np.nan, below + (equal + 1) / 2)
 
 
-def outcomes(method: Array, reference: Array) -> NDArray[np.int64]:
-    """1 where the method is better, 0 where equal, -1 where worse."""
+def outcomes(method: Array, reference: Array) -> Array:
+    """1 where the method is better, 0 where equal, -1 where worse, NaN where one of them is NaN."""
     tolerance = TIE * np.maximum(np.abs(method), np.abs(reference))
     difference = reference - method
-    signs: NDArray[np.int64] = np.where(np.abs(difference) <= tolerance, 0, np.sign(difference)).astype(
-        np.int64
-    )
-    return signs
+    return np.where(np.abs(difference) <= tolerance, 0.0, np.sign(difference))
 
 
 def change(method: Array, reference: Array) -> Array:
-    """(reference - method) / reference in percent; NaN where the reference is zero."""
+    """(reference - method) / |reference| in percent, positive where the method is lower; NaN where it is zero."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(reference > 0, 100.0 * (reference - method) / reference, np.nan)
+        return np.where(reference != 0, 100.0 * (reference - method) / np.abs(reference), np.nan)
 
 
 def compare(
@@ -132,8 +128,8 @@ def compare(
     methods: Sequence[str],
     reference: str,
     budget: int,
-    seed: int = 0,
-    drawn: Array | None = None,
+    clusters: Sequence[str],
+    bootstrap: Array | None = None,
 ) -> list[Row]:
     """All methods against the reference.
 
@@ -142,92 +138,101 @@ def compare(
         methods: Names of the first axis.
         reference: One of them.
         budget: For the rows.
-        seed: Of the bootstrap.
-        drawn: `resampled_means(best, seed)`, where the caller has it already.
+        clusters: The cluster of each task.
+        bootstrap: `bootstrap_means(best, clusters)`, where the caller has it already.
     """
-    drawn = resampled_means(best, seed) if drawn is None else drawn
+    bootstrap = bootstrap_means(best, clusters) if bootstrap is None else bootstrap
     means = best.mean(axis=2)
-    places = _rank_estimates(means, drawn)
+    places = _rank_estimates(means, bootstrap)
     base = list(methods).index(reference)
     return [
-        _row(means[[m, base]], drawn[:, [m, base]], method, reference, budget, places[m])
+        _row(means[[m, base]], bootstrap[:, [m, base]], method, reference, budget, places[m])
         for m, method in enumerate(methods)
     ]
 
 
-def duels(
-    best: Array, methods: Sequence[str], hero: str, budget: int, seed: int = 0, drawn: Array | None = None
+def pairwise(
+    best: Array,
+    methods: Sequence[str],
+    focal: str,
+    budget: int,
+    clusters: Sequence[str],
+    bootstrap: Array | None = None,
 ) -> list[Row]:
     """One method against every other, in their order; the arguments are those of `compare`."""
-    drawn = resampled_means(best, seed) if drawn is None else drawn
+    bootstrap = bootstrap_means(best, clusters) if bootstrap is None else bootstrap
     means = best.mean(axis=2)
-    mine = list(methods).index(hero)
-    place = _rank_estimates(means, drawn)[mine]
+    mine = list(methods).index(focal)
+    place = _rank_estimates(means, bootstrap)[mine]
     return [
-        _row(means[[mine, m]], drawn[:, [mine, m]], hero, method, budget, place)
+        _row(means[[mine, m]], bootstrap[:, [mine, m]], focal, method, budget, place)
         for m, method in enumerate(methods)
         if m != mine
     ]
 
 
-def resampled_means(best: Array, seed: int) -> Array:
-    """Means over resampled seeds of resampled tasks.
+def bootstrap_means(best: Array, clusters: Sequence[str], seed: int = 0) -> Array:
+    """Means over resampled seeds of the tasks of resampled clusters, the same for all methods.
 
     Args:
-        best: Shape (methods, tasks, seeds, ...): whatever follows, such as budgets, is drawn together.
+        best: Shape (methods, tasks, seeds, ...): whatever follows, such as budgets, is resampled together.
+        clusters: The cluster of each task.
         seed: Of the bootstrap.
 
     Returns:
-        Shape (RESAMPLES, methods, tasks, ...).
+        Shape (RESAMPLES, methods, places, ...): places are tasks where all clusters are of one size; where they are
+        not, resamples differ in how many tasks they have, and the last places of the smaller ones are NaN.
     """
-    rng = np.random.default_rng(seed)
-    methods, tasks, seeds = best.shape[:3]
-    drawn = np.empty((RESAMPLES, methods, tasks, *best.shape[3:]))
-    m = np.arange(methods)[:, None, None]
-    for r in range(RESAMPLES):
-        t = rng.integers(tasks, size=tasks)
-        s = rng.integers(seeds, size=(methods, tasks, seeds))
-        drawn[r] = best[m, np.reshape(t, (1, tasks, 1)), s].mean(axis=2)
-    return drawn
+    methods, _, seeds = best.shape[:3]
+    chosen = list(_resamples(clusters, seeds, seed))
+    places = max(len(tasks) for tasks, _ in chosen)
+    means = np.full((RESAMPLES, methods, places, *best.shape[3:]), np.nan)
+    for r, (tasks, seed_of) in enumerate(chosen):
+        means[r, :, : len(tasks)] = best[:, tasks[:, None], seed_of].mean(axis=2)
+    return means
 
 
-def curve_bands(values: Array, seed: int = 0) -> tuple[Array, Array, Array]:
+def curve_bands(values: Array, clusters: Sequence[str], seed: int = 0) -> tuple[Array, Array, Array]:
     """The mean over tasks and seeds of curves, and the interval of every point of it.
 
     Args:
         values: Shape (methods, tasks, seeds, points).
-        seed: Of the bootstrap over tasks and, within each, seeds.
+        clusters: The cluster of each task.
+        seed: Of the bootstrap.
 
     Returns:
         Mean, low and high, each of shape (methods, points).
     """
+    means = np.nanmean(bootstrap_means(values, clusters, seed), axis=2)
+    return values.mean(axis=(1, 2)), *interval(means)
+
+
+def _resamples(clusters: Sequence[str], seeds: int, seed: int) -> Iterator[tuple[Any, Any]]:
+    """RESAMPLES times: task indices, shape (n,), and seed indices, shape (n, seeds)."""
     rng = np.random.default_rng(seed)
-    methods, tasks, seeds, points = values.shape
-    drawn = np.empty((RESAMPLES, methods, points))
-    m = np.arange(methods)[:, None, None]
-    for r in range(RESAMPLES):
-        t = rng.integers(tasks, size=tasks)
-        s = rng.integers(seeds, size=(methods, tasks, seeds))
-        drawn[r] = values[m, np.reshape(t, (1, tasks, 1)), s].mean(axis=(1, 2))
-    return values.mean(axis=(1, 2)), *interval(drawn)
+    labels = np.array(clusters)
+    members = [np.flatnonzero(labels == name) for name in dict.fromkeys(clusters)]
+    for _ in range(RESAMPLES):
+        tasks = np.concatenate([members[i] for i in rng.integers(len(members), size=len(members))])
+        yield tasks, rng.integers(seeds, size=(len(tasks), seeds))
 
 
-def interval(drawn: Array) -> tuple[Array, Array]:
+def interval(values: Array) -> tuple[Array, Array]:
     """The percentile interval of the first axis, COVERAGE wide: (low, high), each without that axis."""
     tail = 100.0 * (1.0 - COVERAGE) / 2.0
-    low, high = np.percentile(drawn, [tail, 100.0 - tail], axis=0)
+    low, high = np.percentile(values, [tail, 100.0 - tail], axis=0)
     return low, high
 
 
-def _rank_estimates(means: Array, drawn: Array) -> list[Estimate]:
-    values, spread = ranks(means).mean(axis=-1), ranks(drawn).mean(axis=-1)
+def _rank_estimates(means: Array, bootstrap: Array) -> list[Estimate]:
+    values, spread = ranks(means).mean(axis=-1), np.nanmean(ranks(bootstrap), axis=-1)
     return [_estimate(float(value), spread[:, m]) for m, value in enumerate(values)]
 
 
-def _row(means: Array, drawn: Array, method: str, reference: str, budget: int, place: Estimate) -> Row:
+def _row(means: Array, bootstrap: Array, method: str, reference: str, budget: int, place: Estimate) -> Row:
     """The row of two methods, (method, reference) on the axis before the last, which is the tasks."""
     signs = outcomes(means[0], means[1])
-    figures, spread = _figures(means), _figures(drawn)
+    figures, spread = _figures(means), _figures(bootstrap)
     return Row(
         method=method,
         reference=reference,
@@ -237,7 +242,7 @@ def _row(means: Array, drawn: Array, method: str, reference: str, budget: int, p
         ties=int((signs == 0).sum()),
         losses=int((signs < 0).sum()),
         tasks=means.shape[1],
-        tasks_far=int((means[1] >= NEAR_ZERO).sum()),
+        tasks_far=int((np.abs(means[1]) >= NEAR_ZERO).sum()),
         **{name: _estimate(float(value), spread[name]) for name, value in figures.items()},
     )
 
@@ -245,10 +250,10 @@ def _row(means: Array, drawn: Array, method: str, reference: str, budget: int, p
 def _figures(means: Array) -> Mapping[str, Array]:
     """Every figure of a method against a reference, shape (...), from their means of shape (..., 2, tasks)."""
     method, reference = means[..., 0, :], means[..., 1, :]
-    relative = change(method, reference)
-    far = np.where(reference >= NEAR_ZERO, relative, np.nan)
+    signs, relative = outcomes(method, reference), change(method, reference)
+    far = np.where(np.abs(reference) >= NEAR_ZERO, relative, np.nan)
     return {
-        "beats": 100.0 * (outcomes(method, reference) > 0).mean(axis=-1),
+        "beats": _over_tasks(np.mean, np.nanmean, 100.0 * np.where(np.isnan(signs), np.nan, signs > 0)),
         "median_change": _over_tasks(np.median, np.nanmedian, relative),
         "mean_change": _over_tasks(np.mean, np.nanmean, relative),
         "mean_change_far": _over_tasks(np.mean, np.nanmean, far),
@@ -265,9 +270,9 @@ def _over_tasks(reduce: Reduce, reduce_known: Reduce, values: Array) -> Array:
     return np.where(empty, np.nan, reduced)
 
 
-def _estimate(value: float, drawn: Array) -> Estimate:
-    drawn = drawn[~np.isnan(drawn)]
-    if math.isnan(value) or len(drawn) == 0:
+def _estimate(value: float, spread: Array) -> Estimate:
+    spread = spread[~np.isnan(spread)]
+    if math.isnan(value) or len(spread) == 0:
         return Estimate(value, math.nan, math.nan)
-    low, high = interval(drawn)
+    low, high = interval(spread)
     return Estimate(value, float(low), float(high))

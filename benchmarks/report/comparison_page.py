@@ -28,8 +28,8 @@ from airtune.benchmarks.report.manifests import comparison_commands, manifest_pa
 from airtune.benchmarks.report.proposals import TRIALS_SHOWN, Counts, count, show
 from airtune.benchmarks.report.source import Source
 from airtune.benchmarks.report.style import Output, draw
-from airtune.benchmarks.report.tables import Report, display_order, hero_of, make_report
-from airtune.benchmarks.report.words import headline, hero_row, method_notes, sentences, tiles
+from airtune.benchmarks.report.tables import Report, display_order, focal_of, make_report
+from airtune.benchmarks.report.words import focal_row, headline, method_notes, sentences, tiles
 from airtune.benchmarks.running.suites import get_suite
 from airtune.engine import StudyFile
 from airtune.engine.storage.study_file import StudyRecord
@@ -41,7 +41,7 @@ def comparison_page(source: Source, out: Output) -> dict[str, Any]:
     if source.plan is None:
         raise AirtuneError(f"study file {str(source.path)!r} holds no comparison", value=str(source.path))
     report = make_report(source.plan, source.runs, tasks=source.tasks)
-    bands = curve_bands(report.comparison.regret)
+    bands = curve_bands(report.comparison.regret, report.comparison.clusters)
     last = report.budgets[-1]
     drawn = {
         "regret": draw(lambda: figures.regret_figure(report, bands), "regret", out),
@@ -58,7 +58,7 @@ def comparison_page(source: Source, out: Output) -> dict[str, Any]:
         selected = _first_seeds(report, studies)
         shown, cut = show(file, selected, TRIALS_SHOWN)
     plan = source.plan
-    name = report.label(hero_row(report, last).method)
+    name = report.label(focal_row(report, last).method)
     size = f"{len(report.tasks)} tasks, {plan.seeds} {'seeds' if plan.seeds > 1 else 'seed'} each"
     return {
         "kind": "comparison",
@@ -78,9 +78,9 @@ def comparison_page(source: Source, out: Output) -> dict[str, Any]:
         "warnings": [*source.notes, *_left_out(report)],
         "budgets": list(report.budgets),
         "size": size,
-        "hero": name,
+        "focal": name,
         "against_random": {b: _against_random(report, b) for b in report.budgets},
-        "duels": {b: _duels(report, b) for b in report.budgets if b in report.duels},
+        "pairwise": {b: _pairwise(report, b) for b in report.budgets if b in report.pairwise},
         "test_note": _test_note(report),
         "heat": {b: _heat(report, b) for b in report.budgets},
         "by_task": _by_task(report, last),
@@ -111,7 +111,7 @@ def _against_random(report: Report, budget: int) -> Grid:
     columns = [
         Column("method", number=False),
         Column("beats random, %", "share of tasks on which it is better"),
-        Column("median change, %", "(random − method) / random, positive is better"),
+        Column("median change, %", "(random − method) / |random|, positive is better"),
         Column("mean change, %", "the same, mean over the tasks"),
         *(
             [Column("mean change far from 0, %", "without the tasks on which random search is below 0.01")]
@@ -127,7 +127,7 @@ def _against_random(report: Report, budget: int) -> Grid:
 
 
 def _row(report: Report, row: Row, near: bool, test: float) -> list[Cell]:
-    kind = "hero" if row.method == hero_of(report.comparison.methods) else ""
+    kind = "focal" if row.method == focal_of(report.comparison.methods) else ""
     cells = [_name(report, row.method, kind)]
     if row.method == RANDOM:
         blank = Cell(DASH, sort="", kind="none")
@@ -146,11 +146,11 @@ def _name(report: Report, method: str, kind: str = "") -> Cell:
     return Cell(report.label(method), sort=report.label(method), kind=f"name {kind}".strip())
 
 
-def _duels(report: Report, budget: int) -> Grid:
+def _pairwise(report: Report, budget: int) -> Grid:
     columns = [
         Column("against", number=False),
         Column("beats, %", "share of tasks on which it is better"),
-        Column("median change, %", "(other − method) / other, positive is better"),
+        Column("median change, %", "(other − method) / |other|, positive is better"),
         Column("mean change, %"),
         Column("win / tie / loss", "tasks"),
         Column("p over tasks", "Wilcoxon, Holm’s correction over the rows of this table"),
@@ -161,7 +161,7 @@ def _duels(report: Report, budget: int) -> Grid:
     ]
     rows = []
     for row, verdict, p in zip(
-        report.duels[budget], report.verdicts[budget], report.p_values[budget], strict=True
+        report.pairwise[budget], report.verdicts[budget], report.p_values[budget], strict=True
     ):
         rows.append(
             [
@@ -188,7 +188,7 @@ def _test_note(report: Report) -> str:
     v = verdicts[0]
     return (
         f"With {v.seeds} seeds the smallest possible p-value on a task is {v.least_p:.2g}, and Holm’s first step over "
-        f"{v.tasks} tasks asks for {0.05 / v.tasks:.2g}: no single task can pass it, whatever the difference."
+        f"{v.family} tests asks for {0.05 / v.family:.2g}: no single task can pass it, whatever the difference."
     )
 
 

@@ -18,20 +18,20 @@ _COUNTS = ("wins", "ties", "losses", "tasks", "tasks_far")
 
 
 def comparison_csv(report: Report, bands: tuple[Array, Array, Array], out: Output) -> None:
-    """Write table.csv, duels.csv, tasks.csv and regret.csv."""
+    """Write table.csv, pairwise.csv, tasks.csv and regret.csv."""
     heads = [f"{name}{end}" for name in _ESTIMATES for end in ("", "_low", "_high")]
-    table, duels = [], []
+    table, pairs = [], []
     for budget in report.budgets:
         for row in report.rows[budget]:
             table.append([budget, row.method, *_numbers(row), report.test_errors[budget][row.method]])
         tests = zip(
-            report.duels.get(budget, ()),
+            report.pairwise.get(budget, ()),
             report.verdicts.get(budget, ()),
             report.p_values.get(budget, ()),
             strict=True,
         )
         for row, verdict, p in tests:
-            duels.append(
+            pairs.append(
                 [budget, row.method, row.reference, *_numbers(row), p, verdict.better, verdict.worse,
                  verdict.better_holm, verdict.worse_holm]
             )  # fmt: skip
@@ -43,7 +43,9 @@ def comparison_csv(report: Report, bands: tuple[Array, Array, Array], out: Outpu
         "tasks_better_holm",
         "tasks_worse_holm",
     ]
-    _write(out.path("duels.csv"), ["evaluations", "method", "against", *heads, *_COUNTS, *tests_heads], duels)
+    _write(
+        out.path("pairwise.csv"), ["evaluations", "method", "against", *heads, *_COUNTS, *tests_heads], pairs
+    )
     _write(out.path("tasks.csv"), _TASK_HEADS, _tasks(report))
     mean, low, high = bands
     curve = [

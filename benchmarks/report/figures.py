@@ -12,7 +12,7 @@ from airtune.benchmarks.analysis.comparison import RANDOM, Array
 from airtune.benchmarks.analysis.significance import critical_difference
 from airtune.benchmarks.analysis.statistics import change
 from airtune.benchmarks.report.style import BAND, GREY, INK, MUTED, PAPER, plain_log, strokes
-from airtune.benchmarks.report.tables import Report, display_order, hero_of
+from airtune.benchmarks.report.tables import Report, display_order, focal_of
 
 TICKS = (1, 2, 3, 5, 10, 20, 30, 60, 100, 200, 500, 1000)
 
@@ -23,7 +23,7 @@ def regret_figure(report: Report, bands: tuple[Array, Array, Array]) -> Any:
 
     mean, low, high = bands
     methods = report.comparison.methods
-    styles = strokes(methods, hero_of(methods), RANDOM)
+    styles = strokes(methods, focal_of(methods), RANDOM)
     figure = Figure(figsize=(7.4, 4.2))
     axes = figure.add_axes((0.085, 0.125, 0.715, 0.845))
     x = np.arange(1, mean.shape[1] + 1)
@@ -55,7 +55,7 @@ def rank_figure(report: Report) -> Any:
     from matplotlib.figure import Figure
 
     methods = report.comparison.methods
-    styles = strokes(methods, hero_of(methods), RANDOM)
+    styles = strokes(methods, focal_of(methods), RANDOM)
     last = {row.method: row.rank.value for row in report.rows[report.budgets[-1]]}
     order = sorted(methods, key=lambda method: -last[method])
     distance = critical_difference(len(methods), len(report.tasks))
@@ -132,7 +132,7 @@ def tasks_figure(report: Report) -> Any:
     from matplotlib.lines import Line2D
 
     methods, tasks = report.comparison.methods, report.tasks
-    styles = strokes(methods, hero_of(methods), RANDOM)
+    styles = strokes(methods, focal_of(methods), RANDOM)
     columns = min(4, len(tasks))
     lines = -(-len(tasks) // columns)
     height = 0.55 + 1.4 * lines

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airtune.benchmarks.running.runner import Plan
+    from airtune.benchmarks.running.plan import Plan
 
 BUNDLED = ("toy/", "sklearn/", "hpobench/")
 

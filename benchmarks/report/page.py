@@ -12,6 +12,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from airtune.benchmarks.analysis.comparison import comparison_path
 from airtune.benchmarks.report.comparison_page import comparison_page
 from airtune.benchmarks.report.densities import Density
 from airtune.benchmarks.report.source import load_source
@@ -40,7 +41,7 @@ def write_report(
         AirtuneError: If there is nothing to report on, or the folder cannot be written.
     """
     source = load_source(path) if study is None else None
-    file = source.path if source is not None else _file(path)
+    file = source.path if source is not None else comparison_path(path)
     folder = out if out is not None else _beside(file, study)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -106,12 +107,6 @@ def _slug(text: str) -> str:
     """A name as an HTML id: unique for different names."""
     plain = re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[:60]
     return f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
-
-
-def _file(path: Path) -> Path:
-    from airtune.benchmarks.running.runner import comparison_path
-
-    return comparison_path(path)
 
 
 def _beside(file: Path, study: str | None) -> Path:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airtune.benchmarks.analysis.comparison import RANDOM
+from airtune.benchmarks.analysis.comparison import RANDOM, Run, comparison_path
 from airtune.engine import StudyFile
 from airtune.grammars import AirtuneError
 
 if TYPE_CHECKING:
-    from airtune.benchmarks.running.runner import Plan, Run
+    from airtune.benchmarks.running.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def load_source(path: Path) -> Source:
     Raises:
         AirtuneError: If there is no such file, it is no study file, or nothing in it can be compared yet.
     """
-    from airtune.benchmarks.running.runner import comparison_path, load_plan, load_runs
+    from airtune.benchmarks.running.runner import load_plan, load_runs
 
     file = comparison_path(path)
     if path.is_dir() and not file.exists():

@@ -246,7 +246,7 @@ def _trials(records: list[TrialRecord], best: TrialRecord | None, metric: str) -
             loss = Cell(losses[i], sort=trial.loss)
         rows.append(
             [
-                Cell(str(trial.number), sort=trial.number, kind="hero" if record is best else ""),
+                Cell(str(trial.number), sort=trial.number, kind="focal" if record is best else ""),
                 *(column[i] for column in configs),
                 loss,
                 *(column[i] for column in extras),

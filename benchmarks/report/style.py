@@ -60,12 +60,12 @@ _SETTINGS: Any = {
 }
 
 
-def strokes(methods: Sequence[str], hero: str | None, plain: str) -> dict[str, dict[str, Any]]:
-    """Colour, dashes and marker of each method: the hero in the accent, random search (`plain`) grey."""
+def strokes(methods: Sequence[str], focal: str | None, plain: str) -> dict[str, dict[str, Any]]:
+    """Colour, dashes and marker of each method: the focal method in the accent, random search (`plain`) grey."""
     styles: dict[str, dict[str, Any]] = {}
     others = 0
     for method in methods:
-        if method == hero:
+        if method == focal:
             styles[method] = {
                 "color": ACCENT,
                 "linestyle": "-",

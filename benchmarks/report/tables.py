@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from airtune.benchmarks.analysis.comparison import RANDOM, Comparison, check_reference, compare_runs
+from airtune.benchmarks.analysis.comparison import RANDOM, Comparison, Run, check_reference, compare_runs
 from airtune.benchmarks.analysis.significance import LEVEL, Verdicts, holm, over_seeds, over_tasks
 from airtune.benchmarks.analysis.statistics import (
     COVERAGE,
     NEAR_ZERO,
     RESAMPLES,
     Row,
+    bootstrap_means,
     compare,
-    duels,
-    resampled_means,
+    pairwise,
 )
 from airtune.benchmarks.report.cells import p_value
 from airtune.benchmarks.report.text_table import Table, percent, row_cells
@@ -27,7 +27,7 @@ from airtune.grammars import AirtuneError
 from airtune.models.spec import parse_spec
 
 if TYPE_CHECKING:
-    from airtune.benchmarks.running.runner import Plan, Run
+    from airtune.benchmarks.running.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,10 @@ class Report:
         comparison: Its runs as arrays.
         left_out: Tasks on which no method got any loss: there is nothing to compare.
         rows: By budget: every method against random search.
-        duels: By budget: the first method with a language model against every other; empty if there is none.
-        verdicts: By budget: the tests over seeds of the duels, in their order.
-        p_values: By budget: Holm's p-values over the tasks of the duels, in their order.
+        pairwise: By budget: the focal method, which is the first with a language model, against every other; empty
+            if there is none.
+        verdicts: By budget: the tests over seeds of the same pairs, in their order.
+        p_values: By budget: Holm's p-values over the tasks of the same pairs, in their order.
         proposal_s: By method: mean seconds per proposal.
         redrawn: By method: share of proposals that fell back on a uniform draw.
     """
@@ -50,7 +51,7 @@ class Report:
     comparison: Comparison
     left_out: tuple[str, ...]
     rows: dict[int, list[Row]]
-    duels: dict[int, list[Row]]
+    pairwise: dict[int, list[Row]]
     verdicts: dict[int, list[Verdicts]]
     p_values: dict[int, list[float]]
     proposal_s: dict[str, float]
@@ -108,7 +109,7 @@ class Report:
                 "resamples": RESAMPLES, "coverage": COVERAGE, "near_zero": NEAR_ZERO, "test_level": LEVEL
             },
             "rows": {str(b): [row.json() for row in rows] for b, rows in self.rows.items()},
-            "duels": {str(b): [row.json() for row in rows] for b, rows in self.duels.items()},
+            "pairwise": {str(b): [row.json() for row in rows] for b, rows in self.pairwise.items()},
             "verdicts": {str(b): [v.json() for v in verdicts] for b, verdicts in self.verdicts.items()},
             "p_values": {str(b): p_values for b, p_values in self.p_values.items()},
             "means": {str(b): means for b, means in self.means.items()},
@@ -121,7 +122,7 @@ class Report:
         }  # fmt: skip
 
     def tables(self) -> list[Table]:
-        """Against random search by budget, then the duels, then every task's means, then proposal times."""
+        """Against random search by budget, then pair by pair, then every task's means, then proposal times."""
         name = self.label
         made = [
             Table(
@@ -144,7 +145,7 @@ class Report:
                     for row, p in zip(rows, self.p_values[budget], strict=True)
                 ),
             )
-            for budget, rows in self.duels.items()
+            for budget, rows in self.pairwise.items()
         ]
         last, methods = self.budgets[-1], self.comparison.methods
         made.append(
@@ -177,14 +178,14 @@ class Report:
         notes = [
             f"Tasks: {self._words()}. A method's figure on a task is its best loss within the evaluations, "
             "averaged over seeds. beats: share of tasks on which it is below the reference's; change: "
-            "(reference - method) / reference; rank: mean over the tasks of the place among all methods. Toy "
+            "(reference - method) / |reference|; rank: mean over the tasks of the place among all methods. Toy "
             "tasks' losses are loss - optimum. A failed trial uses up its evaluation; until a study has a loss, "
             "its best is the worst that anyone saw on the task. test %: test error of the configuration chosen "
             "on validation, over the tasks that have one.",
-            f"Intervals: {COVERAGE:.0%} bootstrap over tasks and, within each, seeds ({RESAMPLES} resamples). "
-            "Every study has random numbers of its own. p: two-sided Wilcoxon signed-rank test over the tasks' "
-            "mean normalised regrets, with Holm's correction over the methods compared at that number of "
-            "evaluations.",
+            f"Intervals: {COVERAGE:.0%} bootstrap over data sets and, for each task, seeds ({RESAMPLES} resamples, the "
+            "same for all methods; a task that shares no data set counts as one). p: two-sided Wilcoxon signed-rank "
+            "test over the tasks' mean normalised regrets, with Holm's correction over the methods compared at that "
+            "number of evaluations.",
             "Seconds of a proposal: those of a batch are shared out evenly over its studies.",
         ]
         exact = int(self.comparison.exact.sum())
@@ -252,7 +253,9 @@ def make_report(
             hint="see why the trials failed",
         )
     check_reference(plan.methods, chosen)
-    comparison = compare_runs(plan, [task for task in chosen if task in scored], by_key)
+    comparison = compare_runs(
+        by_key, plan.methods, [task for task in chosen if task in scored], plan.seeds, plan.budget
+    )
     trials = {m: [(t, o) for key, run in by_key.items() if key[0] == m
                   for t, o in zip(run.trials, run.origins, strict=True)] for m in plan.methods}  # fmt: skip
     return Report(
@@ -276,38 +279,37 @@ def ceiling_words(ceilings: Mapping[int, tuple[float, float]]) -> str:
     )
 
 
-def hero_of(methods: Sequence[str]) -> str | None:
-    """The method that the duels are about: the first with a language model."""
+def focal_of(methods: Sequence[str]) -> str | None:
+    """The focal method, which is compared with every other: the first with a language model."""
     return next(
         (method for method in methods if {"lm", "hybrid"} & set(method.partition(":")[0].split("+"))), None
     )
 
 
 def display_order(methods: Sequence[str]) -> tuple[str, ...]:
-    """The methods as tables show them: the hero first, random search last."""
-    hero = hero_of(methods)
-    return tuple(sorted(methods, key=lambda method: (method == RANDOM, method != hero)))
+    """The methods as tables show them: the focal method first, random search last."""
+    focal = focal_of(methods)
+    return tuple(sorted(methods, key=lambda method: (method == RANDOM, method != focal)))
 
 
 def _compare_all(comparison: Comparison) -> dict[str, Any]:
-    """Rows, duels and their tests at every number of evaluations; one bootstrap serves them all."""
-    methods, hero = comparison.methods, hero_of(comparison.methods)
+    """Rows, pairs and their tests at every number of evaluations; one bootstrap serves them all."""
+    methods, clusters, focal = comparison.methods, comparison.clusters, focal_of(comparison.methods)
     at = [budget - 1 for budget in comparison.budgets]
-    drawn = resampled_means(comparison.best[..., at], seed=0)
+    means = bootstrap_means(comparison.best[..., at], clusters)
     regret = comparison.regret.mean(axis=2)
-    rows, fought, verdicts, p_values = {}, {}, {}, {}
+    rows, pairs, verdicts, p_values = {}, {}, {}, {}
     for i, budget in enumerate(comparison.budgets):
         best = comparison.best[..., budget - 1]
-        rows[budget] = compare(best, methods, RANDOM, budget, drawn=drawn[..., i])
-        if hero is None:
+        rows[budget] = compare(best, methods, RANDOM, budget, clusters, means[..., i])
+        if focal is None:
             continue
-        others = [method for method in methods if method != hero]
-        mine, sampled = methods.index(hero), comparison.sampled[..., budget - 1]
-        fought[budget] = duels(best, methods, hero, budget, drawn=drawn[..., i])
-        verdicts[budget] = [over_seeds(sampled[mine], sampled[methods.index(other)]) for other in others]
-        last = regret[..., budget - 1]
-        p_values[budget] = holm([over_tasks(last[mine], last[methods.index(other)]) for other in others])
-    return {"rows": rows, "duels": fought, "verdicts": verdicts, "p_values": p_values}
+        mine, others = methods.index(focal), [m for m, method in enumerate(methods) if method != focal]
+        sampled, last = comparison.sampled[..., budget - 1], regret[..., budget - 1]
+        pairs[budget] = pairwise(best, methods, focal, budget, clusters, means[..., i])
+        verdicts[budget] = over_seeds([(sampled[mine], sampled[other]) for other in others])
+        p_values[budget] = holm([over_tasks(last[mine], last[other]) for other in others])
+    return {"rows": rows, "pairwise": pairs, "verdicts": verdicts, "p_values": p_values}
 
 
 def _mean(values: Any) -> float:

@@ -6,14 +6,14 @@ from airtune.benchmarks.analysis.comparison import RANDOM
 from airtune.benchmarks.analysis.significance import LEVEL
 from airtune.benchmarks.analysis.statistics import NEAR_ZERO, RESAMPLES, Row
 from airtune.benchmarks.report.cells import interval, number, p_value
-from airtune.benchmarks.report.tables import Report, ceiling_words, hero_of
+from airtune.benchmarks.report.tables import Report, ceiling_words, focal_of
 
 
-def hero_row(report: Report, budget: int) -> Row:
+def focal_row(report: Report, budget: int) -> Row:
     """The row that the page is about: of the first language model, else of the method with the best rank."""
-    hero = hero_of(report.comparison.methods)
+    focal = focal_of(report.comparison.methods)
     rows = report.rows[budget]
-    found = next((row for row in rows if row.method == hero), None)
+    found = next((row for row in rows if row.method == focal), None)
     return found or min(
         (row for row in rows if row.method != RANDOM), key=lambda r: r.rank.value, default=rows[0]
     )
@@ -22,7 +22,7 @@ def hero_row(report: Report, budget: int) -> Row:
 def headline(report: Report) -> str:
     """One sentence: how often the method beats random search."""
     budget = report.budgets[-1]
-    row = hero_row(report, budget)
+    row = focal_row(report, budget)
     return (
         f"{report.label(row.method)} beats random search on {row.wins} of {row.tasks} tasks "
         f"after {budget} evaluations"
@@ -32,7 +32,7 @@ def headline(report: Report) -> str:
 def sentences(report: Report) -> list[str]:
     """What the figures say, each in a sentence or two."""
     budget = report.budgets[-1]
-    row = hero_row(report, budget)
+    row = focal_row(report, budget)
     name = report.label(row.method)
     said = [
         f"At the median task its best validation loss after {budget} evaluations is "
@@ -40,11 +40,11 @@ def sentences(report: Report) -> list[str]:
         f"{interval(row.median_change, 1)} %); over the tasks the mean change is "
         f"{number(row.mean_change.value, 1)} % {interval(row.mean_change, 1)}."
     ]
-    duels = [duel for duel in report.duels.get(budget, ()) if duel.reference.startswith("default+")]
-    if duels:
+    pairs = [pair for pair in report.pairwise.get(budget, ()) if pair.reference.startswith("default+")]
+    if pairs:
         parts = [
-            f"{duel.wins} better, {duel.ties} equal, {duel.losses} worse than {report.label(duel.reference)}"
-            for duel in duels
+            f"{pair.wins} better, {pair.ties} equal, {pair.losses} worse than {report.label(pair.reference)}"
+            for pair in pairs
         ]
         said.append(
             f"Against classical search that is given the default configuration first, {name} is, counting tasks: "
@@ -60,11 +60,11 @@ def sentences(report: Report) -> list[str]:
             f"Its mean rank is {number(row.rank.value, 2)} of {of}; the best is {report.label(best.method)}’s, "
             f"{number(best.rank.value, 2)}."
         )
-    tests = list(zip(report.duels.get(budget, ()), report.p_values.get(budget, ()), strict=True))
+    tests = list(zip(report.pairwise.get(budget, ()), report.p_values.get(budget, ()), strict=True))
     clear = [
-        f"{'better' if duel.median_change.value > 0 else 'worse'} than {report.label(duel.reference)} "
+        f"{'better' if pair.median_change.value > 0 else 'worse'} than {report.label(pair.reference)} "
         f"(p\u00a0=\u00a0{p_value(p)})"
-        for duel, p in tests
+        for pair, p in tests
         if p <= LEVEL
     ]
     if tests:
@@ -81,7 +81,7 @@ def sentences(report: Report) -> list[str]:
 def tiles(report: Report) -> list[dict[str, str]]:
     """The four figures at the top: value, interval, and what it is."""
     budget = report.budgets[-1]
-    row = hero_row(report, budget)
+    row = focal_row(report, budget)
     test, base = report.test_errors[budget][row.method], report.test_errors[budget][RANDOM]
     made = [
         {
@@ -134,7 +134,7 @@ def method_notes(report: Report) -> list[tuple[str, str]]:
         ("Beats", "The share of tasks on which that figure is below random search’s; a tie is not a win."),
         (
             "Change",
-            "(random − method) / random of that figure, in percent: positive is better. Tasks on which random "
+            "(random − method) / |random| of that figure, in percent: positive is better. Tasks on which random "
             f"search’s figure is zero have none. Without the tasks on which it is below {NEAR_ZERO} the mean is given "
             "too where that differs.",
         ),
@@ -145,15 +145,16 @@ def method_notes(report: Report) -> list[tuple[str, str]]:
         ("Normalised regret", regret.strip()),
         (
             "Intervals",
-            f"95 % percentile intervals of {RESAMPLES} bootstrap resamples: tasks with replacement and, within each, "
-            "seeds, for every method on its own.",
+            f"95 % percentile intervals of {RESAMPLES} bootstrap resamples, the same for all methods: data sets with "
+            "replacement, each with all its tasks (a task that shares no data set counts as one), and for each task "
+            "seeds.",
         ),
         (
             "Tests",
             "Two-sided exact Wilcoxon signed-rank tests. Over tasks: of the differences of mean normalised regret, "
             "Holm’s correction over the methods compared at that number of evaluations. Over seeds, task by task: of "
-            "the paired studies’ best losses, Holm’s correction over the tasks; on table tasks with random search’s "
-            "own runs.",
+            "the paired studies’ best losses, Holm’s correction over all tasks and methods of the table; on table "
+            "tasks with random search’s own runs. Differences within rounding are ties.",
         ),
         (
             "Failures",
@@ -174,7 +175,12 @@ def method_notes(report: Report) -> list[tuple[str, str]]:
     if ceilings := comparison.ceilings():
         notes.append(("What there is to win", f"{ceiling_words(ceilings)}."))
     notes.append(
-        ("Seeds", "Task, method and seed enter every study’s seed: no two studies share random numbers.")
+        (
+            "Seeds",
+            "Studies of one number are a pair: they are resampled and tested together. What they share is the default "
+            "where both begin with it and, between language models behind one proposer, the seed; the random numbers "
+            "of different proposers are their own, since a study’s seed is made of task, proposer and number.",
+        )
     )
     return notes
 

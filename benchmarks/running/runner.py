@@ -9,12 +9,13 @@ of processes, nor on the order of the work, nor on what interrupted it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from airtune.benchmarks import get_task
+from airtune.benchmarks.analysis.comparison import Run, comparison_path
 from airtune.benchmarks.running.lockstep import Cohort, Member, check_member
 from airtune.benchmarks.running.plan import (
     DEFAULT_METHODS,
@@ -31,7 +32,7 @@ from airtune.benchmarks.running.suites import get_suite
 from airtune.engine.manifest import study_manifest
 from airtune.engine.proposers import make_proposer
 from airtune.engine.storage.study_file import COMPARISON_FILE, StudyFile
-from airtune.engine.types import Proposer, Task, Trial
+from airtune.engine.types import Proposer, Task
 from airtune.grammars import AirtuneError
 from airtune.models import LanguageModel
 
@@ -39,7 +40,6 @@ __all__ = [
     "DEFAULT_METHODS",
     "Plan",
     "Progress",
-    "Run",
     "check_plan",
     "load_plan",
     "load_runs",
@@ -49,25 +49,6 @@ __all__ = [
 ]
 
 DOCUMENT = "comparison"  # the study file's document that says what was asked for
-
-
-@dataclass(slots=True)
-class Run:
-    """One study of a comparison: a method on a task with a seed.
-
-    Attributes:
-        method: Proposer name, with its model if it names one.
-        task: Task name.
-        seed: 0, 1, 2, ...
-        trials: Told and failed trials, in order; fewer than the budget where the space was exhausted.
-        origins: Where each trial's configuration came from, for example "default" or "tpe+uniform".
-    """
-
-    method: str
-    task: str
-    seed: int
-    trials: list[Trial] = field(default_factory=list)
-    origins: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,11 +193,6 @@ def load_runs(path: Path, plan: Plan | None = None) -> list[Run]:
     """
     with StudyFile(comparison_path(path), readonly=True) as file:
         return _runs(file, plan)
-
-
-def comparison_path(path: Path) -> Path:
-    """The study file of a comparison: the path itself, or the file in that folder."""
-    return path / COMPARISON_FILE if path.is_dir() else path
 
 
 def _runs(file: StudyFile, plan: Plan | None) -> list[Run]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from airtune.benchmarks.running.runner import Plan, Run
+from airtune.benchmarks.analysis.comparison import Run
+from airtune.benchmarks.running.plan import Plan
 from airtune.benchmarks.running.suites import get_suite
 from airtune.engine.types import Trial
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from airtune.benchmarks.analysis import comparison
-from airtune.benchmarks.analysis.comparison import compare_runs
+from airtune.benchmarks.analysis.comparison import Comparison, Run
 from airtune.benchmarks.analysis.order_statistics import random_search
-from airtune.benchmarks.analysis.statistics import curve_bands
-from airtune.benchmarks.running.runner import Plan, Run
+from airtune.benchmarks.running.suites import get_suite
+from airtune.benchmarks.tasks.clusters import task_cluster
 from airtune.engine.types import Trial
 
 
@@ -30,9 +30,16 @@ def runs(**methods: list[list[Trial]]) -> dict[tuple[str, str, int], Run]:
     }
 
 
+def compare_runs(made: dict[tuple[str, str, int], Run], methods: tuple[str, ...], budget: int) -> Comparison:
+    """Of one task, with as many seeds as there are."""
+    task = next(iter(made))[1]
+    seeds = 1 + max(seed for _, _, seed in made)
+    return comparison.compare_runs(made, methods, [task], seeds, budget)
+
+
 def test_failures_early_ends_and_test_errors() -> None:
-    plan = Plan("toy", methods=("random", "a"), seeds=1, budget=4)
-    made = compare_runs(plan, ["t"], runs(random=[told(0.8, 0.5, 0.9, 0.6)], a=[told(None, 0.7, 0.7)]))
+    both = runs(random=[told(0.8, 0.5, 0.9, 0.6)], a=[told(None, 0.7, 0.7)])
+    made = compare_runs(both, ("random", "a"), 4)
     assert made.best[0, 0, 0].tolist() == [0.8, 0.5, 0.5, 0.5]
     assert made.best[1, 0, 0].tolist() == [0.9, 0.7, 0.7, 0.7]  # the worst anyone saw; then kept to the end
     np.testing.assert_allclose(made.test[1, 0, 0], [math.nan, 7.0, 7.0, 7.0])
@@ -43,9 +50,8 @@ def test_failures_early_ends_and_test_errors() -> None:
 
 
 def test_toy_losses_are_regrets() -> None:
-    plan = Plan("toy", methods=("random",), seeds=1, budget=2)
     run = Run("random", "toy/branin", 0, told(0.39788735772973816 + 1.0, 0.39788735772973816 - 1e-9))
-    made = compare_runs(plan, ["toy/branin"], {("random", "toy/branin", 0): run})
+    made = compare_runs({("random", "toy/branin", 0): run}, ("random",), 2)
     np.testing.assert_allclose(made.best[0, 0, 0], [1.0, 0.0])
     assert made.known[0] == 0.0
 
@@ -53,9 +59,8 @@ def test_toy_losses_are_regrets() -> None:
 def test_on_a_table_random_search_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     table = (np.array([0.1, 0.2, 0.4, 0.9]), np.array([0.3, 0.2, 0.5, 0.8]))
     monkeypatch.setattr(comparison, "_table", lambda task: table)
-    plan = Plan("toy", methods=("lm", "random"), seeds=2, budget=3)
     lm = [told(0.4, 0.2, 0.1), told(None, 0.4, 0.9)]
-    made = compare_runs(plan, ["t"], runs(lm=lm, random=[told(0.9, 0.9, 0.9)] * 2))
+    made = compare_runs(runs(lm=lm, random=[told(0.9, 0.9, 0.9)] * 2), ("lm", "random"), 3)
     expected = random_search(*table, 3)
     for seed in range(2):
         np.testing.assert_allclose(made.best[1, 0, seed], expected[0])
@@ -65,23 +70,43 @@ def test_on_a_table_random_search_is_exact(monkeypatch: pytest.MonkeyPatch) -> N
     assert made.regret[1, 0, 0, 0] == pytest.approx(1.0)  # one random evaluation, by definition
     assert made.best[0, 0, 1].tolist() == [0.9, 0.4, 0.4]  # a failure first: the worst of the table
     assert made.exact.all()
-    without = compare_runs(Plan("toy", methods=("lm",), seeds=2, budget=3), ["t"], runs(lm=lm))
+    without = compare_runs(runs(lm=lm), ("lm",), 3)
     assert without.methods == ("lm", "random")  # it need not even have been run
     np.testing.assert_allclose(without.best[1], made.best[1])
     assert np.isnan(without.sampled[1]).all()
 
 
 def test_a_task_that_is_flat_has_no_regret() -> None:
-    plan = Plan("toy", methods=("random",), seeds=1, budget=2)
-    made = compare_runs(plan, ["t"], runs(random=[told(0.5, 0.5)]))
+    made = compare_runs(runs(random=[told(0.5, 0.5)]), ("random",), 2)
     assert (made.regret == 0.0).all()
 
 
-def test_bands_hold_the_mean_and_follow_the_tasks() -> None:
-    """With one seed the spread of a mean over 25 tasks is that of the tasks over 5, to 10 %."""
-    values = np.random.default_rng(0).normal(1.0, 0.2, size=(2, 25, 1, 3))
-    mean, low, high = curve_bands(values)
-    assert mean.shape == (2, 3)
-    assert ((low < mean) & (mean < high)).all()
-    expected = values.std(axis=(1, 2)) / 5.0
-    np.testing.assert_allclose((high - low) / (2 * 1.96), expected, rtol=0.1)
+def test_what_is_missing_from_the_reference_is_the_worst(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bug: left out of the mean, a failure of random search, or a point without a loss, made random look good."""
+    studies = runs(random=[told(0.8, None, 0.5)], a=[told(1.2, 0.7, 0.7)])
+    made = compare_runs(studies, ("random", "a"), 3)
+    assert made.reference[0] == pytest.approx((0.8 + 1.2 + 0.5) / 3)
+    only = compare_runs(runs(random=[told(None, None)], a=[told(0.6, 0.2)]), ("random", "a"), 2)
+    assert only.reference[0] == 0.6
+    table = (np.array([0.1, np.nan, 0.4, np.inf]), np.array([0.3, 0.2, 0.5, 0.8]))
+    monkeypatch.setattr(comparison, "_table", lambda task: table)
+    made = compare_runs(studies, ("random", "a"), 3)
+    assert made.reference[0] == pytest.approx((0.1 + 0.4 + 0.4 + 0.4) / 4)
+    assert made.regret[0, 0, 0, 0] == pytest.approx(1.0)  # random's first evaluation, by the same rule
+
+
+def test_what_there_is_to_win_where_losses_are_negative(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bug: only a reference above zero counted, and below it the sign was the other way round."""
+    monkeypatch.setattr(comparison, "_table", lambda task: (np.array([-3.0, -1.0]), np.zeros(2)))
+    made = compare_runs(runs(lm=[told(-1.0, -3.0)]), ("lm",), 2)
+    assert made.ceilings() == {2: (0.0, 0.0)}
+    assert compare_runs(runs(lm=[told(-1.0)]), ("lm",), 1).ceilings() == {1: pytest.approx((50.0, 50.0))}
+
+
+def test_tasks_on_one_data_set_are_one_cluster() -> None:
+    names = ["hpobench/svm/credit-g", "hpobench/mlp/credit-g@epochs=9", "hpobench/svm/car", "toy/branin"]
+    assert list(map(task_cluster, names)) == ["hpobench/credit-g"] * 2 + ["hpobench/car", "toy/branin"]
+    assert task_cluster("sklearn/rf/digits@trees=16") == task_cluster("sklearn/svm/digits")
+    assert task_cluster("dev/svm/1") != task_cluster("dev/rf/1")
+    suite = get_suite("hpobench").tasks
+    assert (len(suite), len(set(map(task_cluster, suite)))) == (32, 8)

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from airtune.benchmarks import get_task
+from airtune.benchmarks.analysis.comparison import Run
 from airtune.benchmarks.analysis.costs import Costs, comparison_costs, costs_table
 from airtune.benchmarks.measures.compare import compare_plan
 from airtune.benchmarks.report import write_report
 from airtune.benchmarks.running.plan import Plan, check_plan, study_seed
-from airtune.benchmarks.running.runner import Run, run_suite
+from airtune.benchmarks.running.runner import run_suite
 from airtune.engine.cli.app import main as airtune
 from airtune.grammars import AirtuneError, space_grammar
 from tests.servers.fake_openai import serve

@@ -74,7 +74,17 @@ def test_the_files_of_a_comparison(bench: Path, page: str) -> None:
 
 def test_the_page_of_a_comparison(bench: Path, page: str) -> None:
     assert "beats random search on" in page
-    for heading in ("table", "duels", "regret", "ranks", "tasks", "proposals", "manifest", "again", "method"):
+    for heading in (
+        "table",
+        "pairwise",
+        "regret",
+        "ranks",
+        "tasks",
+        "proposals",
+        "manifest",
+        "again",
+        "method",
+    ):
         assert page.count(f'id="{heading}"') == 1
     whole = re.sub(r" \\\n +", " ", page)  # command lines without their line breaks
     assert (
@@ -225,7 +235,7 @@ def test_models_have_their_names() -> None:
     plan = make_plan(methods=("lm:pocket", "lm:./models/mine/", "lm+gp", "random"))
     report = make_report(plan, make_runs(plan))
     assert [report.label(method) for method in plan.methods] == ["pocket", "mine", "pocket+gp", "random"]
-    assert {row.method for row in report.duels[12]} == {"lm:pocket"}
+    assert {row.method for row in report.pairwise[12]} == {"lm:pocket"}
 
 
 def test_numbers_stand_in_line() -> None:

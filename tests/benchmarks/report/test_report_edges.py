@@ -31,7 +31,7 @@ def test_methods_that_are_all_the_same_can_be_drawn(tmp_path: Path) -> None:
     plan = make_plan(seeds=1, budget=3)
     same = [Trial(i, {}, "told", 1.0) for i in range(3)]
     report = make_report(plan, [replace(run, trials=same) for run in make_runs(plan)])
-    bands = curve_bands(report.comparison.regret)
+    bands = curve_bands(report.comparison.regret, report.comparison.clusters)
     out = Output(tmp_path)
     for name, figure in (
         ("regret", lambda: regret_figure(report, bands)),

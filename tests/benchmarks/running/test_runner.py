@@ -17,11 +17,12 @@ import pytest
 from ConfigSpace import ConfigurationSpace
 
 from airtune.benchmarks import get_task
+from airtune.benchmarks.analysis.comparison import Run
 from airtune.benchmarks.report import make_report
 from airtune.benchmarks.running.lockstep import QUICK_S, Cohort, Member
 from airtune.benchmarks.running.plan import study_seed, with_models
 from airtune.benchmarks.running.processes import _no_interrupts
-from airtune.benchmarks.running.runner import Plan, Progress, Run, load_plan, load_runs, run_suite
+from airtune.benchmarks.running.runner import Plan, Progress, load_plan, load_runs, run_suite
 from airtune.benchmarks.running.suites import get_suite
 from airtune.engine import Study, StudyFile, Task, Trial, export_jsonl, make_proposer
 from airtune.engine.storage.schema import upgrade
@@ -216,8 +217,8 @@ def test_the_report(done: tuple[Path, list[Run]]) -> None:
         wins += means["default+tpe"] < means["random"]
     assert row.wins == wins
     assert row.beats.value == pytest.approx(100 * wins / 6)
-    assert [r.reference for r in report.duels[6]] == ["random", "default+tpe"]
-    assert {r.method for r in report.duels[6]} == {"lm"}
+    assert [r.reference for r in report.pairwise[6]] == ["random", "default+tpe"]
+    assert {r.method for r in report.pairwise[6]} == {"lm"}
     text = report.markdown()
     assert "| scripted |" in text  # the model's name instead of `lm`
     assert "bootstrap" in text

@@ -1,0 +1,19 @@
+"""Which tasks are one piece of evidence: those on the same data set."""
+
+from __future__ import annotations
+
+BY_DATA_SET = ("hpobench", "sklearn")  # whose tasks are FAMILY/ALGORITHM/DATA SET[@OPTION,...]
+
+
+def task_cluster(task: str) -> str:
+    """The name of the data set that a task is on; of a task without one, its own name.
+
+    A method that is lucky on a data set is so with several algorithms: intervals draw clusters, not tasks.
+
+    >>> task_cluster("hpobench/svm/credit-g"), task_cluster("hpobench/mlp/credit-g@epochs=9")
+    ('hpobench/credit-g', 'hpobench/credit-g')
+    >>> task_cluster("toy/branin")
+    'toy/branin'
+    """
+    family, *rest = task.partition("@")[0].split("/")
+    return f"{family}/{rest[-1]}" if family in BY_DATA_SET and rest else task
