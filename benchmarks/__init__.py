@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airtune.engine.types import Task
 
 __all__ = ["get_task", "task_names"]
@@ -12,7 +14,7 @@ __all__ = ["get_task", "task_names"]
 
 def task_names() -> list[str]:
     """The names of all built-in tasks: sklearn tasks at full fidelity, hpobench tasks as tabulated."""
-    from airtune.benchmarks.tasks.hpobench import hpobench_names
+    from airtune.benchmarks.tasks.hpobench.tasks import hpobench_names
     from airtune.benchmarks.tasks.sklearn import sklearn_names
     from airtune.benchmarks.tasks.toy import toy_names
 
@@ -22,6 +24,8 @@ def task_names() -> list[str]:
 def get_task(name: str) -> Task:
     """The built-in task of that name, for example "toy/branin" or "sklearn/rf/digits@trees=16".
 
+    Imports the tasks of its family alone.
+
     Args:
         name: One of `task_names()`; sklearn tasks may carry a fidelity suffix (see `sklearn_tasks`), hpobench
             tasks other options (see `hpobench.tasks`).
@@ -29,24 +33,35 @@ def get_task(name: str) -> Task:
     Raises:
         TaskError: If there is no such task, or it has no such fidelity or option.
     """
-    from airtune.benchmarks.tasks.development import development_names, development_task
-    from airtune.benchmarks.tasks.hpobench import hpobench_task
-    from airtune.benchmarks.tasks.sklearn import sklearn_names, sklearn_task
-    from airtune.benchmarks.tasks.toy import toy_names, toy_task
     from airtune.engine.types import TaskError
     from airtune.grammars.errors import unknown_name
 
-    kind = name.partition("/")[0]
-    if kind == "hpobench":
-        return hpobench_task(name)
-    families = {
-        "toy": toy_names(), "sklearn": sklearn_names(),
-        "dev": development_names(), "unseen": development_names("unseen"),
-    }  # fmt: skip
-    base = name.partition("@")[0] if kind == "sklearn" else name
-    if base not in families.get(kind, ()):
+    family = name.partition("/")[0]
+    make: Callable[[str], Task]
+    if family == "hpobench":
+        from airtune.benchmarks.tasks.hpobench.tasks import hpobench_task
+
+        return hpobench_task(name)  # reads the name itself
+    if family == "toy":
+        from airtune.benchmarks.tasks.toy import toy_names, toy_task
+
+        known, make = toy_names(), toy_task
+    elif family == "sklearn":
+        from airtune.benchmarks.tasks.sklearn import sklearn_names, sklearn_task
+
+        known, make = sklearn_names(), sklearn_task
+    elif family in ("dev", "unseen"):
+        from airtune.benchmarks.tasks.development import development_names, development_task
+
+        known, make = development_names(family), development_task
+    else:
+        from airtune.benchmarks.tasks.sklearn import sklearn_names
+        from airtune.benchmarks.tasks.toy import toy_names
+
         every = [*toy_names(), *sklearn_names(), "hpobench/{svm,lr,rf,mlp,xgb}/{data set}"]
-        message, allowed, hint = unknown_name("task", name, families.get(kind, every))
+        message, allowed, hint = unknown_name("task", name, every)
         raise TaskError(message, value=name, allowed=allowed, hint=hint)
-    make = {"toy": toy_task, "sklearn": sklearn_task, "dev": development_task, "unseen": development_task}
-    return make[kind](name)
+    if (name.partition("@")[0] if family == "sklearn" else name) not in known:
+        message, allowed, hint = unknown_name("task", name, known)
+        raise TaskError(message, value=name, allowed=allowed, hint=hint)
+    return make(name)

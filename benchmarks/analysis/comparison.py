@@ -205,7 +205,7 @@ def _table(task: str) -> tuple[Array, Array] | None:
     """All losses and test errors of a table task, or None."""
     if not task.startswith("hpobench/"):
         return None
-    from airtune.benchmarks.tasks.hpobench import table_losses
+    from airtune.benchmarks.tasks.hpobench.tasks import table_losses
 
     try:
         return table_losses(task)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 
-from airtune.benchmarks.tasks.hpobench import hpobench_names
 from airtune.benchmarks.tasks.hpobench.models import Protocol
+from airtune.benchmarks.tasks.hpobench.tasks import hpobench_names
 from airtune.benchmarks.tasks.sklearn import ALGORITHMS, DATA, sklearn_names
 from airtune.benchmarks.tasks.toy import toy_names
 from airtune.grammars import AirtuneError, unknown_name

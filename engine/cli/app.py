@@ -1,12 +1,13 @@
 """The command line `airtune`: assembles the commands and turns what they raise into messages and exit codes.
 
-Exit codes: 0 done, 1 the run failed or a check did not hold, 2 usage or bad input. Each command's module
-imports what it needs inside its functions, so that `airtune --help` answers at once.
+Exit codes: 0 done, 1 the run failed or a check did not hold, 2 usage or bad input. The module of a command is
+imported when it is asked for, and imports what it needs inside its functions: `airtune --help` answers at once.
 """
 
 from __future__ import annotations
 
 import errno
+import importlib
 import signal
 import sys
 from collections.abc import Sequence
@@ -15,18 +16,8 @@ from typing import Any
 
 import typer
 from typer.core import TyperGroup
+from typer.main import get_command
 
-from airtune.engine.cli import (
-    bench,
-    doctor,
-    grammar,
-    models,
-    recover,
-    replay,
-    report,
-    show,
-    tune,
-)
 from airtune.engine.cli.output import report_error
 
 _INTERRUPTED = 130  # typer's answer to an interrupt that no command has caught; our codes are 0, 1, 2
@@ -36,14 +27,52 @@ _MORE_MEMORY = (
 )
 
 
-class _Commands(TyperGroup):
-    """Commands, some of which have a name of two words: `bench speed` beside `bench SUITE`."""
+# What a name on the command line stands for: a function or a group of commands in a module of this room.
+COMMANDS = {
+    "tune": "tune.tune",
+    "show": "show.show",
+    "report": "report.report",
+    "export": "show.export",
+    "replay": "replay.replay",
+    "diff": "replay.diff",
+    "recover": "recover.recover",
+    "grammar": "grammar.grammar",
+    "bench": "bench.bench",
+    **{f"bench {name}": f"bench.{name}" for name in ("compare", "speed", "tokens", "grammar")},
+    "models": "models.app",
+    "doctor": "doctor.doctor",
+}
 
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # typer's own types, which it hides
+
+class _Commands(TyperGroup):
+    """Loads commands when they are asked for; some have a name of two words: `bench speed` beside `bench SUITE`.
+
+    Typer hides the types of its contexts and commands: they are Any here.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of all."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name, or None."""
+        if cmd_name not in self.commands and cmd_name in COMMANDS:
+            module, _, name = COMMANDS[cmd_name].partition(".")
+            made = getattr(importlib.import_module(f"airtune.engine.cli.{module}"), name)
+            if not isinstance(made, typer.Typer):
+                function, made = made, typer.Typer(add_completion=False)
+                made.command(cmd_name)(function)
+            self.commands[cmd_name] = get_command(made)
+        return self.commands.get(cmd_name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that the first words name, and what follows them."""
         words = " ".join(args[:2])
-        if words in self.commands:
-            return words, self.commands[words], args[2:]
+        if words in COMMANDS:
+            return words, self.get_command(ctx, words), args[2:]
+        if args[0] not in COMMANDS:
+            for name in COMMANDS:  # the error proposes one of those that are loaded
+                self.get_command(ctx, name)
         return super().resolve_command(ctx, args)
 
 
@@ -57,19 +86,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("tune")(tune.tune)
-app.command("show")(show.show)
-app.command("report")(report.report)
-app.command("export")(show.export)
-app.command("replay")(replay.replay)
-app.command("diff")(replay.diff)
-app.command("recover")(recover.recover)
-app.command("grammar")(grammar.grammar)
-app.add_typer(models.app, name="models")
-app.command("bench")(bench.bench)
-for _name, _measurement in bench.MEASUREMENTS.items():
-    app.command(f"bench {_name}", epilog=bench.MODEL_NOTATION if _name == "compare" else None)(_measurement)
-app.command("doctor")(doctor.doctor)
 
 
 def _version(show: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -17,22 +16,7 @@ if TYPE_CHECKING:
     from airtune.benchmarks.running.plan import Plan
     from airtune.benchmarks.running.runner import Run
 
-# The notation that --models reads (airtune.models.spec).
-MODEL_NOTATION = r"""A model is \[BACKEND:]NAME\[+SETTING=VALUE...]\[@DIALECT\[+SETTING=VALUE...]]:
-
-pocket: the bundled model
-
-./llama-3-8b@chat+history=turns: a directory, with a variant of the chat dialect
-
-vllm:./llama-3-8b+dtype=bfloat16: on vLLM
-
-openai:gpt-x+server=openai+record=answers.jsonl: behind a server, its answers kept
-
-replay:answers.jsonl: the same again, without network or key
-
-Settings of the chat dialect: detail=full|space|none, history=table|turns, reasoning=off|on, reasoning_tokens=N,
-examples=0|1|2, system=on|off, budget=N, max_trials=N.
-"""
+MEASUREMENTS = ("grammar", "speed", "compare", "tokens")  # not suites of tasks, but commands of their own
 
 
 def bench(
@@ -120,7 +104,23 @@ def compare(
     ),
     json: JsonNotTables = False,
 ) -> None:
-    """Compare language models on the same tasks, seeds and budgets: quality, tokens, seconds, cost, violations."""
+    r"""Compare language models on the same tasks, seeds and budgets: quality, tokens, seconds, cost, violations.
+
+    A model is \[BACKEND:]NAME\[+SETTING=VALUE...]\[@DIALECT\[+SETTING=VALUE...]]:
+
+    pocket: the bundled model
+
+    ./llama-3-8b@chat+history=turns: a directory, with a variant of the chat dialect
+
+    vllm:./llama-3-8b+dtype=bfloat16: on vLLM
+
+    openai:gpt-x+server=openai+record=answers.jsonl: behind a server, its answers kept
+
+    replay:answers.jsonl: the same again, without network or key
+
+    Settings of the chat dialect: detail=full|space|none, history=table|turns, reasoning=off|on,
+    reasoning_tokens=N, examples=0|1|2, system=on|off, budget=N, max_trials=N.
+    """
     from airtune.benchmarks.analysis.costs import NOTES, comparison_costs, costs_table
     from airtune.benchmarks.measures.compare import compare_plan
     from airtune.benchmarks.report import make_report
@@ -228,15 +228,6 @@ def grammar(
     else:
         print_lines([f"{name:>12}  {value}" for name, value in asdict(result).items()])
     raise typer.Exit(1 if result.violations or result.repeats else 0)
-
-
-# Not suites of tasks, but commands with options of their own.
-MEASUREMENTS: dict[str, Callable[..., None]] = {
-    "grammar": grammar,
-    "speed": speed,
-    "compare": compare,
-    "tokens": tokens,
-}
 
 
 def _run(plan: Plan, folder: Path, jobs: int) -> list[Run]:

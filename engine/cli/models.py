@@ -12,7 +12,9 @@ from airtune.engine.cli.output import out, print_json, print_lines
 if TYPE_CHECKING:
     from airtune.models import ModelInfo
 
-app = typer.Typer(no_args_is_help=True, help="The language models: list, info, verify, pack, unpack, train.")
+app = typer.Typer(
+    name="models", no_args_is_help=True, help="The language models: list, info, verify, pack, unpack, train."
+)
 
 TRAINABLE = ("pocket",)
 JSON = typer.Option(False, "--json", help="Print one JSON document.")

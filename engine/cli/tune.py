@@ -209,7 +209,7 @@ def _task(task: str | None, space: Path | None, command: str | None, objective: 
     Raises:
         AirtuneError: If they describe none, or more than one.
     """
-    from airtune.engine import Task, command_objective, load_objective
+    from airtune import engine
     from airtune.grammars import AirtuneError, read_space
 
     given = {"TASK": task, "--command": command, "--objective": objective}
@@ -242,9 +242,9 @@ def _task(task: str | None, space: Path | None, command: str | None, objective: 
         )  # fmt: skip
     searched = read_space(space)
     if command is not None:
-        return Task(command, searched, command_objective(command, searched))
+        return engine.Task(command, searched, engine.command_objective(command, searched))
     called = objective or task or ""
-    return Task(called, searched, load_objective(called))
+    return engine.Task(called, searched, engine.load_objective(called))
 
 
 def _document(study: Study, result: Result, budget: int, usage: StudyUsage | None) -> dict[str, object]:

@@ -12,7 +12,6 @@ from hpobench_grids import GRIDS, TABLE_SPECS
 
 from airtune.benchmarks import get_task, task_names
 from airtune.benchmarks.running.suites import SUITES
-from airtune.benchmarks.tasks.hpobench import hpobench_names, table_losses
 from airtune.benchmarks.tasks.hpobench.data import CSV_VARIABLE, DATASETS
 from airtune.benchmarks.tasks.hpobench.models import PROTOCOLS, SEEDS
 from airtune.benchmarks.tasks.hpobench.names import parse_name
@@ -24,6 +23,7 @@ from airtune.benchmarks.tasks.hpobench.spaces import (
     grid_size,
 )
 from airtune.benchmarks.tasks.hpobench.tables import SHIPPED, read_table, table_file
+from airtune.benchmarks.tasks.hpobench.tasks import hpobench_names, table_losses
 
 # (rows, test rows, validation rows): those of HPOBench, as the denominators of its accuracies show.
 PARTS = {

@@ -14,13 +14,13 @@ from hpobench_grids import Setting
 from pyarrow import parquet
 
 from airtune.benchmarks import get_task
-from airtune.benchmarks.tasks.hpobench import hpobench_names, table_losses
 from airtune.benchmarks.tasks.hpobench.data import CSV_VARIABLE, DATASETS, load_split
 from airtune.benchmarks.tasks.hpobench.models import SEEDS, evaluate
 from airtune.benchmarks.tasks.hpobench.names import parse_name
 from airtune.benchmarks.tasks.hpobench.published import DATA_VARIABLE
 from airtune.benchmarks.tasks.hpobench.spaces import grid_configs
 from airtune.benchmarks.tasks.hpobench.tables import read_table
+from airtune.benchmarks.tasks.hpobench.tasks import hpobench_names, table_losses
 from airtune.engine.types import Task, TaskError
 from airtune.grammars import space_grammar
 
