@@ -182,7 +182,7 @@ class Database:
 
 
 # What reading a damaged file raises: SQLite's own messages may quote it, and Python then cannot read the message.
-_UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
+_UNREADABLE = (sqlite3.Error, UnicodeError)
 # Files that were found whole, as they were then: (path, inode, size, time).
 _whole: set[tuple[str, int, int, int]] = set()
 
@@ -272,7 +272,7 @@ def _is_at_rest(path: Path) -> bool:
     return not path.with_name(path.name + "-wal").exists() and not os.access(path.parent, os.W_OK)
 
 
-def _cannot(what: str, path: Path | None, error: sqlite3.Error | UnicodeDecodeError) -> StoreError:
+def _cannot(what: str, path: Path | None, error: sqlite3.Error | UnicodeError) -> StoreError:
     text = str(error)
     if "readonly" in text or "unable to open" in text:
         hint = "make the file and its folder writable, or choose another file (--study)"

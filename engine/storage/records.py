@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,6 +127,73 @@ def trial_record(row: Sequence[Any]) -> TrialRecord:
     return TrialRecord(trial, **rest, pending=pending)
 
 
+def study_row(number: int, name: str, manifest: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The row of a study that begins.
+
+    Raises:
+        StoreError: If the manifest is nothing that could be read again.
+    """
+    text, created = to_json(manifest, "the manifest"), time.time()
+    with _before_writing(f"study {name!r}"):
+        checked_manifest(parse_json(text, "the manifest"), name, created)
+    return (number, name, text, created)
+
+
+def asked_row(study: int, insert: TrialInsert) -> tuple[Any, ...]:
+    """The row of a trial that is about to be evaluated.
+
+    Raises:
+        StoreError: If it is nothing that could be read again.
+    """
+    trial, config = insert.trial, to_json(insert.trial.config, "the configuration")
+    proposed = (study, trial.number, insert.text, config, insert.proposal.origin)
+    times = (float(trial.proposal_s), None, time.time(), None)
+    row = (*proposed, "asked", None, None, "{}", "", *times, json.dumps(insert.pending))
+    with _before_writing(f"trial {trial.number}"):
+        trial_record(row)
+    return row
+
+
+def finished_row(asked: Sequence[Any], update: TrialUpdate) -> tuple[Any, ...]:
+    """The row of a trial with its result.
+
+    Args:
+        asked: Its row so far, the values of `COLUMNS`.
+        update: The result.
+
+    Raises:
+        StoreError: If it is nothing that could be read again.
+    """
+    trial = update.trial
+    row = dict(zip(COLUMNS["trials"], asked, strict=True)) | {
+        "status": trial.status,
+        # SQLite knows no negative zero, and of its reals makes floats: what is summed is what is read.
+        "loss": None if trial.loss is None else trial.loss + 0.0,
+        "reason": trial.reason,
+        "info": to_json(trial.info, "the further values"),
+        "log": update.log.encode("utf-8", "replace").decode(),
+        "evaluation_s": None if trial.evaluation_s is None else float(trial.evaluation_s),
+        "finished": time.time(),
+    }
+    with _before_writing(f"trial {trial.number}"):
+        trial_record(tuple(row.values()))
+    return tuple(row.values())
+
+
+@contextlib.contextmanager
+def _before_writing(what: str) -> Iterator[None]:
+    """A reader's objection, in a writer's words."""
+    try:
+        yield
+    except StoreError as error:
+        raise StoreError(
+            f"{what} cannot be stored: {error.message}",
+            value=error.value,
+            allowed="what a study file can hold and be read from again",
+            hint="nothing was written; change what the message names",
+        ) from error
+
+
 def to_json(value: object, what: str) -> str:
     """Strict JSON; mappings keep their order, floats are written by repr.
 
@@ -142,10 +211,13 @@ def compress_transcript(transcript: Mapping[str, Any]) -> bytes:
     """A transcript as it is stored.
 
     Raises:
-        StoreError: If JSON cannot hold it.
+        StoreError: If it is nothing that could be read again.
     """
+    text = to_json(transcript, "the transcript")
+    with _before_writing("the transcript"):
+        checked_transcript(parse_json(text, "a transcript"))
     deflate = zlib.compressobj(level=9, zdict=_DICTIONARY)
-    return deflate.compress(to_json(transcript, "the transcript").encode()) + deflate.flush()
+    return deflate.compress(text.encode()) + deflate.flush()
 
 
 def decompress_transcript(stored: bytes | str) -> dict[str, Any]:

@@ -87,6 +87,18 @@ def insert_row(db: sqlite3.Connection, table: str, row: Sequence[Any], *, replac
     db.execute(f"{how} INTO {table} ({', '.join(columns)}) VALUES ({marks})", (*row, checksum(row)))
 
 
+def stored_rows(
+    database: Database, table: str, where: str = "", values: Sequence[Any] = ()
+) -> list[tuple[Any, ...]]:
+    """Rows of a table as they are: the values of `COLUMNS`, and last the checksum.
+
+    Raises:
+        StoreError: If they cannot be read.
+    """
+    columns = ", ".join((*COLUMNS[table], "checksum"))
+    return database.rows(f"SELECT {columns} FROM {table} {where}", values)
+
+
 def select_rows(
     database: Database, table: str, where: str = "", values: Sequence[Any] = (), *, verify: bool = True
 ) -> list[tuple[Any, ...]]:
@@ -95,8 +107,7 @@ def select_rows(
     Raises:
         StoreError: If they cannot be read, or with `verify` if one is not as it was written.
     """
-    columns = ", ".join((*COLUMNS[table], "checksum"))
-    rows = database.rows(f"SELECT {columns} FROM {table} {where}", values)
+    rows = stored_rows(database, table, where, values)
     for row in rows if verify else ():
         if not is_intact(row):
             raise StoreError(

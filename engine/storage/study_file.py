@@ -24,21 +24,23 @@ from airtune.engine.storage.records import (
     TrialInsert,
     TrialRecord,
     TrialUpdate,
+    asked_row,
     compress_transcript,
     decompress_transcript,
+    finished_row,
+    study_row,
     to_json,
     trial_record,
 )
 from airtune.engine.storage.schema import (
-    COLUMNS,
     OF_STUDY,
     SCHEMA,
     SCHEMA_VERSION,
-    checksum,
     described,
     insert_row,
     is_intact,
     select_rows,
+    stored_rows,
     upgrade,
 )
 from airtune.engine.storage.validation import checked_number, parse_json
@@ -126,12 +128,10 @@ class StudyFile:
             StoreError: If there is no such study, or with None if there is not exactly one.
         """
         records = self.studies()
-        if name is None and len(records) == 1:
-            return records[0]
+        chosen = [record for record in records if name in (None, record.name)]
+        if len(chosen) == 1:
+            return chosen[0]
         message, allowed, hint = unknown_name("study", name or "", [record.name for record in records])
-        for record in records:
-            if record.name == name:
-                return record
         if name is None:
             message = f"study file {str(self.path)!r} holds {len(records)} studies"
             hint = "name one of them" if records else "run `airtune tune ... --study FILE` first"
@@ -146,7 +146,7 @@ class StudyFile:
         with self._write(manifests) as db:
             (last,) = db.execute("SELECT COALESCE(MAX(id), 0) FROM studies").fetchone()
             for number, (name, one) in enumerate(manifests.items(), last + 1):
-                insert_row(db, "studies", (number, name, to_json(one, "the manifest"), time.time()))
+                insert_row(db, "studies", study_row(number, name, one))
 
     # Documents
 
@@ -177,10 +177,8 @@ class StudyFile:
         Raises:
             StoreError: If a row cannot be read, or is not as it was written.
         """
-        return [
-            trial_record(row)
-            for row in select_rows(self._database, "trials", OF_STUDY, (name,), verify=verify)
-        ]
+        rows = select_rows(self._database, "trials", OF_STUDY, (name,), verify=verify)
+        return [trial_record(row) for row in rows]
 
     def trials(self, name: str) -> list[Trial]:
         """All trials of a study, in the order of their numbers."""
@@ -195,9 +193,8 @@ class StudyFile:
         """Which rows of a study are not as they were written, in words: "trial 3"."""
         found = []
         for table in ("studies", "trials", "transcripts"):
-            columns = ", ".join((*COLUMNS[table], "checksum"))
             where = "WHERE name = ?" if table == "studies" else OF_STUDY
-            rows = self._database.rows(f"SELECT {columns} FROM {table} {where}", (name,))
+            rows = stored_rows(self._database, table, where, (name,))
             found += [described(table, row) for row in rows if not is_intact(row)]
         return found
 
@@ -220,9 +217,7 @@ class StudyFile:
             " AND study IN (SELECT id FROM studies WHERE name >= ? AND name < ?) LIMIT 1",
             (text, prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)),
         )
-        for record in map(trial_record, rows):
-            return TrialUpdate(prefix, record.trial, record.log)
-        return None
+        return next((TrialUpdate(prefix, one.trial, one.log) for one in map(trial_record, rows)), None)
 
     def insert(self, trials: Sequence[TrialInsert]) -> None:
         """Store trials that are about to be evaluated, in one transaction.
@@ -230,31 +225,17 @@ class StudyFile:
         Raises:
             StoreError: If one cannot be stored, or its number or its configuration has been used.
         """
-        configs = [to_json(one.trial.config, "the configuration") for one in trials]
         transcripts = [
             None if one.proposal.transcript is None else compress_transcript(one.proposal.transcript)
             for one in trials
         ]
         with self._write(one.study for one in trials) as db:
-            for one, config, transcript in zip(trials, configs, transcripts, strict=True):
-                study, trial = _study_id(db, one.study), one.trial
-                row = (
-                    study,
-                    trial.number,
-                    one.text,
-                    config,
-                    one.proposal.origin,
-                    "asked",
-                    None,
-                    None,
-                    "{}",
-                    "",
-                )
-                times = (float(trial.proposal_s), None, time.time(), None)
-                insert_row(db, "trials", (*row, *times, json.dumps(one.pending)))
+            for one, transcript in zip(trials, transcripts, strict=True):
+                study = _study_id(db, one.study)
+                insert_row(db, "trials", asked_row(study, one))
                 if transcript is not None:
                     # In a salvaged file one may be there: of a trial that was lost, and now is asked again.
-                    insert_row(db, "transcripts", (study, trial.number, transcript), replace=True)
+                    insert_row(db, "transcripts", (study, one.trial.number, transcript), replace=True)
 
     def update(self, trials: Sequence[TrialUpdate]) -> None:
         """Store the results of trials, in one transaction.
@@ -264,28 +245,15 @@ class StudyFile:
         """
         with self._write(one.study for one in trials) as db:
             for one in trials:
-                trial, study = one.trial, _study_id(db, one.study)
                 where = "WHERE study = ? AND number = ? AND status = 'asked'"
-                rows = select_rows(self._database, "trials", where, (study, trial.number))
+                key = (_study_id(db, one.study), one.trial.number)
+                rows = select_rows(self._database, "trials", where, key)
                 if not rows:
                     raise StoreError(
-                        f"trial {trial.number} of study {one.study!r} is not waiting for a result",
-                        value=trial.number,
+                        f"trial {one.trial.number} of study {one.study!r} is not waiting for a result",
+                        value=one.trial.number,
                     )
-                told: dict[str, Any] = {
-                    "status": trial.status,
-                    # SQLite knows no negative zero, and of its reals makes floats: what is summed is what is read.
-                    "loss": None if trial.loss is None else trial.loss + 0.0,
-                    "reason": trial.reason,
-                    "info": to_json(trial.info, "the further values"),
-                    "log": one.log.encode("utf-8", "replace").decode(),
-                    "evaluation_s": None if trial.evaluation_s is None else float(trial.evaluation_s),
-                    "finished": time.time(),
-                }
-                row = dict(zip(COLUMNS["trials"], rows[0], strict=True)) | told
-                told["checksum"] = checksum(tuple(row.values()))
-                changed = ", ".join(f"{column} = ?" for column in told)
-                db.execute(f"UPDATE trials SET {changed} {where}", (*told.values(), study, trial.number))
+                insert_row(db, "trials", finished_row(rows[0], one), replace=True)
 
     def violation(self, name: str, number: int, proposal: Proposal, reason: str) -> None:
         """Store a proposal that must not be used, and why."""
