@@ -204,7 +204,12 @@ def to_json(value: object, what: str) -> str:
         # ASCII with escapes, so that lone surrogates in a text survive SQLite's UTF-8.
         return json.dumps(dict(value) if isinstance(value, Mapping) else value, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise StoreError(f"{what} cannot be stored as JSON: {error}", value=value) from error
+        raise StoreError(
+            f"{what} cannot be stored as JSON: {error}",
+            value=value,
+            allowed="texts, whole numbers, finite floats, true, false, null, lists and objects of these",
+            hint="nothing was written; change what the message names",
+        ) from error
 
 
 def compress_transcript(transcript: Mapping[str, Any]) -> bytes:

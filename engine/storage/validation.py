@@ -15,11 +15,12 @@ from airtune.engine.types import StoreError
 
 MOST_DEPTH = 64  # of lists and objects within each other
 _TEXT, _WHOLE, _NUMBER, _OBJECT, _LIST = "a text", "a whole number", "a finite number", "an object", "a list"
+_SEED = "any whole number"
 _NUMBERS, _WHOLES, _OBJECTS = "a list of finite numbers", "a list of whole numbers", "a list of objects"
 # What is relied on, where it is there; "?" where it may be null. What else there is, is shown and not used.
 MANIFEST = {
     "task": _TEXT, "description": _TEXT, "metric": _TEXT, "space": _OBJECT, "space_hash": _TEXT, "proposer": _TEXT,
-    "temperature": "?" + _NUMBER, "seed": _WHOLE, "schedule": _TEXT, "model": "?" + _OBJECT, "model_hash": "?" + _TEXT,
+    "temperature": "?" + _NUMBER, "seed": _SEED, "schedule": _TEXT, "model": "?" + _OBJECT, "model_hash": "?" + _TEXT,
     "versions": _OBJECT, "hardware": "?" + _OBJECT, "comparison": "?" + _OBJECT,
 }  # fmt: skip
 MODEL = {
@@ -30,7 +31,7 @@ MODEL = {
     "versions": _OBJECT,
     "settings": _OBJECT,
 }
-COMPARISON = {"suite": _TEXT, "method": _TEXT, "seed": _WHOLE, "batch": "?" + _LIST}
+COMPARISON = {"suite": _TEXT, "method": _TEXT, "seed": _SEED, "batch": "?" + _LIST}
 TRANSCRIPT = {
     "model": _TEXT, "dialect": _TEXT, "prompt": _TEXT, "text": _TEXT, "grammar": _TEXT, "finish_reason": "?" + _TEXT,
     "temperature": "?" + _NUMBER, "attempt": _WHOLE, "seed": _WHOLE, "prompt_tokens": "?" + _WHOLE,
@@ -147,8 +148,9 @@ def _is(value: object, kind: str) -> bool:
         return isinstance(value, str)
     if kind == _OBJECT:
         return isinstance(value, Mapping)
-    if kind == _WHOLE:
-        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**64
+    if kind in (_WHOLE, _SEED):
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return whole and (kind == _SEED or abs(value) < 2**64)
     if kind == _NUMBER:
         return _is(value, _WHOLE) or (isinstance(value, float) and math.isfinite(value))
     if not isinstance(value, Sequence) or isinstance(value, str | bytes):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from airtune.engine import StoreError, StudyFile
+from airtune.engine.storage import lease
 from airtune.engine.storage.lease import Holder, process_start
 
 
@@ -109,3 +111,127 @@ def test_a_zombie_is_dead() -> None:
     process.wait()
     assert process_start(process.pid) is None
     assert process_start(os.getpid()) == Holder.me().started
+
+
+def leases(path: Path) -> dict[str, str]:
+    """The rows as they are: name -> token."""
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        return dict(db.execute("SELECT name, token FROM leases").fetchall())
+
+
+def test_all_leases_or_none(tmp_path: Path) -> None:
+    """Bugs: those before the one that is held stay acquired; a lease that was refused is counted among ours."""
+    path = tmp_path / "s.sqlite"
+    with StudyFile(path) as one, StudyFile(path) as two:
+        one.acquire("b")
+        with pytest.raises(StoreError, match="'b'"):
+            two.acquire("a", "b")
+        assert two.leases == {}
+        assert leases(path) == one.leases
+        two.acquire("a", "c")
+        assert leases(path) == one.leases | two.leases
+        assert set(two.leases) == {"a", "c"}
+
+
+def test_a_lease_is_given_back_by_its_holder_alone(tmp_path: Path) -> None:
+    """Bugs: `release` or `close` deletes the row of whoever has taken the study over; or that of another study."""
+    path = tmp_path / "s.sqlite"
+    with StudyFile(path) as file:
+        file.acquire("s", "other")
+        set_holder(path, Holder("elsewhere", 1, "then"))
+        other = file.leases["other"]
+        file.release("s")
+        assert leases(path) == {"s": "token", "other": other}
+        assert file.leases == {"other": other}
+        file.release("s", force=True)
+        assert leases(path) == {"other": other}
+        set_holder(path, Holder("elsewhere", 1, "then"))
+    assert leases(path) == {"s": "token"}
+
+
+def test_what_is_borrowed_writes_and_is_not_given_back(tmp_path: Path) -> None:
+    """Bugs: a lent lease does not let its user write; or ends with the user, while its owner goes on."""
+    path = tmp_path / "s.sqlite"
+    with StudyFile(path) as owner:
+        owner.acquire("s", "t")
+        with StudyFile(path, leases=owner.leases) as user:
+            assert user.leases == owner.leases
+            user.create("s", {})
+            user.acquire("mine")
+            assert set(user.leases) == {"s", "t", "mine"}
+        assert leases(path) == owner.leases
+        owner.create("t", {})
+        owner.release("s")
+        with StudyFile(path, leases={"s": "stale"}) as user, pytest.raises(StoreError, match="nobody does"):
+            user.create("s", {})
+
+
+def test_who_holds_it_and_what_to_do(tmp_path: Path) -> None:
+    """Bugs: the three cases of the advice change places."""
+    path = tmp_path / "s.sqlite"
+    me = Holder.me()
+    assert (me.host, me.pid) == (socket.gethostname(), os.getpid())
+    with StudyFile(path) as file, StudyFile(path) as mine:
+        mine.acquire("s")
+        with pytest.raises(StoreError) as caught:
+            file.acquire("s")
+        assert caught.value.hint == "close() the Study that has it open"
+        mine.release("s")
+        parent = process_start(os.getppid())
+        assert parent is not None
+        set_holder(path, Holder(me.host, os.getppid(), parent))
+        with pytest.raises(StoreError) as caught:
+            file.acquire("s")
+        assert caught.value.message.endswith(f"is being written by process {os.getppid()}")
+        assert str(caught.value.hint).startswith(f"wait for process {os.getppid()} or end it")
+        set_holder(path, Holder("elsewhere", me.pid, me.started))
+        with pytest.raises(StoreError) as caught:
+            file.acquire("s")
+        assert caught.value.message.endswith(f"is being written by process {me.pid} on 'elsewhere'")
+        assert str(caught.value.hint).startswith("wait for it or end it there")
+
+
+def test_who_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bugs: `and` for `or`; a process that is alive is gone; one of another machine is looked for on this one."""
+    me = Holder.me()
+    assert not me.is_gone()
+    assert replace(me, started="before").is_gone()
+    assert not replace(me, host="elsewhere", started="before").is_gone()
+    monkeypatch.setattr(lease, "process_start", lambda pid: None)
+    assert me.is_gone()
+    assert not replace(me, host="elsewhere").is_gone()
+
+
+def test_when_a_process_was_started_whatever_its_name() -> None:
+    """Bugs: another field of the kernel's line, a name with brackets and blanks that moves the fields; no boot."""
+    code = "open('/proc/self/comm', 'w').write(') Z 1 ('); print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        stat = Path(f"/proc/{child.pid}/stat").read_text()
+        assert ") Z 1 (" in stat
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        # proc(5): starttime is field 22; the name, field 2, here has four words.
+        assert process_start(child.pid) == f"{boot}:{stat.split()[21 + 3]}"
+        child.communicate(b"\n")
+
+
+@pytest.mark.parametrize(
+    ("printed", "started"), [("Mon Jan  1 10:00:00 2029\n", "Mon Jan  1 10:00:00 2029"), ("\n", None)]
+)
+def test_without_proc_ps_is_asked(monkeypatch: pytest.MonkeyPatch, printed: str, started: str | None) -> None:
+    """As on macOS. Bugs: a process that ps does not know is alive; its environment's language changes the words."""
+    asked: list[Any] = []
+
+    def run(command: list[str], **settings: Any) -> Any:
+        asked.append((command, settings["env"], settings["text"], settings["capture_output"]))
+        return subprocess.CompletedProcess(command, 0 if started else 1, printed, "")
+
+    monkeypatch.setattr(lease, "Path", lambda name: Path("/nowhere") / str(name).lstrip("/"))
+    monkeypatch.setattr(lease.subprocess, "run", run)
+    assert process_start(77) == started
+    assert asked == [(["ps", "-o", "lstart=", "-p", "77"], {"LC_ALL": "C"}, True, True)]
+    monkeypatch.setattr(lease, "process_start", lambda pid: None)
+    assert Holder.me().started == ""
