@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from . import intervals
+from .encoded_axis import EncodedAxis
 from .errors import GrammarError
 from .intervals import Intervals
-from .logic import Formula, Reader, given, mentions, starts
+from .logic import Formula, given, mentions, starts
 from .rules import Rules
 
 # What the mask engines hold (llguidance stops at 65,000 symbols); beyond it, forbidden clauses are left out.
@@ -93,7 +94,7 @@ class NodeFactory:
         return node
 
 
-def build(rules: Rules, readers: Sequence[Reader], factory: NodeFactory) -> Node:
+def build(rules: Rules, axes: Sequence[EncodedAxis], factory: NodeFactory) -> Node:
     """The automaton's root.
 
     Raises:
@@ -110,15 +111,15 @@ def build(rules: Rules, readers: Sequence[Reader], factory: NodeFactory) -> Node
     layers: list[dict[State, list[tuple[Intervals | None, State]]]] = []
     frontier: dict[State, None] = {first: None} if True not in rules.forbidden else {}
     states = edges = work = 0
-    for at, reader in enumerate(readers):
+    for at, axis in enumerate(axes):
         layer: dict[State, list[tuple[Intervals | None, State]]] = {}
         ahead: dict[State, None] = {}
         for state in frontier:
-            ranges = _ranges(state, at, reader)
+            ranges = _ranges(state, at, axis)
             work += len(ranges)
             if work > WORK_BUDGET:
                 raise StateBudgetExceeded
-            moves = layer[state] = _moves(state, at, reader, ranges, group[at], last_use)
+            moves = layer[state] = _moves(state, at, axis, ranges, group[at], last_use)
             edges += sum(len(inside) for inside, _ in moves if inside is not None)
             ahead.update(dict.fromkeys(after for _, after in moves))
         layers.append(layer)
@@ -127,7 +128,7 @@ def build(rules: Rules, readers: Sequence[Reader], factory: NodeFactory) -> Node
         if states > STATE_BUDGET or edges > EDGE_BUDGET:
             raise StateBudgetExceeded
     nodes: dict[State, Node] = {state: factory.end for state in frontier}
-    for at in range(len(readers) - 1, -1, -1):
+    for at in range(len(axes) - 1, -1, -1):
         below: dict[State, Node] = {}
         for state, moves in layers[at].items():
             if len(moves) == 1 and moves[0][0] is None:
@@ -139,10 +140,10 @@ def build(rules: Rules, readers: Sequence[Reader], factory: NodeFactory) -> Node
 
 
 def _ranges(
-    state: tuple[tuple[Formula, ...], tuple[Formula, ...]], at: int, reader: Reader
+    state: tuple[tuple[Formula, ...], tuple[Formula, ...]], at: int, axis: EncodedAxis
 ) -> list[tuple[int, int]]:
-    """The reader's indices in ranges (ends included) within which no formula can tell one from another."""
-    size = reader.axis.size
+    """The axis' indices in ranges (ends included) within which no formula can tell one from another."""
+    size = axis.axis.size
     involved = [f for part in state for f in part if mentions(f, at)]
     edges = sorted({0, size} | {e for f in involved for e in starts(f, at) if 0 < e < size})
     return [(low, high - 1) for low, high in pairwise(edges)]
@@ -151,7 +152,7 @@ def _ranges(
 def _moves(
     state: tuple[tuple[Formula, ...], tuple[Formula, ...]],
     at: int,
-    reader: Reader,
+    axis: EncodedAxis,
     ranges: Sequence[tuple[int, int]],
     group: int | None,
     last_use: Mapping[int, int],
@@ -168,7 +169,7 @@ def _moves(
 
     active = True if group is None else activity[group]
     if not isinstance(active, bool):
-        raise GrammarError("a child is read before its parents", value=reader.hp.name)
+        raise GrammarError("a child is read before its parents", value=axis.hp.name)
     if not active:
         skipped = after(None)
         return [] if skipped is None else [(None, skipped)]

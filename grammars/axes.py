@@ -32,7 +32,7 @@ class Axis(Protocol):
 
     @property
     def prefix_free(self) -> bool:
-        """Whether no text is the beginning of another, so that texts can be joined without a separator."""
+        """Whether no text is a prefix of another, so that texts can be joined without a separator."""
 
     @property
     def max_bytes(self) -> int:

@@ -152,11 +152,11 @@ def _lark_literal(text: str) -> str:
 
 def gbnf(lattice: Lattice, root: Node) -> str:
     """One rule per state and one per set of values, in a fixed order."""
-    rules = _rules(lattice, root, "root", "s", "v", p.gbnf_literal)
+    rules = _rules(lattice, root, "root", "s", "v", gbnf_literal)
     lines = [
         f"{name} ::= {' | '.join(' '.join(parts) for parts in branches)}" for name, branches in rules.states
     ]
-    lines += [f"{name} ::= {p.to_gbnf(pattern)}" for name, pattern in rules.values]
+    lines += [f"{name} ::= {to_gbnf(pattern)}" for name, pattern in rules.values]
     return "\n".join(lines) + "\n"
 
 
@@ -190,3 +190,50 @@ def _rules(
     return _Rules(
         states, [(v, _axis_pattern(lattice, level, inside)) for (level, inside), v in values.items()]
     )
+
+
+def to_gbnf(pattern: Pattern) -> str:
+    """Write a pattern as the right-hand side of a GBNF rule (llama.cpp, and xgrammar's EBNF)."""
+    match pattern:
+        case p.Literal(text):
+            return gbnf_literal(text)
+        case p.Chars(members):
+            return "[" + "".join(_gbnf_class_char(c) for c in members) + "]"
+        case p.Seq(parts):
+            return " ".join(to_gbnf(part) for part in parts)
+        case p.Alt(parts):
+            return "(" + " | ".join(to_gbnf(part) for part in parts) + ")"
+        case p.Opt(part):
+            return f"({to_gbnf(part)})?"
+
+
+def gbnf_literal(text: str) -> str:
+    r"""Quote a literal for GBNF.
+
+    Characters beyond ASCII become classes: xgrammar 0.2.8 writes them as `\xNN` between its passes and then
+    reads a hexadecimal digit that follows as part of the escape.
+
+    >>> print(gbnf_literal('größe "x"'))
+    "gr" [ö] [ß] "e \"x\""
+    """
+    parts = ["[" + run + "]" if not run.isascii() else '"' + _gbnf_escape(run) + '"' for run in _runs(text)]
+    return " ".join(parts) if parts else '""'
+
+
+def _gbnf_escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _runs(text: str) -> list[str]:
+    """Stretches of ASCII, and every other character by itself."""
+    runs: list[str] = []
+    for char in text:
+        if runs and char.isascii() and runs[-1].isascii():
+            runs[-1] += char
+        else:
+            runs.append(char)
+    return runs
+
+
+def _gbnf_class_char(char: str) -> str:
+    return "\\" + char if char in '\\]["-^' else char

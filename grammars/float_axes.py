@@ -106,11 +106,7 @@ class _FloatAxis(ABC):
         rank = self._floor(Decimal(repr(number)))
         if self._first <= rank <= self._last and self._grid_value(rank) == number:
             return self._index_of_rank(rank)  # most of what is asked for is on the grid
-        near = (
-            {min(max(r, self._first), self._last) for r in (rank, rank + 1)}
-            if self._last >= self._first
-            else set()
-        )
+        near = {min(max(r, self._first), self._last) for r in (rank, rank + 1) if self._first <= self._last}
         candidates = [self._index_of_rank(r) for r in near] + [at for at, _, _ in self._extras]
         return min(candidates, key=lambda i: (self._distance(self.value(i), number), i))
 

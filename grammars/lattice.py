@@ -14,9 +14,10 @@ from ConfigSpace.hyperparameters import CategoricalHyperparameter, Constant, Ord
 
 from .automaton import Node, NodeFactory, StateBudgetExceeded, build
 from .axes import Axis
+from .encoded_axis import EncodedAxis
 from .errors import DecodeError, GrammarError, SpaceError, unknown_name
 from .intervals import closest, contains
-from .logic import RELATION_SIZES, Reader
+from .logic import RELATION_SIZES
 from .rules import Rules, compile_rules
 from .space_check import check_space
 
@@ -113,7 +114,7 @@ class Lattice:
                 raise SpaceError(
                     f"without a separator the texts of {name!r} would be ambiguous",
                     value=name,
-                    allowed="axes of which no text is the beginning of another",
+                    allowed="axes of which no text is a prefix of another",
                     hint="use texts of one length, or a notation with a separator",
                 )
 
@@ -151,10 +152,12 @@ class Lattice:
 
     @cached_property
     def _built(self) -> tuple[Node, bool]:
-        readers = [Reader(self.space[name], axis) for name, axis in zip(self.names, self.axes, strict=True)]
-        for rules in self._ever_fewer_rules(readers):
+        encoded = [
+            EncodedAxis(self.space[name], axis) for name, axis in zip(self.names, self.axes, strict=True)
+        ]
+        for rules in self._ever_fewer_rules(encoded):
             try:
-                return build(rules, readers, self.factory), rules.approximate
+                return build(rules, encoded, self.factory), rules.approximate
             except StateBudgetExceeded:
                 continue
         raise GrammarError(
@@ -163,10 +166,10 @@ class Lattice:
             hint="split the space, or make fewer hyperparameters depend on the same far parents",
         )
 
-    def _ever_fewer_rules(self, readers: Sequence[Reader]) -> Iterator[Rules]:
+    def _ever_fewer_rules(self, encoded: Sequence[EncodedAxis]) -> Iterator[Rules]:
         """The rules, then with ever coarser relations, then without forbidden clauses: each forbids less."""
         for size in RELATION_SIZES:
-            rules = compile_rules(self.space, readers, size=size)
+            rules = compile_rules(self.space, encoded, size=size)
             yield rules
         yield Rules(rules.activity, (), approximate=True)
 

@@ -184,7 +184,7 @@ def _stripped(low: int, high: int, width: int) -> Pattern | None:
 
 
 def literals(texts: Sequence[str]) -> Pattern:
-    """Exactly these texts, common beginnings shared and alike endings merged.
+    """Exactly these texts, common prefixes shared and alike suffixes merged.
 
     >>> to_regex(literals(["a0", "a1", "b0", "b1", "c"]))
     '(?:[ab][01]|c)'
@@ -269,50 +269,3 @@ def char_class(members: str) -> str:
             runs.extend("\\" + c if c in _META else c for c in members[start : end + 1])
         start = end + 1
     return "[" + "".join(sorted(runs, key=lambda r: r.lstrip("\\"))) + "]"
-
-
-def to_gbnf(pattern: Pattern) -> str:
-    """Write a pattern as the right-hand side of a GBNF rule (llama.cpp, and xgrammar's EBNF)."""
-    match pattern:
-        case Literal(text):
-            return gbnf_literal(text)
-        case Chars(members):
-            return "[" + "".join(_gbnf_class_char(c) for c in members) + "]"
-        case Seq(parts):
-            return " ".join(to_gbnf(part) for part in parts)
-        case Alt(parts):
-            return "(" + " | ".join(to_gbnf(part) for part in parts) + ")"
-        case Opt(part):
-            return f"({to_gbnf(part)})?"
-
-
-def gbnf_literal(text: str) -> str:
-    r"""Quote a literal for GBNF.
-
-    Characters beyond ASCII become classes: xgrammar 0.2.8 writes them as `\xNN` between its passes and then
-    reads a hexadecimal digit that follows as part of the escape.
-
-    >>> print(gbnf_literal('größe "x"'))
-    "gr" [ö] [ß] "e \"x\""
-    """
-    parts = ["[" + run + "]" if not run.isascii() else '"' + _gbnf_escape(run) + '"' for run in _runs(text)]
-    return " ".join(parts) if parts else '""'
-
-
-def _gbnf_escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')
-
-
-def _runs(text: str) -> list[str]:
-    """Stretches of ASCII, and every other character by itself."""
-    runs: list[str] = []
-    for char in text:
-        if runs and char.isascii() and runs[-1].isascii():
-            runs[-1] += char
-        else:
-            runs.append(char)
-    return runs
-
-
-def _gbnf_class_char(char: str) -> str:
-    return "\\" + char if char in '\\]["-^' else char

@@ -39,9 +39,10 @@ from ConfigSpace.forbidden import (
 )
 
 from . import intervals
+from .encoded_axis import Compare, EncodedAxis
 from .errors import SpaceError
 from .intervals import Intervals
-from .logic import Atom, Compare, Formula, Reader, Relation, all_of, any_of, simplify_atom
+from .logic import Atom, Formula, Relation, all_of, any_of, simplify_atom
 
 _CONDITIONS: dict[type, Compare] = {
     EqualsCondition: operator.eq,
@@ -93,34 +94,34 @@ def effective_conditions(space: ConfigurationSpace) -> dict[str, ConditionLike]:
     return found
 
 
-def compile_rules(space: ConfigurationSpace, readers: Sequence[Reader], *, size: int) -> Rules:
+def compile_rules(space: ConfigurationSpace, axes: Sequence[EncodedAxis], *, size: int) -> Rules:
     """Translate a space's conditions and forbidden clauses.
 
     Args:
         space: The space.
-        readers: One per hyperparameter, in reading order.
+        axes: One per hyperparameter, in reading order.
         size: Of relations, see `Relation`.
     """
-    position = {reader.hp.name: at for at, reader in enumerate(readers)}
+    position = {axis.hp.name: at for at, axis in enumerate(axes)}
     relations: list[Relation] = []
 
     def atom(name: str, inside: Intervals, inactive: bool) -> Formula:
         at = position[name]
-        return simplify_atom(Atom(at, inside, inactive), readers[at].axis.size)
+        return simplify_atom(Atom(at, inside, inactive), axes[at].axis.size)
 
     def condition(one: ConditionLike) -> Formula:
         if isinstance(one, Conjunction):
             parts = [condition(part) for part in one.components]
             return all_of(parts) if isinstance(one, AndConjunction) else any_of(parts)
-        reader = readers[position[one.parent.name]]
+        axis = axes[position[one.parent.name]]
         if isinstance(one, InCondition):
-            sets = [reader.where(operator.eq, _number(v, one)) for v in one.vector_values]
+            sets = [axis.where(operator.eq, _number(v, one)) for v in one.vector_values]
             return atom(one.parent.name, intervals.union(sets), False)
         op = _CONDITIONS.get(type(one))
         if op is None or not isinstance(one, Condition):
             raise _unsupported("condition", one)
         constant = _number(one.vector_value, one)  # type: ignore[attr-defined]
-        return atom(one.parent.name, reader.where(op, constant), op is operator.ne)
+        return atom(one.parent.name, axis.where(op, constant), op is operator.ne)
 
     def clause(one: ForbiddenLike) -> Formula:
         if isinstance(one, ForbiddenConjunction):
@@ -131,20 +132,20 @@ def compile_rules(space: ConfigurationSpace, readers: Sequence[Reader], *, size:
             if op is None:
                 raise _unsupported("forbidden relation", one)
             left, right = position[one.left.name], position[one.right.name]
-            relations.append(Relation(op, left, right, readers[left], readers[right], size))
+            relations.append(Relation(op, left, right, axes[left], axes[right], size))
             return relations[-1]
-        reader = readers[position[one.hyperparameter.name]]
+        axis = axes[position[one.hyperparameter.name]]
         if isinstance(one, ForbiddenInClause):
-            sets = [reader.where(operator.eq, _number(v, one)) for v in one.vector_values]
-            return atom(reader.hp.name, intervals.union(sets), False)
+            sets = [axis.where(operator.eq, _number(v, one)) for v in one.vector_values]
+            return atom(axis.hp.name, intervals.union(sets), False)
         op = _CLAUSES.get(type(one))
         if op is None or not isinstance(one, ForbiddenClause):
             raise _unsupported("forbidden clause", one)
         constant = _number(one.vector_value, one)  # type: ignore[attr-defined]
-        return atom(reader.hp.name, reader.where(op, constant), False)
+        return atom(axis.hp.name, axis.where(op, constant), False)
 
     conditions = effective_conditions(space)
-    activity = tuple(condition(conditions[r.hp.name]) if r.hp.name in conditions else True for r in readers)
+    activity = tuple(condition(conditions[r.hp.name]) if r.hp.name in conditions else True for r in axes)
     forbidden = tuple(dict.fromkeys(clause(one) for one in space.forbidden_clauses))
     return Rules(
         activity, tuple(f for f in forbidden if f is not False), not all(one.exact for one in relations)

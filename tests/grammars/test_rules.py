@@ -1,0 +1,188 @@
+"""Each kind of condition and clause by itself: the automaton's configurations are those that ConfigSpace accepts."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import ConfigSpace as CS
+import pytest
+from ConfigSpace import forbidden as F
+
+from airtune.grammars import SpaceError, canonical_lattice, space_grammar, violation
+from airtune.grammars.encoded_axis import EncodedAxis
+from airtune.grammars.rules import compile_rules, effective_conditions
+from tests.grammars.strategies import raw_product
+
+
+def space(n: int = 2, m: int = 3) -> CS.ConfigurationSpace:
+    """Five hyperparameters; the defaults of two of them, which ConfigSpace lets no clause forbid, can be chosen."""
+    made = CS.ConfigurationSpace()
+    made.add(
+        CS.UniformIntegerHyperparameter("n", 1, 4, default_value=n),
+        CS.UniformIntegerHyperparameter("m", 2, 5, default_value=m),
+        CS.CategoricalHyperparameter("kind", ["a", "b", "c"], default_value="c"),
+        CS.OrdinalHyperparameter("level", ["low", "mid", "high"]),
+        CS.CategoricalHyperparameter("child", ["x", "y"]),
+    )
+    return made
+
+
+Piece = Callable[[CS.ConfigurationSpace], Any]
+CONDITIONS: dict[str, Piece] = {
+    "equals": lambda s: CS.EqualsCondition(s["child"], s["kind"], "b"),
+    "not equals": lambda s: CS.NotEqualsCondition(s["child"], s["kind"], "b"),
+    "less": lambda s: CS.LessThanCondition(s["child"], s["n"], 3),
+    "greater": lambda s: CS.GreaterThanCondition(s["child"], s["n"], 3),
+    "less, ordinal": lambda s: CS.LessThanCondition(s["child"], s["level"], "mid"),
+    "in": lambda s: CS.InCondition(s["child"], s["n"], [1, 4]),
+    "in choices": lambda s: CS.InCondition(s["child"], s["kind"], ["a", "c"]),
+    "and": lambda s: CS.AndConjunction(
+        CS.EqualsCondition(s["child"], s["kind"], "a"), CS.GreaterThanCondition(s["child"], s["n"], 1)
+    ),
+    "or": lambda s: CS.OrConjunction(
+        CS.EqualsCondition(s["child"], s["kind"], "a"), CS.LessThanCondition(s["child"], s["m"], 4)
+    ),
+}
+# Where the defaults 2 and 3 would be forbidden.
+DEFAULTS = {
+    "less": (3, 3),
+    "less or equal": (4, 3),
+    "greater or equal": (1, 3),
+    "n < m": (4, 2),
+    "n <= m": (4, 2),
+}
+CLAUSES: dict[str, Piece] = {
+    "equals": lambda s: F.ForbiddenEqualsClause(s["kind"], "b"),
+    "in": lambda s: F.ForbiddenInClause(s["n"], [1, 3]),
+    "less": lambda s: F.ForbiddenLessThanClause(s["n"], 3),
+    "less or equal": lambda s: F.ForbiddenLessThanEqualsClause(s["n"], 3),
+    "greater": lambda s: F.ForbiddenGreaterThanClause(s["n"], 2),
+    "greater or equal": lambda s: F.ForbiddenGreaterThanEqualsClause(s["n"], 2),
+    "and": lambda s: F.ForbiddenAndConjunction(
+        F.ForbiddenEqualsClause(s["kind"], "a"), F.ForbiddenInClause(s["m"], [2, 5])
+    ),
+    "or": lambda s: F.ForbiddenOrConjunction(
+        F.ForbiddenEqualsClause(s["kind"], "a"), F.ForbiddenEqualsClause(s["n"], 4)
+    ),
+    "n == m": lambda s: F.ForbiddenEqualsRelation(s["n"], s["m"]),
+    "n < m": lambda s: F.ForbiddenLessThanRelation(s["n"], s["m"]),
+    "n <= m": lambda s: F.ForbiddenLessThanEqualsRelation(s["n"], s["m"]),
+    "n > m": lambda s: F.ForbiddenGreaterThanRelation(s["n"], s["m"]),
+    "n >= m": lambda s: F.ForbiddenGreaterThanEqualsRelation(s["n"], s["m"]),
+}
+
+
+def check(made: CS.ConfigurationSpace) -> int:
+    """Compare with ConfigSpace's own check, configuration by configuration; how many are valid."""
+    grammar = space_grammar(made)
+    assert not grammar.approximate
+    valid = [config for config in raw_product(grammar.lattice) if violation(made, config) is None]
+    assert grammar.count() == len(valid)
+    assert sorted(grammar.encode(config) for config in valid) == sorted(
+        grammar.encode(grammar.nth(rank)) for rank in range(len(valid))
+    )
+    return len(valid)
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_condition(name: str) -> None:
+    made = space()
+    everything = space_grammar(made).count()
+    made.add(CONDITIONS[name](made))
+    assert 0 < check(made) < everything
+
+
+@pytest.mark.parametrize("name", CLAUSES)
+def test_forbidden_clause(name: str) -> None:
+    made = space(*DEFAULTS.get(name, (2, 3)))
+    everything = space_grammar(made).count()
+    made.add(CLAUSES[name](made))
+    assert 0 < check(made) < everything
+
+
+def test_two_clauses_and_a_condition_together() -> None:
+    made = space()
+    made.add(CONDITIONS["or"](made), CLAUSES["in"](made), CLAUSES["n > m"](made))
+    check(made)
+
+
+def encoded(made: CS.ConfigurationSpace) -> list[EncodedAxis]:
+    lattice = canonical_lattice(made)
+    return [EncodedAxis(made[name], axis) for name, axis in zip(lattice.names, lattice.axes, strict=True)]
+
+
+def test_without_rules_all_is_active_and_nothing_forbidden() -> None:
+    rules = compile_rules(space(), encoded(space()), size=16)
+    assert rules.activity == (True,) * 5
+    assert rules.forbidden == ()
+    assert not rules.approximate
+
+
+def test_a_clause_given_twice_counts_once_and_one_that_never_holds_not_at_all() -> None:
+    made = space()
+    made.add(CLAUSES["equals"](made))
+    once = compile_rules(made, encoded(made), size=16).forbidden
+    made.add(F.ForbiddenLessThanClause(made["n"], 1))  # no value is below 1
+    assert len(once) == 1
+    assert compile_rules(made, encoded(made), size=16).forbidden == once
+
+
+@pytest.mark.parametrize(("size", "approximate"), [(4, False), (3, True)])
+def test_a_relation_is_approximate_where_both_sides_exceed_the_size(size: int, approximate: bool) -> None:
+    made = space(*DEFAULTS["n < m"])
+    made.add(CLAUSES["n < m"](made))
+    assert compile_rules(made, encoded(made), size=size).approximate is approximate
+
+
+def test_equivalent_conditions_on_a_parent_are_one_object() -> None:
+    made = CS.ConfigurationSpace()
+    parent = CS.CategoricalHyperparameter("p", ["a", "b"])
+    children = [CS.UniformIntegerHyperparameter(name, 0, 1) for name in ("c", "d", "e")]
+    made.add(parent, *children)
+    made.add(*(CS.EqualsCondition(child, parent, "a") for child in children[:2]))
+    made.add(CS.EqualsCondition(children[2], parent, "b"))
+    found = effective_conditions(made)
+    assert set(found) == {"c", "d", "e"}
+    assert found["c"] is found["d"]
+    assert found["e"] is not found["c"]
+
+
+def test_a_condition_that_compares_with_several_values_is_refused_with_the_way_out() -> None:
+    made = space()
+    made.add(CS.EqualsCondition(made["child"], made["n"], 2))
+    (condition,) = effective_conditions(made).values()
+    condition.vector_value = [0.1, 0.2]  # type: ignore[union-attr]
+    with pytest.raises(SpaceError, match="compares with") as caught:
+        compile_rules(made, encoded(made), size=16)
+    assert "one value of the hyperparameter" in str(caught.value.allowed)
+    assert "IN" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("piece", "kind"),
+    [
+        (CONDITIONS["equals"], "condition"),
+        (CLAUSES["equals"], "forbidden clause"),
+        (CLAUSES["n > m"], "forbidden relation"),
+    ],
+)
+def test_kinds_that_are_not_known_are_refused(piece: Piece, kind: str) -> None:
+    """A subclass may compare in any way: it is never taken for its parent class."""
+    made = space()
+    one = piece(made)
+    one.__class__ = type("Own", (type(one),), {})
+    made.add(one)
+    with pytest.raises(SpaceError, match=f"{kind} Own is not known") as caught:
+        compile_rules(made, encoded(made), size=16)
+    assert "ConfigSpace 1.2" in str(caught.value.allowed)
+
+
+def test_thresholds_between_and_beyond_the_points() -> None:
+    (axis,) = (one for one in encoded(space()) if one.hp.name == "n")
+    for op in (operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne):
+        for constant in (-1.0, *axis.vectors, 0.5, 2.0):
+            wanted = [i for i, vector in enumerate(axis.vectors) if op(vector, constant)]
+            found = [i for low, high in axis.where(op, constant) for i in range(low, high + 1)]
+            assert found == wanted
