@@ -14,18 +14,19 @@ if TYPE_CHECKING:
     from airtune.engine.evaluation.outcome import TrialFailed
     from airtune.engine.events import Asked, Event, Finished, Proposing, Result, SpaceExhausted
     from airtune.engine.minimization import minimize
-    from airtune.engine.proposers import PROPOSERS, make_proposer
+    from airtune.engine.proposers import PROPOSERS, load_proposer
     from airtune.engine.seeds import derive_seed
     from airtune.engine.storage.export import export_csv, export_jsonl
     from airtune.engine.storage.study_file import StudyFile
     from airtune.engine.study import Study
-    from airtune.engine.types import Proposal, Proposer, Status, StoreError, Task, TaskError, Trial
+    from airtune.engine.types import Job, Proposal, Proposer, Status, StoreError, Task, TaskError, Trial
 
 _HOME = {
     "Asked": "events",
     "Event": "events",
     "Finished": "events",
     "PROPOSERS": "proposers",
+    "Job": "types",
     "Proposal": "types",
     "Proposer": "types",
     "Proposing": "events",
@@ -44,7 +45,7 @@ _HOME = {
     "export_csv": "storage.export",
     "export_jsonl": "storage.export",
     "load_objective": "evaluation.objectives",
-    "make_proposer": "proposers",
+    "load_proposer": "proposers",
     "minimize": "minimization",
 }
 
@@ -53,6 +54,7 @@ __all__ = [
     "Asked",
     "Event",
     "Finished",
+    "Job",
     "Proposal",
     "Proposer",
     "Proposing",
@@ -71,7 +73,7 @@ __all__ = [
     "export_csv",
     "export_jsonl",
     "load_objective",
-    "make_proposer",
+    "load_proposer",
     "minimize",
 ]
 

@@ -10,7 +10,6 @@ from airtune.engine.evaluation.pool import Evaluator, Inline, OnRay, WorkerPool
 from airtune.engine.manifest import language_model
 from airtune.engine.types import Proposer, Task, TaskError
 from airtune.grammars import AirtuneError
-from airtune.models import LanguageModel
 
 Executor = Literal["local", "ray"]
 MOST_JOBS = 1024  # more than a machine runs; a slip of the pen, not a wish
@@ -114,21 +113,6 @@ def check_task(task: Task, seed: int) -> None:
             allowed="any whole number",
             hint="for example seed=0",
         )
-
-
-def load_proposer(proposer: str | Proposer, model: str | LanguageModel) -> Proposer:
-    """The proposer of that name, with the model of that name where it asks one."""
-    from airtune.engine.proposers import make_proposer, needs_model
-
-    if not isinstance(proposer, str):
-        return proposer
-    if not needs_model(proposer):
-        return make_proposer(proposer)
-    if isinstance(model, str):
-        from airtune.models import load_model
-
-        model = load_model(model)
-    return make_proposer(proposer, model=model)
 
 
 def default_name(task: Task, proposer: Proposer, seed: int, schedule: str | None) -> str:

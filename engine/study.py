@@ -15,10 +15,11 @@ from airtune.engine.evaluation.pool import Evaluator
 from airtune.engine.events import Asked, Event, Finished, Proposing, Result, SpaceExhausted, Stopped
 from airtune.engine.manifest import check_same_study, study_manifest
 from airtune.engine.proposal_check import checked
+from airtune.engine.proposers import load_proposer
 from airtune.engine.seeds import derive_seed
-from airtune.engine.settings import Evaluation, Executor, check_task, default_name, load_proposer
+from airtune.engine.settings import Evaluation, Executor, check_task, default_name
 from airtune.engine.storage.study_file import StudyFile, TrialInsert, TrialUpdate
-from airtune.engine.types import DEFAULT_PROPOSER, Proposer, Task, Trial
+from airtune.engine.types import DEFAULT_PROPOSER, Job, Proposer, Task, Trial
 from airtune.grammars import AirtuneError, canonical_lattice, lattice_grammar
 from airtune.models import LanguageModel
 
@@ -81,7 +82,7 @@ class Study:
         # A file that is there is looked at before a model is loaded; a new one is only made after that.
         opened = StudyFile(path) if path is not None and Path(path).exists() else None
         try:
-            self.proposer = load_proposer(proposer, model)
+            self.proposer = load_proposer(proposer, model) if isinstance(proposer, str) else proposer
         except BaseException:
             if opened is not None:
                 opened.close()
@@ -146,25 +147,26 @@ class Study:
         earlier = [trial for trial in self.trials if trial.number < number]
         history, pending = self._seen(number, earlier)
         started = time.perf_counter()
-        proposals = self.proposer.propose(self.task, history, pending, derive_seed(self.seed, number), 1)
+        job = Job(self.task, history, pending, derive_seed(self.seed, number))
+        self.proposer.propose([job])
         later = [trial.without_result() for trial in self.trials[len(earlier) :]]
-        if proposals and any(dict(proposals[0].config) == dict(trial.config) for trial in later):
-            pending += (
-                later  # the results before it are not what they were: a noisy objective was evaluated again
-            )
-            proposals = self.proposer.propose(self.task, history, pending, derive_seed(self.seed, number), 1)
-        if not proposals:
+        if job.proposal and any(dict(job.proposal.config) == dict(trial.config) for trial in later):
+            # The results before it are not what they were: a noisy objective was evaluated again.
+            pending += later
+            job = Job(self.task, history, pending, job.seed)
+            self.proposer.propose([job])
+        if job.proposal is None:
             raise SpaceExhausted(
                 f"task {self.task.name!r}: all configurations of its space have been tried ({number} trials)",
                 value=number,
                 hint="nothing is left to do; widen the space to search on",
             )
         text, config = checked(
-            self._file, self.name, self._grammar, self._texts, number, proposals[0], self.proposer.name
+            self._file, self.name, self._grammar, self._texts, number, job.proposal, self.proposer.name
         )
         trial = Trial(number, config, proposal_s=time.perf_counter() - started)
         waiting = tuple(one.number for one in pending)
-        self._file.insert([TrialInsert(self.name, trial, text, proposals[0], waiting)])
+        self._file.insert([TrialInsert(self.name, trial, text, job.proposal, waiting)])
         self._trials[number] = trial
         self._texts.add(text)
         return trial

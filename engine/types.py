@@ -90,26 +90,38 @@ class Proposal:
     transcript: Mapping[str, Any] | None = None
 
 
+@dataclass(slots=True)
+class Job:
+    """One proposal to be made, and what became of it.
+
+    Attributes:
+        task: What is tuned; its objective is never called by a proposer.
+        history: Told and failed trials in the order of their numbers.
+        pending: Asked trials without a result.
+        seed: The only source of randomness; a language model's attempt k is sampled with derive_seed(seed, k).
+        proposal: The answer, or None: not yet, or the space is exhausted.
+        rejected: A language model's attempts that were turned down, as they will be in the transcript.
+    """
+
+    task: Task
+    history: Sequence[Trial]
+    pending: Sequence[Trial]
+    seed: int
+    proposal: Proposal | None = None
+    rejected: list[dict[str, Any]] = field(default_factory=list)
+
+
 @runtime_checkable
 class Proposer(Protocol):
-    """Proposes configurations. Stateless: the same arguments give the same answer."""
+    """Proposes configurations. Stateless: the same jobs get the same answers."""
 
     @property
     def name(self) -> str:
         """The name it is called by, for example "default+tpe"."""
 
-    def propose(
-        self, task: Task, history: Sequence[Trial], pending: Sequence[Trial], seed: int, n: int = 1
-    ) -> list[Proposal]:
-        """Propose `n` configurations, all different, none in `history` or `pending`.
+    def propose(self, jobs: Sequence[Job]) -> None:
+        """Fill in every job's proposal, one that is neither in its history nor pending.
 
-        Args:
-            task: What is tuned; its objective is never called here.
-            history: Told and failed trials in the order of their numbers.
-            pending: Asked trials without a result.
-            seed: The only source of randomness.
-            n: How many.
-
-        Returns:
-            Up to n proposals: fewer, down to none, only when the space is exhausted.
+        Jobs are independent of each other, but a language model answers all of them in one batch. None stays where a
+        space is exhausted.
         """

@@ -1,7 +1,7 @@
 """Search space -> exact grammar; configuration <-> canonical text."""
 
 from .axes import Axis, ChoiceAxis, EnumeratedAxis, IntegerAxis
-from .canonical import canonical_axis, canonical_lattice, space_grammar
+from .canonical import canonical_axis, canonical_grammar, canonical_lattice, once_per_space, space_grammar
 from .errors import AirtuneError, DecodeError, GrammarError, SpaceError, unknown_name
 from .float_axes import LinearFloatAxis, LogFloatAxis
 from .grammar import Grammar, lattice_grammar
@@ -24,9 +24,11 @@ __all__ = [
     "Notation",
     "SpaceError",
     "canonical_axis",
+    "canonical_grammar",
     "canonical_lattice",
     "check_space",
     "lattice_grammar",
+    "once_per_space",
     "read_space",
     "reading_order",
     "space_from_json",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache, wraps
+from typing import Any, TypeVar
 
 from ConfigSpace import ConfigurationSpace
 from ConfigSpace.conditions import Conjunction, EqualsCondition, InCondition, NotEqualsCondition
@@ -23,6 +24,8 @@ from .float_axes import LinearFloatAxis, LogFloatAxis
 from .grammar import Grammar, lattice_grammar
 from .lattice import Lattice
 from .space_check import check_space
+
+T = TypeVar("T")
 
 
 def canonical_axis(hp: Hyperparameter[Any, Any], digits: int = 3, extras: Sequence[float] = ()) -> Axis:
@@ -82,7 +85,7 @@ def canonical_lattice(space: ConfigurationSpace, digits: int = 3) -> Lattice:
 def space_grammar(space: ConfigurationSpace, exclude: Iterable[Mapping[str, Any]] = ()) -> Grammar:
     """The canonical grammar of a space: `lattice_grammar(canonical_lattice(space), exclude)`.
 
-    For many grammars of one space, build the lattice once.
+    For many grammars of one space, build the lattice once; `canonical_grammar` keeps the one without exclusions.
 
     >>> from ConfigSpace import ConfigurationSpace
     >>> grammar = space_grammar(ConfigurationSpace({"depth": (1, 9), "act": ["relu", "tanh"]}))
@@ -95,3 +98,36 @@ def space_grammar(space: ConfigurationSpace, exclude: Iterable[Mapping[str, Any]
         SpaceError: If the space cannot be searched.
     """
     return lattice_grammar(canonical_lattice(space), exclude)
+
+
+class _ByIdentity:
+    """A space as a key: what an equal one would cost is only a second build."""
+
+    def __init__(self, space: ConfigurationSpace) -> None:
+        self.space = space
+
+    def __hash__(self) -> int:
+        return id(self.space)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ByIdentity) and self.space is other.space
+
+
+def once_per_space(make: Callable[[ConfigurationSpace], T]) -> Callable[[ConfigurationSpace], T]:
+    """Decorator: what is made of a space is made once for each space object, which must not be changed afterwards."""
+
+    @lru_cache(maxsize=64)
+    def made(key: _ByIdentity) -> T:
+        return make(key.space)
+
+    @wraps(make)
+    def found(space: ConfigurationSpace) -> T:
+        return made(_ByIdentity(space))
+
+    return found
+
+
+@once_per_space
+def canonical_grammar(space: ConfigurationSpace) -> Grammar:
+    """`space_grammar(space)`, built once for each space object, which must not be changed afterwards."""
+    return space_grammar(space)

@@ -107,7 +107,7 @@ def test_importtime_of_the_engine_shows_no_torch() -> None:
 @pytest.mark.parametrize(
     ("module", "names"),
     [
-        ("airtune.engine", ["Study", "Task", "Trial", "Proposal", "Proposer", "minimize", "make_proposer"]),
+        ("airtune.engine", ["Study", "Task", "Trial", "Proposal", "Proposer", "minimize", "load_proposer"]),
         ("airtune.benchmarks", ["get_task", "task_names"]),
         ("airtune.grammars", ["space_grammar", "Grammar", "AirtuneError"]),
         ("airtune.models", ["load_model", "list_models", "model_info", "verify_model"]),

@@ -20,8 +20,9 @@ import numpy as np
 from ConfigSpace import Categorical, ConfigurationSpace, Float, Integer
 
 from airtune.benchmarks import get_task
-from airtune.engine.proposers import Job, make_proposer, propose_all
-from airtune.engine.types import Task, Trial
+from airtune.engine.proposers import load_proposer
+from airtune.engine.proposers.base import propose_one
+from airtune.engine.types import Job, Task, Trial
 from airtune.grammars import (
     AirtuneError,
     EnumeratedAxis,
@@ -186,16 +187,16 @@ def proposals(
     """Seconds per proposal of a language model against Optuna's samplers on the same histories."""
     loaded = load_model(model) if isinstance(model, str) else model
     problem = get_task(task)
-    lm = make_proposer("lm", model=loaded)
+    lm = load_proposer("lm", loaded)
     ratios = []
     for trials in histories:
         history = history_of(problem, trials)
         for name in rivals:
-            rival = make_proposer(name)
+            rival = load_proposer(name)
             seeds = iter(range(10**6))
 
             def propose(proposer: Any, history: list[Trial] = history, seeds: Any = seeds) -> None:
-                proposer.propose(problem, history, (), seed=next(seeds) // 2)
+                propose_one(proposer, problem, history, (), next(seeds) // 2)
 
             what = f"proposal, {task}, {trials} trials: {loaded.name} against {name}"
             ratios.append(
@@ -236,16 +237,16 @@ def ranked(
         [tuple(history_of(task, trials, max(studies) * k + i)) for i, task in enumerate(tasks)]
         for k in range(repeats + 1)
     ]
-    theirs = make_proposer(rival)
+    theirs = load_proposer(rival)
     ratios = []
     for name, count in ((name, count) for name in proposers for count in studies):
-        ours = make_proposer(name, model=loaded)
+        ours = load_proposer(name, loaded)
         calls = iter(range(10**6))
 
         def propose(proposer: Any, count: int = count, calls: Any = calls) -> None:
             k = next(calls) // 2  # the same for both of a pair
             told = zip(tasks[:count], rounds[k][:count], strict=True)
-            propose_all(proposer, [Job(task, history, (), k) for task, history in told])
+            proposer.propose([Job(task, history, (), k) for task, history in told])
 
         what = (
             f"{count} x proposal, 8 hyperparameters, {trials} trials: {name} ({loaded.name}) against {rival}"

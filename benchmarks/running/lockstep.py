@@ -16,11 +16,10 @@ from typing import Any
 from airtune.engine.evaluation.outcome import evaluate
 from airtune.engine.manifest import check_same_study
 from airtune.engine.proposal_check import checked
-from airtune.engine.proposers import Job, propose_all
-from airtune.engine.proposers.base import canonical_grammar
 from airtune.engine.seeds import derive_seed
 from airtune.engine.storage.study_file import StudyFile, TrialInsert, TrialUpdate
-from airtune.engine.types import Proposer, StoreError, Task, Trial
+from airtune.engine.types import Job, Proposer, StoreError, Task, Trial
+from airtune.grammars import canonical_grammar
 
 COMMIT_S = 1.0  # results are stored at least this often, as far as single evaluations allow
 QUICK_S = 0.001  # a result that takes less is computed again rather than looked up
@@ -131,7 +130,7 @@ class Cohort:
             for one in members
         ]
         started = time.perf_counter()
-        propose_all(self._proposer, jobs)
+        self._proposer.propose(jobs)
         seconds = (time.perf_counter() - started) / len(jobs)
         asked: list[tuple[Member, Trial]] = []
         stored: list[TrialInsert] = []

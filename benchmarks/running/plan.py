@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from airtune.benchmarks.running.suites import get_suite
-from airtune.engine.proposers import PROPOSERS, make_proposer, needs_model
+from airtune.engine.proposers import PROPOSERS, load_proposer, needs_model
 from airtune.engine.seeds import derive_seed
 from airtune.engine.types import DEFAULT_PROPOSER
 from airtune.grammars import AirtuneError, unknown_name
@@ -116,7 +116,7 @@ def check_plan(plan: Plan, jobs: int = 1) -> None:
             message, allowed, hint = unknown_name("proposer", name, known)
             raise AirtuneError(message, value=method, allowed=allowed, hint=hint)
         if not needs_model(name) and not colon:
-            make_proposer(name)  # refuses what is not installed: now, not when its turn comes
+            load_proposer(name)  # refuses what is not installed: now, not when its turn comes
         if colon and not (model and needs_model(name)):
             raise AirtuneError(
                 f"method {method!r} names a model that it does not ask"

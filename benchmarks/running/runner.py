@@ -30,7 +30,7 @@ from airtune.benchmarks.running.plan import (
 from airtune.benchmarks.running.processes import spread
 from airtune.benchmarks.running.suites import get_suite
 from airtune.engine.manifest import study_manifest
-from airtune.engine.proposers import make_proposer
+from airtune.engine.proposers import load_proposer
 from airtune.engine.storage.study_file import COMPARISON_FILE, StudyFile
 from airtune.engine.types import Proposer, Task
 from airtune.grammars import AirtuneError
@@ -245,7 +245,7 @@ def _model(spec: str) -> LanguageModel:
 @lru_cache(maxsize=8)
 def _proposer(method: str, model: str | None, temperature: float | None) -> Proposer:
     name = proposer_of(method)
-    return make_proposer(name, model=None if model is None else _model(model), temperature=temperature)
+    return load_proposer(name, None if model is None else _model(model), temperature)
 
 
 @lru_cache(maxsize=256)

@@ -65,13 +65,13 @@ def chosen_proposer(
     Raises:
         AirtuneError: If it, its model or its backend is unknown, or an option has no effect on it.
     """
-    from airtune.engine.proposers import make_proposer, needs_model
+    from airtune.engine.proposers import load_proposer, needs_model
     from airtune.engine.types import DEFAULT_PROPOSER
     from airtune.grammars import AirtuneError
 
     name = name or DEFAULT_PROPOSER
     if not needs_model(name):
-        made = make_proposer(name)
+        made = load_proposer(name)
         options = {
             "--model": model, "--backend": backend, "--temperature": temperature,
             "--model-setting": settings[0] if settings else None, "--dialect": dialect,
@@ -96,4 +96,4 @@ def chosen_proposer(
 
     spec = parse_spec(model or "pocket").but(backend, dialect)
     given = model_settings(settings, allow_network=allow_network, backend=spec.backend)
-    return make_proposer(name, model=spec.load(**given), temperature=temperature)
+    return load_proposer(name, spec.load(**given), temperature)

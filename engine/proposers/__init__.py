@@ -1,24 +1,18 @@
-"""Proposers: given a task and its trials so far, the configuration to try next. All are stateless."""
+"""Proposers: given a task and its trials so far, the configuration to try next. All are stateless.
+
+The module of a proposer is imported when it is asked for by name.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import importlib
+from collections.abc import Mapping
 
-from airtune.engine.proposers.base import Job, JobProposer
-from airtune.engine.proposers.cmaes import CMAESProposer
-from airtune.engine.proposers.default import DefaultFirst
-from airtune.engine.proposers.hybrid import HybridProposer
-from airtune.engine.proposers.lm import LMProposer
-from airtune.engine.proposers.lm_gp.proposer import LMGPProposer
-from airtune.engine.proposers.lm_self import LMSelfProposer
-from airtune.engine.proposers.optuna import GPProposer, TPEProposer
-from airtune.engine.proposers.random import RandomProposer
-from airtune.engine.proposers.smac import SMACProposer
 from airtune.engine.types import Proposer
 from airtune.grammars import AirtuneError, unknown_name
 from airtune.models import LanguageModel
 
-__all__ = ["PROPOSERS", "Job", "LMProposer", "make_proposer", "needs_model", "propose_all"]
+__all__ = ["PROPOSERS", "load_proposer", "needs_model"]
 
 PROPOSERS: Mapping[str, str] = {
     "lm": "a language model",
@@ -31,42 +25,39 @@ PROPOSERS: Mapping[str, str] = {
     "cmaes": "covariance matrix adaptation (cmaes)",
     "smac": "random forest with expected improvement (SMAC; the extra 'smac')",
 }
-
-_CLASSICAL: Mapping[str, Callable[[], Proposer]] = {
-    "random": RandomProposer,
-    "tpe": TPEProposer,
-    "gp": GPProposer,
-    "cmaes": CMAESProposer,
-    "smac": SMACProposer,
+_ASKING_A_MODEL: Mapping[str, str] = {
+    "lm": "lm.LMProposer",
+    "lm+gp": "lm_gp.proposer.LMGPProposer",
+    "lm+self": "lm_self.LMSelfProposer",
+    "hybrid": "hybrid.HybridProposer",
 }
-
-
-# Those that ask a language model.
-_ASKING: Mapping[str, Callable[[LanguageModel, float | None], Proposer]] = {
-    "lm": LMProposer,
-    "lm+gp": LMGPProposer,
-    "lm+self": LMSelfProposer,
-    "hybrid": HybridProposer,
+_CLASSICAL: Mapping[str, str] = {
+    "random": "random.RandomProposer",
+    "tpe": "optuna.TPEProposer",
+    "gp": "optuna.GPProposer",
+    "cmaes": "cmaes.CMAESProposer",
+    "smac": "smac.SMACProposer",
 }
 
 
 def needs_model(name: str) -> bool:
     """Whether the proposer called `name` asks a language model."""
-    return name.removeprefix("default+") in _ASKING
+    return name.removeprefix("default+") in _ASKING_A_MODEL
 
 
-def make_proposer(
-    name: str, *, model: LanguageModel | None = None, temperature: float | None = None
+def load_proposer(
+    name: str, model: str | LanguageModel | None = None, temperature: float | None = None
 ) -> Proposer:
     """The proposer called `name`: one of `PROPOSERS`, or "default+" and one of them.
 
     Args:
         name: For example "tpe" or "default+lm".
-        model: The language model, for names with "lm"; the others take no notice of it.
+        model: The language model or its name, for names with "lm"; the others take no notice of it, and load none.
         temperature: The language model's sampling temperature; None for its dialect's own.
 
     Raises:
         AirtuneError: If there is no such proposer, or it needs a model and has none.
+        ModelError: If the model cannot be loaded.
     """
     inner = name.removeprefix("default+")
     if inner not in PROPOSERS:
@@ -74,30 +65,23 @@ def make_proposer(
             "proposer", name, [*PROPOSERS, *(f"default+{p}" for p in PROPOSERS)]
         )
         raise AirtuneError(message, value=name, allowed=allowed, hint=hint)
-    if inner in _ASKING:
+    arguments: tuple[LanguageModel, float | None] | tuple[()] = ()
+    if inner in _ASKING_A_MODEL:
         if model is None:
             raise AirtuneError(
                 f"proposer {name!r} needs a language model and was given none",
                 value=name,
                 hint="pass model=load_model('pocket'), or use a proposer that needs none, such as 'tpe'",
             )
-        made: Proposer = _ASKING[inner](model, temperature)
-    else:
-        made = _CLASSICAL[inner]()
-    return DefaultFirst(made) if inner != name else made
+        if isinstance(model, str):
+            from airtune.models import load_model
 
+            model = load_model(model)
+        arguments = (model, temperature)
+    module, _, kind = {**_ASKING_A_MODEL, **_CLASSICAL}[inner].rpartition(".")
+    made: Proposer = getattr(importlib.import_module(f"{__name__}.{module}"), kind)(*arguments)
+    if inner == name:
+        return made
+    from airtune.engine.proposers.default import DefaultFirst
 
-def propose_all(proposer: Proposer, jobs: Sequence[Job]) -> None:
-    """Fill in `proposal` of every job; None stays where a space is exhausted.
-
-    A language model gets all of its requests in one batch per round; the others propose one after another.
-    """
-    if isinstance(proposer, DefaultFirst):
-        for job in jobs:
-            job.proposal = proposer.first(job.task, job.history, job.pending)
-        propose_all(proposer.inner, [job for job in jobs if job.proposal is None])
-    elif isinstance(proposer, JobProposer):
-        proposer.propose_jobs(jobs)
-    else:
-        for job in jobs:
-            job.proposal = next(iter(proposer.propose(job.task, job.history, job.pending, job.seed)), None)
+    return DefaultFirst(made)

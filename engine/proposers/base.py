@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,11 +17,14 @@ from ConfigSpace.exceptions import (
 from ConfigSpace.types import NotSet
 
 from airtune.engine.seeds import derive_seed
-from airtune.engine.types import Proposal, Task, Trial
-from airtune.grammars import DecodeError, Grammar, lattice_grammar, space_grammar
+from airtune.engine.types import Job, Proposal, Proposer, Task, Trial
+from airtune.grammars import DecodeError, canonical_grammar, lattice_grammar
 
 # A proposer whose own suggestions are all taken or forbidden gives up after this many and draws uniformly.
 REDRAWS = 32
+# Surrogate models start after so many told trials.
+STARTUP_TRIALS = 4
+LARGEST = 1e100  # a loss beyond it is told as this: its square would overflow where losses are standardised
 
 _INVALID = (
     ActiveHyperparameterNotSetError,
@@ -74,29 +75,8 @@ def losses(trials: Sequence[Trial]) -> list[float]:
     return [worst if trial.loss is None else trial.loss for trial in trials]
 
 
-@dataclass(slots=True)
-class Job:
-    """One proposal to be made, and what became of it.
-
-    Attributes:
-        task: What is tuned.
-        history: Told and failed trials in the order of their numbers.
-        pending: Asked trials without a result.
-        seed: The proposal's seed; a language model's attempt k is sampled with derive_seed(seed, k).
-        proposal: The answer, or None: not yet, or the space is exhausted.
-        rejected: A language model's attempts that were turned down, as they will be in the transcript.
-    """
-
-    task: Task
-    history: Sequence[Trial]
-    pending: Sequence[Trial]
-    seed: int
-    proposal: Proposal | None = None
-    rejected: list[dict[str, Any]] = field(default_factory=list)
-
-
-class JobProposer(ABC):
-    """A proposer that takes many jobs at once, for many studies to share one batch of a model.
+class OneByOne(ABC):
+    """A proposer that has nothing to gain from many jobs at once.
 
     Attributes:
         name: The name it is called by.
@@ -104,54 +84,30 @@ class JobProposer(ABC):
 
     name: str
 
+    def propose(self, jobs: Sequence[Job]) -> None:
+        """See `airtune.engine.types.Proposer.propose`."""
+        for job in jobs:
+            job.proposal = self.propose_for(job)
+
     @abstractmethod
-    def propose_jobs(self, jobs: Sequence[Job]) -> None:
-        """Fill in every job's proposal; None stays where a space is exhausted."""
-
-    def propose(
-        self, task: Task, history: Sequence[Trial], pending: Sequence[Trial], seed: int, n: int = 1
-    ) -> list[Proposal]:
-        """See `airtune.engine.types.Proposer.propose`: one after another, each one pending for the next.
-
-        Raises:
-            ModelError: See the class's `propose_jobs`.
-        """
-        proposals: list[Proposal] = []
-        number = 1 + max((trial.number for trial in (*history, *pending)), default=-1)
-        for i in range(n):
-            job = Job(task, history, pending, seed if i == 0 else derive_seed(self.name, seed, i))
-            self.propose_jobs([job])
-            if job.proposal is None:
-                break
-            proposals.append(job.proposal)
-            pending = (*pending, Trial(number + i, job.proposal.config))
-        return proposals
+    def propose_for(self, job: Job) -> Proposal | None:
+        """The proposal, or None if the space is exhausted."""
 
 
-class Same:
-    """A space as a key by identity: what an equal one would cost is only a second build."""
-
-    def __init__(self, space: ConfigurationSpace) -> None:
-        self.space = space
-
-    def __hash__(self) -> int:
-        return id(self.space)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Same) and self.space is other.space
-
-
-def canonical_grammar(space: ConfigurationSpace) -> Grammar:
-    """`space_grammar(space)`, built once for each space object, which must not be changed afterwards."""
-    return _canonical_grammar(Same(space))
+def propose_one(
+    proposer: Proposer,
+    task: Task,
+    history: Sequence[Trial] = (),
+    pending: Sequence[Trial] = (),
+    seed: int = 0,
+) -> Proposal | None:
+    """One proposal, or None if the space is exhausted; see `airtune.engine.types.Job` for the arguments."""
+    job = Job(task, history, pending, seed)
+    proposer.propose([job])
+    return job.proposal
 
 
-@lru_cache(maxsize=64)
-def _canonical_grammar(same: Same) -> Grammar:
-    return space_grammar(same.space)
-
-
-class Untried:
+class Remaining:
     """The configurations of a space's canonical lattice that are neither in the history nor pending.
 
     Attributes:
@@ -159,23 +115,21 @@ class Untried:
         grammar: Its canonical grammar, nothing excluded.
     """
 
-    def __init__(self, task: Task, history: Iterable[Trial], pending: Iterable[Trial]) -> None:
-        self.space = task.space
-        self.grammar = canonical_grammar(task.space)
+    def __init__(self, job: Job) -> None:
+        self.space = job.task.space
+        self.grammar = canonical_grammar(self.space)
         self._taken: dict[tuple[int, ...], Mapping[str, Any]] = {}
-        for trial in observed(history, pending):
-            self.take(trial.config)
+        for trial in observed(job.history, job.pending):
+            path = self._path(trial.config)
+            if (
+                path is not None
+            ):  # else nothing on the lattice is near it, so nothing on the lattice was tried
+                self._taken.setdefault(path, trial.config)
 
     @property
     def count(self) -> int:
         """How many are left (an upper bound where the grammar over-approximates its space)."""
         return self.grammar.count() - len(self._taken)
-
-    def take(self, config: Mapping[str, Any]) -> None:
-        """Mark the configuration as tried."""
-        path = self._path(config)
-        if path is not None:  # else nothing on the lattice is near it, so nothing on the lattice was tried
-            self._taken.setdefault(path, config)
 
     def admit(self, config: Mapping[str, Any]) -> dict[str, Any] | None:
         """The lattice configuration nearest to `config` if it is valid and untried, else None."""
@@ -203,3 +157,39 @@ class Untried:
             if is_valid(self.space, config):
                 return config
         return None
+
+
+def uniform_config(space: ConfigurationSpace, rng: np.random.RandomState) -> dict[str, Any]:
+    """Every hyperparameter drawn from its own distribution; conditions then apply."""
+    return active_part(space, {name: hp.sample_value(seed=rng) for name, hp in space.items()})
+
+
+def first_new(
+    name: str, job: Job, draw: Callable[[], dict[str, Any] | None], redraws: int
+) -> Proposal | None:
+    """A proposal from `draw`, which is called until it gives a configuration that has not been tried.
+
+    It gives None where it has nothing to suggest. After `redraws` vain calls the proposal is drawn uniformly from
+    what is left, and its origin says so: "tpe+uniform". None comes back only when nothing is left.
+    """
+    remaining = Remaining(job)
+    if remaining.count <= 0:
+        return None
+    for _ in range(redraws):
+        raw = draw()
+        config = None if raw is None else remaining.admit(raw)
+        if config is not None:
+            return Proposal(config, name)
+    config = remaining.uniform(derive_seed("uniform", job.seed, 0))
+    return None if config is None else Proposal(config, f"{name}+uniform")
+
+
+def one_thread() -> Any:
+    """A context in which BLAS and OpenMP use one thread.
+
+    Their number changes the last bits of sums, so results would depend on the machine; and on small matrices
+    the thread pools of numpy and torch stand in each other's way (the GP is several times faster with one).
+    """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped, unused-ignore]
+
+    return threadpool_limits(limits=1)

@@ -9,15 +9,14 @@ import numpy as np
 from ConfigSpace.hyperparameters import Hyperparameter, NumericalHyperparameter, OrdinalHyperparameter
 from numpy.typing import NDArray
 
-from airtune.engine.proposers.base import REDRAWS, Untried, active_part, losses
-from airtune.engine.proposers.random import fill
+from airtune.engine.proposers.base import REDRAWS, OneByOne, active_part, first_new, losses
 from airtune.engine.seeds import derive_seed
-from airtune.engine.types import Proposal, Task, Trial
+from airtune.engine.types import Job, Proposal, Trial
 
 SIGMA = 0.3  # of the cube's side: about three standard deviations span it, starting from its middle
 
 
-class CMAESProposer:
+class CMAESProposer(OneByOne):
     """Covariance matrix adaptation (the `cmaes` package's CMA, its default population size).
 
     The dimensions are the floats, integers and ordinals, each on the unit interval of its own scale, inactive
@@ -28,25 +27,24 @@ class CMAESProposer:
 
     name = "cmaes"
 
-    def propose(
-        self, task: Task, history: Sequence[Trial], pending: Sequence[Trial], seed: int, n: int = 1
-    ) -> list[Proposal]:
-        """See `airtune.engine.types.Proposer.propose`."""
-        rng = np.random.RandomState(derive_seed("cmaes", seed) % 2**32)
-        cube = {name: hp for name, hp in task.space.items() if _has_order(hp)}
-        search = _replay(cube, history, derive_seed("cma", seed) % 2**32) if cube else None
+    def propose_for(self, job: Job) -> Proposal | None:
+        """See `OneByOne.propose_for`."""
+        space = job.task.space
+        rng = np.random.RandomState(derive_seed("cmaes", job.seed) % 2**32)
+        cube = {name: hp for name, hp in space.items() if _has_order(hp)}
+        search = _replay(cube, job.history, derive_seed("cma", job.seed) % 2**32) if cube else None
 
         def draw() -> dict[str, Any]:
-            values = {name: hp.sample_value(seed=rng) for name, hp in task.space.items()}
+            values = {name: hp.sample_value(seed=rng) for name, hp in space.items()}
             if search is not None:
                 point = search.ask()
                 values.update(
                     {name: _from_unit(hp, u) for (name, hp), u in zip(cube.items(), point, strict=False)}
                 )
-            return active_part(task.space, values)
+            return active_part(space, values)
 
-        # Without a dimension to search in, let `fill` go straight to its uniform draw.
-        return fill(self.name, Untried(task, history, pending), draw, seed, n, REDRAWS if cube else 0)
+        # Without a dimension to search in, go straight to the uniform draw.
+        return first_new(self.name, job, draw, REDRAWS if cube else 0)
 
 
 def _replay(cube: dict[str, Hyperparameter[Any, Any]], history: Sequence[Trial], seed: int) -> Any:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airtune.engine.proposers.base import Untried
-from airtune.engine.types import Proposal, Proposer, Task, Trial
+from airtune.engine.proposers.base import Remaining
+from airtune.engine.types import Job, Proposal, Proposer
 
 
 class DefaultFirst:
@@ -18,20 +18,13 @@ class DefaultFirst:
         self.inner = inner
         self.name = f"default+{inner.name}"
 
-    def propose(
-        self, task: Task, history: Sequence[Trial], pending: Sequence[Trial], seed: int, n: int = 1
-    ) -> list[Proposal]:
+    def propose(self, jobs: Sequence[Job]) -> None:
         """See `airtune.engine.types.Proposer.propose`."""
-        first = self.first(task, history, pending)
-        if first is None:
-            return self.inner.propose(task, history, pending, seed, n)
-        if n <= 1:
-            return [first][:n]
-        number = 1 + max((trial.number for trial in (*history, *pending)), default=-1)
-        pending = (*pending, Trial(number, first.config))
-        return [first, *self.inner.propose(task, history, pending, seed, n - 1)]
+        for job in jobs:
+            job.proposal = self.first(job)
+        self.inner.propose([job for job in jobs if job.proposal is None])
 
-    def first(self, task: Task, history: Sequence[Trial], pending: Sequence[Trial]) -> Proposal | None:
+    def first(self, job: Job) -> Proposal | None:
         """The default configuration, or None if it has been tried or may not be."""
-        config = Untried(task, history, pending).admit(dict(task.space.get_default_configuration()))
+        config = Remaining(job).admit(dict(job.task.space.get_default_configuration()))
         return None if config is None else Proposal(config, "default")

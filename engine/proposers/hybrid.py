@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airtune.engine.proposers.base import Job, JobProposer
 from airtune.engine.proposers.lm import LMProposer
 from airtune.engine.proposers.optuna import GPProposer
+from airtune.engine.types import Job
 from airtune.models import LanguageModel
 
 FIRST = 10  # trials from the model, as in the paper
 
 
-class HybridProposer(JobProposer):
+class HybridProposer:
     """Proposes what the language model answers for the first FIRST trials, and then what `gp` does.
 
     Attributes:
@@ -26,14 +26,12 @@ class HybridProposer(JobProposer):
         self.lm = LMProposer(model, temperature)
         self.then = GPProposer()
 
-    def propose_jobs(self, jobs: Sequence[Job]) -> None:
+    def propose(self, jobs: Sequence[Job]) -> None:
         """Fill in every job's proposal, all that the model makes in one batch.
 
         Raises:
-            ModelError: See `LMProposer.propose_jobs`.
+            ModelError: See `LMProposer.propose`.
         """
-        self.lm.propose_jobs([job for job in jobs if len(job.history) + len(job.pending) < FIRST])
-        for job in jobs:
-            if len(job.history) + len(job.pending) >= FIRST:
-                made = self.then.propose(job.task, job.history, job.pending, job.seed)
-                job.proposal = next(iter(made), None)
+        early = [len(job.history) + len(job.pending) < FIRST for job in jobs]
+        self.lm.propose([job for job, first in zip(jobs, early, strict=True) if first])
+        self.then.propose([job for job, first in zip(jobs, early, strict=True) if not first])

@@ -1,8 +1,7 @@
 """`lm`: a language model proposes, under a grammar that leaves it only what is valid and untried.
 
-The steps are apart so that a caller with many studies can put all their requests into one batch:
 `LMProposer.request` renders the prompt and builds the grammar, `LMProposer.accept` re-validates what came
-back, and `LMProposer.propose_jobs` drives both for a list of `Job`s; `LMProposer.propose` is a list of one.
+back, and `LMProposer.propose` drives both for many studies, all their requests in one batch.
 """
 
 from __future__ import annotations
@@ -11,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from airtune.engine.proposers.base import Job, JobProposer, Untried, observed
+from airtune.engine.proposers.base import Remaining, observed
 from airtune.engine.seeds import derive_seed
-from airtune.engine.types import Proposal, Task, Trial
+from airtune.engine.types import Job, Proposal
 from airtune.grammars import AirtuneError, DecodeError
 from airtune.models import Completion, LanguageModel, ModelError, Observation, Problem, Request
 
@@ -41,11 +40,11 @@ class Answer:
         }
 
 
-class LMProposer(JobProposer):
+class LMProposer:
     """Proposes what a language model answers.
 
     The prompt holds the task and all its trials, and nothing of the budget: 20 trials and then 20 more are
-    the same search as 40. With n > 1 the proposals are made one after another, each one pending for the next.
+    the same search as 40.
 
     Attributes:
         model: The model; its dialect renders prompts and parses answers.
@@ -66,7 +65,7 @@ class LMProposer(JobProposer):
         self.model = model
         self.temperature = temperature
 
-    def propose_jobs(self, jobs: Sequence[Job]) -> None:
+    def propose(self, jobs: Sequence[Job]) -> None:
         """Fill in every job's proposal, one `generate` call per round; None stays where a space is exhausted.
 
         Raises:
@@ -76,7 +75,7 @@ class LMProposer(JobProposer):
         for attempt in range(ATTEMPTS):
             asked: list[tuple[Job, Request]] = []
             for job in waiting:
-                request = self.request(job.task, job.history, job.pending, job.seed, attempt)
+                request = self.request(job, attempt)
                 if request is not None:
                     asked.append((job, request))
             if not asked:
@@ -85,7 +84,7 @@ class LMProposer(JobProposer):
             waiting = []
             for (job, request), completion in zip(asked, completions, strict=True):
                 try:
-                    config = self.accept(job.task, job.history, job.pending, request, completion)
+                    config = self.accept(Remaining(job), request, completion)
                 except DecodeError as error:
                     job.rejected.append({**_answer(request, completion, attempt), "reason": error.message})
                     waiting.append(job)
@@ -101,29 +100,18 @@ class LMProposer(JobProposer):
                 hint="try another model or a temperature nearer 1, or loosen the space's forbidden clauses",
             )
 
-    def request(
-        self, task: Task, history: Sequence[Trial], pending: Sequence[Trial], seed: int, attempt: int = 0
-    ) -> Request | None:
+    def request(self, job: Job, attempt: int = 0) -> Request | None:
         """What to ask the model for the next trial, or None if the space is exhausted."""
         dialect = self.model.dialect
-        grammar = dialect.grammar(task.space, exclude=[t.config for t in observed(history, pending)])
+        tried = [trial.config for trial in observed(job.history, job.pending)]
+        grammar = dialect.grammar(job.task.space, exclude=tried)
         if grammar.count() == 0:
             return None
-        prompt = dialect.render(problem_of(task, history, pending))
-        return Request(prompt, grammar, derive_seed(seed, attempt), self.temperature)
+        prompt = dialect.render(problem_of(job))
+        return Request(prompt, grammar, derive_seed(job.seed, attempt), self.temperature)
 
-    def accept(
-        self,
-        task: Task,
-        history: Sequence[Trial],
-        pending: Sequence[Trial],
-        request: Request,
-        completion: Completion,
-        untried: Untried | None = None,
-    ) -> dict[str, Any]:
-        """The configuration that the model's answer stands for.
-
-        `untried`, where the caller has it, is what is left after `history` and `pending`.
+    def accept(self, remaining: Remaining, request: Request, completion: Completion) -> dict[str, Any]:
+        """The configuration, of those that remain, that the model's answer stands for.
 
         Raises:
             DecodeError: If the answer was cut off, is not in the grammar's language, or stands for a
@@ -132,7 +120,7 @@ class LMProposer(JobProposer):
         if completion.finish_reason != "stop":
             raise DecodeError(f"the answer ended with {completion.finish_reason!r}", value=completion.text)
         parsed = self.model.dialect.parse(completion.text, request.grammar)
-        config = (untried or Untried(task, history, pending)).admit(parsed)
+        config = remaining.admit(parsed)
         if config is None:
             raise DecodeError(f"{parsed!r} is forbidden or has been tried", value=completion.text)
         return config
@@ -144,7 +132,7 @@ class LMProposer(JobProposer):
         """
         asked: list[tuple[Job, list[Request]]] = []
         for job in jobs:
-            request = self.request(job.task, job.history, job.pending, job.seed)
+            request = self.request(job)
             if request is not None:
                 seeds = [request.seed, *(derive_seed(request.seed, k) for k in range(1, count(job)))]
                 asked.append((job, [replace(request, seed=seed) for seed in seeds]))
@@ -152,7 +140,7 @@ class LMProposer(JobProposer):
         return [(job, [Answer(r, next(completions)) for r in requests]) for job, requests in asked]
 
     def usable(
-        self, job: Job, answers: Sequence[Answer], untried: Untried
+        self, job: Job, answers: Sequence[Answer], remaining: Remaining
     ) -> list[tuple[Answer, dict[str, Any]]]:
         """The different answers that stand for a valid and new configuration, with it; `job` is told of the others."""
         found: dict[str, tuple[Answer, dict[str, Any]]] = {}
@@ -161,12 +149,7 @@ class LMProposer(JobProposer):
             if text in found:
                 continue
             try:
-                found[text] = (
-                    answer,
-                    self.accept(
-                        job.task, job.history, job.pending, answer.request, answer.completion, untried
-                    ),
-                )
+                found[text] = answer, self.accept(remaining, answer.request, answer.completion)
             except DecodeError as error:
                 job.rejected.append({**answer.short(), "reason": error.message})
         return list(found.values())
@@ -190,14 +173,14 @@ class LMProposer(JobProposer):
         }
 
 
-def problem_of(task: Task, history: Sequence[Trial], pending: Sequence[Trial]) -> Problem:
+def problem_of(job: Job) -> Problem:
     """What a dialect is told of a task and its trials."""
-    trials = observed(history, pending)
+    trials = observed(job.history, job.pending)
     return Problem(
-        name=task.name,
-        description=task.description,
-        space=task.space,
-        metric=task.metric,
+        name=job.task.name,
+        description=job.task.description,
+        space=job.task.space,
+        metric=job.task.metric,
         observations=tuple(Observation(t.config, t.loss, t.status, t.reason) for t in trials),
     )
 

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from airtune.engine.proposers.base import Job, JobProposer, Untried
+from airtune.engine.proposers.base import Remaining
 from airtune.engine.proposers.lm import Answer, LMProposer, problem_of
 from airtune.engine.seeds import derive_seed
-from airtune.engine.types import Proposal
+from airtune.engine.types import Job, Proposal
 from airtune.grammars import AirtuneError, DecodeError
 from airtune.models import Completion, LanguageModel, PredictingDialect, Request
 
@@ -46,7 +46,7 @@ class _Asked:
     Attributes:
         job: What is to be proposed.
         samples: All answers, for the transcript: a replay chooses again without the model.
-        candidates: The different ones of them, in the order in which they were said.
+        candidates: The different ones of them, in the order in which they were answered.
         queries: The predictions, for the transcript.
     """
 
@@ -56,7 +56,7 @@ class _Asked:
     queries: list[dict[str, Any]] = field(default_factory=list)
 
 
-class LMSelfProposer(JobProposer):
+class LMSelfProposer:
     """Proposes the one of a language model's answers whose score the model predicts to be the lowest.
 
     Attributes:
@@ -81,17 +81,17 @@ class LMSelfProposer(JobProposer):
         self.lm = LMProposer(model, temperature)
         self._dialect: PredictingDialect = dialect
 
-    def propose_jobs(self, jobs: Sequence[Job]) -> None:
+    def propose(self, jobs: Sequence[Job]) -> None:
         """Fill in every job's proposal: all samples in one batch, all predictions in another; None: exhausted.
 
         Raises:
-            ModelError: See `LMProposer.propose_jobs`.
+            ModelError: See `LMProposer.propose`.
         """
         first: list[Job] = []
         later: list[Job] = []
         for job in jobs:
             (later if any(trial.loss is not None for trial in job.history) else first).append(job)
-        self.lm.propose_jobs(first)
+        self.lm.propose(first)
         if not later:
             return
         asked = [self._read(job, answers) for job, answers in self.lm.sample(later, lambda _: SAMPLES)]
@@ -99,13 +99,13 @@ class LMSelfProposer(JobProposer):
         for one in asked:
             self._pick(one)
         # What is left without a proposal: the model alone, which tries again and says what went wrong.
-        self.lm.propose_jobs([one.job for one in asked if one.job.proposal is None])
+        self.lm.propose([one.job for one in asked if one.job.proposal is None])
 
     def _read(self, job: Job, answers: Sequence[Answer]) -> _Asked:
         """Check the answers to one job, and word the questions about them."""
         found = _Asked(job, [answer.short() for answer in answers])
-        problem, scores = problem_of(job.task, job.history, job.pending), self._dialect.score_grammar()
-        for answer, config in self.lm.usable(job, answers, Untried(job.task, job.history, job.pending)):
+        problem, scores = problem_of(job), self._dialect.score_grammar()
+        for answer, config in self.lm.usable(job, answers, Remaining(job)):
             prompt = self._dialect.render_query(problem, config)
             seeds = [derive_seed(self.name, answer.request.seed, k) for k in range(DRAWS)]
             queries = [Request(prompt, scores, seed) for seed in seeds]
@@ -132,7 +132,7 @@ class LMSelfProposer(JobProposer):
         return self._dialect.read_score(completion.text)
 
     def _pick(self, one: _Asked) -> None:
-        """The lowest score, of equal ones the one said first; without any score, the first answer, as `lm`'s."""
+        """The lowest score, of equal ones the first one; without any score, the first answer, as `lm`'s."""
         if not one.candidates:
             return
         scored = [(c.score, place) for place, c in enumerate(one.candidates) if c.score is not None]

@@ -27,47 +27,57 @@ from ConfigSpace.hyperparameters import (
 )
 from ConfigSpace.types import NotSet
 
-from airtune.engine.proposers.base import REDRAWS, Untried, active_part, is_active, losses, observed
-from airtune.engine.proposers.random import fill
+from airtune.engine.proposers.base import (
+    LARGEST,
+    REDRAWS,
+    STARTUP_TRIALS,
+    OneByOne,
+    active_part,
+    first_new,
+    is_active,
+    losses,
+    observed,
+    one_thread,
+)
 from airtune.engine.seeds import derive_seed
-from airtune.engine.types import Proposal, Task, Trial
+from airtune.engine.types import Job, Proposal, Trial
 
 if TYPE_CHECKING:
     import optuna
 
-STARTUP_TRIALS = 4
 # The GP sees integers of this many values as real numbers, rounded afterwards: its line search over every
 # single one takes most of its time, and at this many the neighbours of a value are as good as the value.
 SMOOTH_FROM = 16
-LARGEST = 1e100  # a loss beyond it is told as this: its square would overflow in the GP's standardisation
 
 
-class TPEProposer:
+class TPEProposer(OneByOne):
     """Tree-structured Parzen estimator: multivariate, grouped (conditional spaces keep their structure)."""
 
     name = "tpe"
 
-    def propose(
-        self, task: Task, history: Sequence[Trial], pending: Sequence[Trial], seed: int, n: int = 1
-    ) -> list[Proposal]:
-        """See `airtune.engine.types.Proposer.propose`."""
+    def propose_for(self, job: Job) -> Proposal | None:
+        """See `OneByOne.propose_for`."""
+        space = job.task.space
         with _quiet_optuna() as optuna:
             sampler = optuna.samplers.TPESampler(
-                n_startup_trials=STARTUP_TRIALS, multivariate=True, group=True, seed=_seed(self.name, seed)
+                n_startup_trials=STARTUP_TRIALS,
+                multivariate=True,
+                group=True,
+                seed=_seed(self.name, job.seed),
             )
-            study = _study(sampler, task.space, _distributions(task.space), history, pending, impute=False)
+            study = _study(sampler, space, _distributions(space), job.history, job.pending, impute=False)
 
             def draw() -> dict[str, Any]:
-                trial, config = study.ask(), dict.fromkeys(task.space, NotSet)
-                for name, hp in task.space.items():
-                    if is_active(task.space, name, config):
+                trial, config = study.ask(), dict.fromkeys(space, NotSet)
+                for name, hp in space.items():
+                    if is_active(space, name, config):
                         config[name] = _suggest(trial, name, hp)
                 return {name: value for name, value in config.items() if value is not NotSet}
 
-            return fill(self.name, Untried(task, history, pending), draw, seed, n, REDRAWS)
+            return first_new(self.name, job, draw, REDRAWS)
 
 
-class GPProposer:
+class GPProposer(OneByOne):
     """Gaussian process with Optuna's GPSampler (Matern 5/2, log expected improvement).
 
     A conditional space is modelled on all its hyperparameters, inactive ones at their defaults: Optuna's own
@@ -78,39 +88,29 @@ class GPProposer:
     # A suggestion takes tens of milliseconds; a process that has repeated itself this often has converged.
     redraws = 8
 
-    def propose(
-        self, task: Task, history: Sequence[Trial], pending: Sequence[Trial], seed: int, n: int = 1
-    ) -> list[Proposal]:
-        """See `airtune.engine.types.Proposer.propose`."""
+    def propose_for(self, job: Job) -> Proposal | None:
+        """See `OneByOne.propose_for`."""
+        space = job.task.space
         with _quiet_optuna() as optuna, one_thread():
             sampler = optuna.samplers.GPSampler(
-                n_startup_trials=STARTUP_TRIALS, seed=_seed(self.name, seed), warn_independent_sampling=False
+                n_startup_trials=STARTUP_TRIALS,
+                seed=_seed(self.name, job.seed),
+                warn_independent_sampling=False,
             )
-            distributions = _distributions(task.space, smooth_from=SMOOTH_FROM)
-            study = _study(sampler, task.space, distributions, history, pending, impute=True)
+            distributions = _distributions(space, smooth_from=SMOOTH_FROM)
+            study = _study(sampler, space, distributions, job.history, job.pending, impute=True)
 
             def draw() -> dict[str, Any]:
                 params = study.ask(distributions).params
                 return active_part(
-                    task.space, {name: _from_optuna(hp, params.get(name)) for name, hp in task.space.items()}
+                    space, {name: _from_optuna(hp, params.get(name)) for name, hp in space.items()}
                 )
 
-            return fill(self.name, Untried(task, history, pending), draw, seed, n, self.redraws)
+            return first_new(self.name, job, draw, self.redraws)
 
 
 def _seed(name: str, seed: int) -> int:
     return derive_seed(name, seed) % 2**32  # numpy's RandomState takes 32 bits
-
-
-def one_thread() -> Any:
-    """A context in which BLAS and OpenMP use one thread.
-
-    Their number changes the last bits of sums, so results would depend on the machine; and on small matrices
-    the thread pools of numpy and torch stand in each other's way (the GP is several times faster with one).
-    """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped, unused-ignore]
-
-    return threadpool_limits(limits=1)
 
 
 @contextmanager

@@ -15,19 +15,26 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ConfigSpace import Configuration, ConfigurationSpace
 
-from airtune.engine.proposers.base import REDRAWS, Same, Untried, active_part, losses
-from airtune.engine.proposers.optuna import LARGEST, STARTUP_TRIALS, one_thread
-from airtune.engine.proposers.random import fill
+from airtune.engine.proposers.base import (
+    LARGEST,
+    REDRAWS,
+    STARTUP_TRIALS,
+    OneByOne,
+    first_new,
+    losses,
+    one_thread,
+    uniform_config,
+)
 from airtune.engine.seeds import derive_seed
-from airtune.engine.types import Proposal, Task, Trial
-from airtune.grammars import AirtuneError
+from airtune.engine.types import Job, Proposal, Trial
+from airtune.grammars import AirtuneError, once_per_space
 
 if TYPE_CHECKING:
     from smac import HyperparameterOptimizationFacade, Scenario
@@ -39,7 +46,7 @@ ASKS = 8
 PLENTY = 10**9  # trials that SMAC may run: it is never the one to stop
 
 
-class SMACProposer:
+class SMACProposer(OneByOne):
     """Random-forest surrogate and expected improvement, from the `smac` package.
 
     Raises:
@@ -59,23 +66,17 @@ class SMACProposer:
                 hint="pip install 'airtune[smac]', or use another proposer, such as 'tpe'",
             )
 
-    def propose(
-        self, task: Task, history: Sequence[Trial], pending: Sequence[Trial], seed: int, n: int = 1
-    ) -> list[Proposal]:
-        """See `airtune.engine.types.Proposer.propose`."""
-        untried = Untried(task, history, pending)
-        told = list(history) if any(trial.loss is not None for trial in history) else []
-        own = derive_seed(self.name, seed) % 2**32
+    def propose_for(self, job: Job) -> Proposal | None:
+        """See `OneByOne.propose_for`."""
+        space = job.task.space
+        told = list(job.history) if any(trial.loss is not None for trial in job.history) else []
+        own = derive_seed(self.name, job.seed) % 2**32
         if len(told) < STARTUP_TRIALS:
-            rng = np.random.RandomState(own)
-
-            def draw() -> dict[str, Any]:
-                values = {name: hp.sample_value(seed=rng) for name, hp in task.space.items()}
-                return active_part(task.space, values)
-
-            return fill(self.name, untried, draw, seed, n, REDRAWS)
+            return first_new(
+                self.name, job, partial(uniform_config, space, np.random.RandomState(own)), REDRAWS
+            )
         with _quiet_smac(), one_thread(), tempfile.TemporaryDirectory(prefix="airtune-smac-") as folder:
-            facade = _facade(task.space, told, pending, own % 2**31, Path(folder))
+            facade = _facade(space, told, job.pending, own % 2**31, Path(folder))
 
             def ask() -> dict[str, Any] | None:
                 try:
@@ -83,7 +84,7 @@ class SMACProposer:
                 except (StopIteration, RuntimeError):  # it finds nothing more: few configurations are left
                     return None
 
-            return fill(self.name, untried, ask, seed, n, ASKS)
+            return first_new(self.name, job, ask, ASKS)
 
 
 def _facade(
@@ -94,7 +95,7 @@ def _facade(
     from smac import Scenario
     from smac.runhistory import TrialInfo, TrialValue
 
-    own = _own(Same(space))
+    own = _own(space)
     scenario = Scenario(
         own,
         output_directory=folder,
@@ -155,10 +156,10 @@ def _maximizer(maximizer: LocalAndSortedRandomSearch) -> LocalAndSortedRandomSea
     return maximizer
 
 
-@lru_cache(maxsize=64)
-def _own(same: Same) -> ConfigurationSpace:
+@once_per_space
+def _own(space: ConfigurationSpace) -> ConfigurationSpace:
     """A copy of the space: SMAC seeds the one it is given."""
-    return copy.deepcopy(same.space)
+    return copy.deepcopy(space)
 
 
 @contextmanager

@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from airtune.engine.proposers.base import canonical_grammar
 from airtune.engine.replay.stored import StoredStudy
 from airtune.engine.types import Proposal
-from airtune.grammars import AirtuneError
+from airtune.grammars import AirtuneError, canonical_grammar
 
 # What is compared first explains most: a prompt that differs makes all the rest differ.
 _ORDER = (

@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from airtune.engine.proposers import Job, make_proposer, needs_model, propose_all
+from airtune.engine.proposers import load_proposer, needs_model
 from airtune.engine.replay.causes import differences, explained
 from airtune.engine.replay.compare import Agreement, Divergence, compare
 from airtune.engine.replay.models import Models, NotRecordedError, RecordedModel
 from airtune.engine.replay.report import Options, StudyReplay
 from airtune.engine.replay.stored import StoredStudy, read_study
 from airtune.engine.storage.study_file import StudyFile
-from airtune.engine.types import Proposer, StoreError, Task
+from airtune.engine.types import Job, Proposer, StoreError, Task
 from airtune.grammars import AirtuneError
 from airtune.models import LanguageModel
 
@@ -94,7 +94,7 @@ def _proposer(members: Sequence[StoredStudy], models: Models) -> tuple[Proposer 
     manifest = members[0].manifest
     name = str(manifest["proposer"])
     if not needs_model(name):
-        return make_proposer(name), None
+        return load_proposer(name), None
     if not isinstance(manifest.get("model"), Mapping):
         raise StoreError(
             f"study {members[0].name!r} does not say which language model {name!r} asked",
@@ -103,7 +103,7 @@ def _proposer(members: Sequence[StoredStudy], models: Models) -> tuple[Proposer 
             hint="earlier versions did not store that of lm+gp and hybrid",
         )
     model = models.of(manifest["model"])
-    return make_proposer(name, model=model, temperature=manifest.get("temperature")), model
+    return load_proposer(name, model, manifest.get("temperature")), model
 
 
 class BatchError(AirtuneError):
@@ -197,7 +197,7 @@ def _replay(
 
 def _tried(i: int, jobs: list[Job], proposer: Proposer) -> dict[int, AirtuneError]:
     try:
-        propose_all(proposer, jobs)
+        proposer.propose(jobs)
     except AirtuneError as error:
         return {i: error}
     return {}

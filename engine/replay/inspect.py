@@ -112,7 +112,7 @@ class Inspector:
             self._model = recorded_model(study.manifest["model"], self._called)
         job = study.job(number)
         proposer = LMProposer(self._model, transcript["temperature"])
-        request = proposer.request(job.task, job.history, job.pending, job.seed, int(transcript["attempt"]))
+        request = proposer.request(job, int(transcript["attempt"]))
         if request is None:
             raise StoreError(f"nothing was left to propose at trial {number}", value=number)
         self._check(study, number, "prompt", request.prompt, transcript["prompt"])

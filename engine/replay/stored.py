@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from airtune.engine.manifest import stored_space
-from airtune.engine.proposers import Job
 from airtune.engine.seeds import derive_seed
 from airtune.engine.storage.study_file import StudyFile, StudyRecord, TrialRecord
-from airtune.engine.types import StoreError, Task
+from airtune.engine.types import Job, StoreError, Task
 
 
 @dataclass(slots=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from ConfigSpace import ConfigurationSpace, Float
 
-from airtune.engine import Task, Trial, make_proposer
-from airtune.engine.proposers import Job, propose_all
+from airtune.engine import Job, Task, Trial, load_proposer
+from airtune.engine.proposers.base import propose_one
 from airtune.grammars import space_grammar
 from airtune.models import LanguageModel, ModelError, TextRequest, TextWriter, load_model
 from airtune.models.backends.transformers import TransformersModel
@@ -77,8 +77,8 @@ def test_every_variant_proposes(checkpoint: Path, dialect: str) -> None:
     model = load_model(checkpoint, dialect=dialect)
     assert model.manifest()["dialect"] == dialect
     jobs = [Job(task(), tuple(trials(k)), (), seed=k) for k in (0, 3)]
-    proposer = make_proposer("lm", model=model)
-    propose_all(proposer, jobs)
+    proposer = load_proposer("lm", model=model)
+    proposer.propose(jobs)
     for job in jobs:
         assert job.proposal is not None
         shown = job.proposal.transcript
@@ -86,7 +86,7 @@ def test_every_variant_proposes(checkpoint: Path, dialect: str) -> None:
         assert shown["dialect"] == dialect
         assert json.loads(json.dumps(shown)) == shown
         assert shown["rejected"] == []
-        (alone,) = proposer.propose(job.task, job.history, (), job.seed)
+        alone = propose_one(proposer, job.task, job.history, (), job.seed)
         assert alone.config == job.proposal.config
         if "reasoning=on" not in dialect:
             assert "thought" not in shown.get("details", {})
@@ -102,7 +102,7 @@ def test_reasoning_leaves_room_for_itself(tmp_path: Path) -> None:
     """A history that fits without the thought is thinned so that it fits with it; nothing crashes."""
     path = save_random_chat_model(tmp_path / "m", "llama3", size=600, context=1400)
     model = load_model(path, dialect="chat+reasoning=on+reasoning_tokens=200")
-    (proposal,) = make_proposer("lm", model=model).propose(task(), trials(60), (), seed=0)
+    proposal = propose_one(load_proposer("lm", model=model), task(), trials(60), (), seed=0)
     assert proposal.transcript is not None
     assert "of 60; the worse ones are left out" in proposal.transcript["prompt"]
     assert proposal.transcript["prompt_tokens"] + 30 < 1400

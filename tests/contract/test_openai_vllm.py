@@ -19,7 +19,8 @@ from ConfigSpace import Configuration
 from airtune.benchmarks import get_task
 from airtune.engine import Study, StudyFile, export_jsonl
 from airtune.engine.evaluation.outcome import evaluate
-from airtune.engine.proposers import make_proposer
+from airtune.engine.proposers import load_proposer
+from airtune.engine.proposers.base import propose_one
 from airtune.engine.seeds import derive_seed
 from airtune.engine.types import Task, Trial
 from airtune.models import LanguageModel, ModelError, Request, TextRequest, load_model
@@ -152,10 +153,10 @@ def load(url: str, name: str = "pocket", **settings: Any) -> LanguageModel:
 
 def play(model: LanguageModel, task: Task, budget: int) -> list[Any]:
     """The configurations of a greedy study."""
-    proposer = make_proposer("lm", model=model, temperature=0.0)
+    proposer = load_proposer("lm", model=model, temperature=0.0)
     history: list[Trial] = []
     for number in range(budget):
-        (proposal,) = proposer.propose(task, tuple(history), (), derive_seed(0, number), 1)
+        proposal = propose_one(proposer, task, tuple(history), (), derive_seed(0, number))
         loss = evaluate(task.objective, proposal.config).loss
         history.append(Trial(number, proposal.config, "told", loss))
     return [trial.config for trial in history]

@@ -28,8 +28,10 @@ from ConfigSpace import (
     Integer,
 )
 
-from airtune.engine import PROPOSERS, Proposal, Proposer, Task, Trial, make_proposer
+from airtune.engine import PROPOSERS, Proposal, Proposer, Task, Trial, load_proposer
 from airtune.engine.proposers import needs_model
+from airtune.engine.proposers.base import propose_one
+from airtune.engine.seeds import derive_seed
 from airtune.grammars import space_grammar
 from airtune.models import load_model
 
@@ -101,7 +103,21 @@ def task_on(space: str | ConfigurationSpace) -> Task:
 
 def proposer(name: str) -> Proposer:
     dialect = "pocket" if name.endswith("lm+self") else "chat"  # chat has no words to ask for a prediction
-    return make_proposer(name, model=load_model("scripted", dialect=dialect) if needs_model(name) else None)
+    return load_proposer(name, model=load_model("scripted", dialect=dialect) if needs_model(name) else None)
+
+
+def proposed(
+    made: Proposer, task: Task, history: list[Trial], pending: list[Trial], seed: int, n: int = 1
+) -> list[Proposal]:
+    """Up to n proposals, each one pending for the next."""
+    proposals: list[Proposal] = []
+    for i in range(n):
+        proposal = propose_one(made, task, history, pending, seed if i == 0 else derive_seed(seed, i))
+        if proposal is None:
+            break
+        proposals.append(proposal)
+        pending = [*pending, Trial(len(history) + len(pending), proposal.config)]
+    return proposals
 
 
 def trials_on(task: Task, count: int, seed: int = 0, failed: bool = True) -> list[Trial]:
@@ -156,38 +172,38 @@ def test_proposals_are_valid_new_and_different(name: str, space: str, told: int)
     trials = trials_on(task, told + 2)
     history = trials[:told]
     pending = [Trial(trial.number, trial.config) for trial in trials[told:]]
-    check(task, trials, proposer(name).propose(task, history, pending, seed=told, n=2), 2)
+    check(task, trials, proposed(proposer(name), task, history, pending, seed=told, n=2), 2)
 
 
 def test_a_long_history(name: str) -> None:
     task = task_on("conditional")
     trials = trials_on(task, 60)
-    check(task, trials, proposer(name).propose(task, trials, [], seed=1), 1)
+    check(task, trials, proposed(proposer(name), task, trials, [], seed=1), 1)
 
 
 def test_a_history_of_nothing_but_failures(name: str) -> None:
     task = task_on("scales")
     trials = [Trial(t.number, t.config, "failed", reason="no") for t in trials_on(task, 6)]
-    check(task, trials, proposer(name).propose(task, trials, [], seed=1, n=2), 2)
+    check(task, trials, proposed(proposer(name), task, trials, [], seed=1, n=2), 2)
 
 
 def test_equal_losses_and_huge_losses(name: str) -> None:
     task = task_on("line")
     trials = [Trial(t.number, t.config, "told", 1.0) for t in trials_on(task, 6, failed=False)]
-    check(task, trials, proposer(name).propose(task, trials, [], seed=1), 1)
+    check(task, trials, proposed(proposer(name), task, trials, [], seed=1), 1)
     trials = [Trial(t.number, t.config, "told", 10.0 ** (60 * t.number)) for t in trials[:5]]
-    check(task, trials, proposer(name).propose(task, trials, [], seed=1), 1)
+    check(task, trials, proposed(proposer(name), task, trials, [], seed=1), 1)
 
 
 def test_the_same_arguments_give_the_same_answer(name: str) -> None:
     """Also after other calls, in a new proposer, and on an equal space; n = 1 gives the first of n = 2."""
     task, trials = task_on("conditional"), trials_on(task_on("conditional"), 8)
     made = proposer(name)
-    first = made.propose(task, trials[:7], [], seed=5, n=2)
-    made.propose(task, trials, [], seed=6)
+    first = proposed(made, task, trials[:7], [], seed=5, n=2)
+    proposed(made, task, trials, [], seed=6)
     task.space.sample_configuration(3)
-    assert made.propose(task, trials[:7], [], seed=5) == first[:1]
-    assert proposer(name).propose(task_on("conditional"), trials[:7], [], seed=5, n=2) == first
+    assert proposed(made, task, trials[:7], [], seed=5) == first[:1]
+    assert proposed(proposer(name), task_on("conditional"), trials[:7], [], seed=5, n=2) == first
 
 
 def test_seeds_matter(name: str) -> None:
@@ -196,7 +212,7 @@ def test_seeds_matter(name: str) -> None:
     history = [
         Trial(0, space_grammar(task.space).snap(dict(task.space.get_default_configuration())), "told", 1.0)
     ]
-    texts = {json.dumps(made.propose(task, history, [], seed)[0].config) for seed in range(4)}
+    texts = {json.dumps(propose_one(made, task, history, [], seed).config) for seed in range(4)}
     assert len(texts) > 1
 
 
@@ -206,7 +222,7 @@ def test_nothing_global_is_touched(name: str) -> None:
     task = task_on("scales")
     verbosity, numpy_state = optuna.logging.get_verbosity(), np.random.get_state()[1].tolist()  # type: ignore[index, union-attr]
     own = task.space.random.get_state()[1].tolist()  # type: ignore[index, union-attr]
-    proposer(name).propose(task, trials_on(task, 6), [], seed=0, n=2)
+    proposed(proposer(name), task, trials_on(task, 6), [], seed=0, n=2)
     assert optuna.logging.get_verbosity() == verbosity
     assert np.random.get_state()[1].tolist() == numpy_state  # type: ignore[index, union-attr]
     assert task.space.random.get_state()[1].tolist() == own  # type: ignore[index, union-attr]
@@ -218,17 +234,17 @@ def test_a_small_space_is_used_up_and_then_left(name: str) -> None:
         ForbiddenAndConjunction(ForbiddenEqualsClause(space["a"], 1), ForbiddenEqualsClause(space["b"], "x"))
     )
     task, made, history = task_on(space), proposer(name), list[Trial]()
-    while proposals := made.propose(task, history, [], seed=len(history)):
+    while proposals := proposed(made, task, history, [], seed=len(history)):
         check(task, history, proposals, 1)
         history.append(Trial(len(history), proposals[0].config, "told", float(len(history) % 3)))
     assert len(history) == 5
-    check(task, history[:3], made.propose(task, history[:3], [], seed=0, n=10), 2)
-    assert made.propose(task, history[:3], history[3:], seed=0) == []
+    check(task, history[:3], proposed(made, task, history[:3], [], seed=0, n=10), 2)
+    assert proposed(made, task, history[:3], history[3:], seed=0) == []
 
 
 def test_a_space_of_one_configuration(name: str) -> None:
     task = task_on(ConfigurationSpace({"only": Constant("only", 7)}))
-    (proposal,) = proposer(name).propose(task, [], [], seed=0, n=2)
+    (proposal,) = proposed(proposer(name), task, [], [], seed=0, n=2)
     assert dict(proposal.config) == {"only": 7}
 
 
@@ -237,16 +253,17 @@ def test_the_default_comes_first_and_then_the_inner_proposer(inner: str) -> None
     task, made = task_on("conditional"), proposer(f"default+{inner}")
     assert made.name == f"default+{inner}"
     default = space_grammar(task.space).snap(dict(task.space.get_default_configuration()))
-    first, second = made.propose(task, [], [], seed=1, n=2)
+    first = propose_one(made, task, [], [], seed=1)
+    second = propose_one(made, task, [], [Trial(0, default)], seed=1)
     check(task, [], [first, second], 2)
     assert (dict(first.config), first.origin) == (default, "default")
-    assert second == proposer(inner).propose(task, [], [Trial(0, default)], seed=1)[0]
+    assert second == propose_one(proposer(inner), task, [], [Trial(0, default)], seed=1)
     trials = trials_on(task, 5)
     assert (
-        made.propose(task, trials, [], seed=1)[0].origin == "default"
+        propose_one(made, task, trials, [], seed=1).origin == "default"
     )  # also later, as long as it is untried
     trials.append(Trial(5, default, "failed", reason="no"))
-    assert made.propose(task, trials, [], seed=1) == proposer(inner).propose(task, trials, [], seed=1)
+    assert proposed(made, task, trials, [], seed=1) == proposed(proposer(inner), task, trials, [], seed=1)
 
 
 SCRIPT = """
@@ -261,7 +278,7 @@ print(json.dumps({"hash": hash("airtune"), "answers": contract.answers()}))
 def answers() -> dict[str, list[Any]]:
     task = task_on("conditional")
     trials = trials_on(task, 9)
-    made = {name: proposer(name).propose(task, trials[:7], trials[7:], seed=3) for name in NAMES}
+    made = {name: proposed(proposer(name), task, trials[:7], trials[7:], seed=3) for name in NAMES}
     return {name: [[dict(p.config), p.origin] for p in proposals] for name, proposals in made.items()}
 
 

@@ -20,7 +20,8 @@ from airtune.benchmarks import get_task
 from airtune.benchmarks.running.lockstep import Cohort, Member
 from airtune.engine.evaluation.outcome import evaluate
 from airtune.engine.manifest import study_manifest
-from airtune.engine.proposers import make_proposer
+from airtune.engine.proposers import load_proposer
+from airtune.engine.proposers.base import propose_one
 from airtune.engine.seeds import derive_seed
 from airtune.engine.storage.export import export_jsonl
 from airtune.engine.storage.study_file import StudyFile
@@ -217,7 +218,7 @@ class TestLlama3(VLLMContract):
         grammar = model.dialect.grammar(task.space)
         rng = np.random.default_rng(0)
         history = tuple(Trial(i, grammar.sample(rng), "told", float(rng.random())) for i in range(150))
-        (proposal,) = make_proposer("lm", model=model).propose(task, history, (), 1, 1)
+        proposal = propose_one(load_proposer("lm", model=model), task, history, (), 1)
         assert proposal.transcript["prompt_tokens"] < 2048
         assert proposal.config not in [trial.config for trial in history]
 
@@ -254,7 +255,7 @@ class TestDeterministic(LiveModelContract):
 
 def together(model: LanguageModel, path: Path, seeds: Sequence[int], budget: int = 6) -> str:
     """The export of the study with seed 3, which advanced in one batch with those of the other seeds."""
-    task, proposer = get_task("toy/branin"), make_proposer("lm", model=model)
+    task, proposer = get_task("toy/branin"), load_proposer("lm", model=model)
     with StudyFile(path) as file:
         members = [Member(f"study {s}", task, s, study_manifest(task, proposer, s)) for s in seeds]
         file.acquire(*(member.name for member in members))
@@ -266,10 +267,10 @@ def together(model: LanguageModel, path: Path, seeds: Sequence[int], budget: int
 
 def play(model: LanguageModel, task: Task, budget: int) -> list[Any]:
     """The configurations of a greedy study."""
-    proposer = make_proposer("lm", model=model, temperature=0.0)
+    proposer = load_proposer("lm", model=model, temperature=0.0)
     history: list[Trial] = []
     for number in range(budget):
-        (proposal,) = proposer.propose(task, tuple(history), (), derive_seed(0, number), 1)
+        proposal = propose_one(proposer, task, tuple(history), (), derive_seed(0, number))
         loss = evaluate(task.objective, proposal.config).loss
         history.append(Trial(number, proposal.config, "told", loss))
     return [trial.config for trial in history]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ConfigSpace import ConfigurationSpace
 
-from airtune.engine import Event, Finished, Proposal, StoreError, Study, StudyFile, Task, Trial, make_proposer
+from airtune.engine import Event, Finished, Job, StoreError, Study, StudyFile, Task, load_proposer
 from airtune.engine.replay.replay import replay
 from airtune.engine.replay.report import Options
 from airtune.grammars import AirtuneError
@@ -27,14 +27,15 @@ class Recording:
 
     def __init__(self) -> None:
         self.calls: list[tuple[list[int], list[int]]] = []
-        self.random = make_proposer("random")
+        self.random = load_proposer("random")
 
-    def propose(
-        self, task: Task, history: Sequence[Trial], pending: Sequence[Trial], seed: int, n: int = 1
-    ) -> list[Proposal]:
-        assert all(trial.loss is None and not trial.info for trial in pending)
-        self.calls.append(([trial.number for trial in history], [trial.number for trial in pending]))
-        return self.random.propose(task, history, pending, seed, n)
+    def propose(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            assert all(trial.loss is None and not trial.info for trial in job.pending)
+            self.calls.append(
+                ([trial.number for trial in job.history], [trial.number for trial in job.pending])
+            )
+        self.random.propose(jobs)
 
 
 def in_turn(folder: Path, sign: int) -> Callable[[dict[str, Any]], float]:
@@ -66,7 +67,7 @@ def test_a_batch_runs_at_the_same_time_and_its_order_of_ending_changes_nothing(
     for sign in (1, -1):
         path, ended = tmp_path / f"{sign}.sqlite", list[int]()
         task = Task("t", space, in_turn(tmp_path / f"{sign}", sign))
-        proposer = make_proposer("lm", model=load_model("scripted"))
+        proposer = load_proposer("lm", model=load_model("scripted"))
 
         def on_event(event: Event, ended: list[int] = ended) -> None:
             if isinstance(event, Finished):
@@ -156,7 +157,7 @@ def test_asynchronous_trials_see_what_has_ended(tmp_path: Path) -> None:
         return float(config["x"])
 
     path = tmp_path / "s.sqlite"
-    proposer = make_proposer("lm", model=load_model("scripted"))
+    proposer = load_proposer("lm", model=load_model("scripted"))
     with Study(
         Task("t", space, objective), proposer, path=path, jobs=2, asynchronous=True, timeout_s=300
     ) as study:
@@ -230,12 +231,10 @@ def test_workers_have_numbers(space: ConfigurationSpace, tmp_path: Path) -> None
 
 def test_what_is_being_evaluated_when_a_proposal_fails_is_not_lost(task: Task) -> None:
     class Failing(Recording):
-        def propose(
-            self, task: Task, history: Sequence[Trial], pending: Sequence[Trial], seed: int, n: int = 1
-        ) -> list[Proposal]:
+        def propose(self, jobs: Sequence[Job]) -> None:
             if len(self.calls) == 2:
                 raise AirtuneError("the model is gone")
-            return super().propose(task, history, pending, seed, n)
+            super().propose(jobs)
 
     with Study(task, Failing(), jobs=3) as study:
         with pytest.raises(AirtuneError, match="the model is gone"):

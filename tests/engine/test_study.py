@@ -15,6 +15,7 @@ from airtune.engine import (
     Asked,
     Event,
     Finished,
+    Job,
     Proposal,
     Proposing,
     SpaceExhausted,
@@ -25,7 +26,7 @@ from airtune.engine import (
     TaskError,
     Trial,
     derive_seed,
-    make_proposer,
+    load_proposer,
     minimize,
 )
 from airtune.grammars import AirtuneError, SpaceError
@@ -39,13 +40,11 @@ class Recording:
 
     def __init__(self) -> None:
         self.calls: list[tuple[tuple[Trial, ...], tuple[Trial, ...], int]] = []
-        self.inner_proposer = make_proposer("random")
+        self.inner_proposer = load_proposer("random")
 
-    def propose(
-        self, task: Task, history: Sequence[Trial], pending: Sequence[Trial], seed: int, n: int = 1
-    ) -> list[Proposal]:
-        self.calls.append((tuple(history), tuple(pending), seed))
-        return self.inner_proposer.propose(task, history, pending, seed, n)
+    def propose(self, jobs: Sequence[Job]) -> None:
+        self.calls += [(tuple(job.history), tuple(job.pending), job.seed) for job in jobs]
+        self.inner_proposer.propose(jobs)
 
 
 class Broken:
@@ -56,10 +55,9 @@ class Broken:
     def __init__(self, config: dict[str, Any]) -> None:
         self.config = config
 
-    def propose(
-        self, task: Task, history: Sequence[Trial], pending: Sequence[Trial], seed: int, n: int = 1
-    ) -> list[Proposal]:
-        return [Proposal(self.config, self.name)]
+    def propose(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            job.proposal = Proposal(self.config, self.name)
 
 
 def test_run_in_memory(task: Task) -> None:
@@ -330,27 +328,27 @@ def test_one_writer(task: Task, tmp_path: Path) -> None:
 def test_a_different_study_of_the_same_name_is_refused(task: Task, tmp_path: Path) -> None:
     path = tmp_path / "s.sqlite"
     bytes_, small = load_model("bytes", "scripted"), ConfigurationSpace({"x": (0.0, 1.0)})
-    with Study(task, make_proposer("lm", model=bytes_), path=path, name="s") as study:
+    with Study(task, load_proposer("lm", model=bytes_), path=path, name="s") as study:
         study.run(2)
     others = [
-        ("task", replace(task, name="other"), make_proposer("lm", model=bytes_), 0),
-        ("search space", replace(task, space=small), make_proposer("lm", model=bytes_), 0),
+        ("task", replace(task, name="other"), load_proposer("lm", model=bytes_), 0),
+        ("search space", replace(task, space=small), load_proposer("lm", model=bytes_), 0),
         ("proposer", task, "random", 0),
-        ("seed", task, make_proposer("lm", model=bytes_), 1),
-        ("temperature", task, make_proposer("lm", model=bytes_, temperature=0.5), 0),
+        ("seed", task, load_proposer("lm", model=bytes_), 1),
+        ("temperature", task, load_proposer("lm", model=bytes_, temperature=0.5), 0),
     ]
     for field, other, proposer, seed in others:
         with pytest.raises(StoreError, match=f"another {field}") as caught:
             Study(other, proposer, seed=seed, path=path, name="s")
         assert "--name" in str(caught.value)
-    with Study(task, make_proposer("lm", model=bytes_), path=path, name="s") as study:
+    with Study(task, load_proposer("lm", model=bytes_), path=path, name="s") as study:
         assert len(study.trials) == 2
 
 
 def test_a_language_model_s_study_keeps_its_transcripts(task: Task, tmp_path: Path) -> None:
     path = tmp_path / "s.sqlite"
     model = load_model("bytes", "scripted")
-    with Study(task, make_proposer("lm", model=model), path=path) as study:
+    with Study(task, load_proposer("lm", model=model), path=path) as study:
         result = study.run(3)
         assert study.name == f"bowl/lm/{model.name}/seed=0"
         assert study.manifest["model"] == model.manifest()

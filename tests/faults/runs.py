@@ -14,7 +14,7 @@ from ConfigSpace import ConfigurationSpace
 
 from airtune.engine import Event, Finished, Study, Task
 from airtune.engine.cli import app as cli
-from airtune.engine.proposers import make_proposer, needs_model
+from airtune.engine.proposers import load_proposer, needs_model
 from airtune.grammars import AirtuneError
 from airtune.models import load_model
 from tests.faults.objective import LOG, loss, note, slow
@@ -54,7 +54,7 @@ def _study(request: dict[str, Any]) -> int:
             note("told", event.trial.number)
 
     name = request["proposer"]
-    proposer = make_proposer(name, model=MODEL(request["model"]) if needs_model(name) else None)
+    proposer = load_proposer(name, model=MODEL(request["model"]) if needs_model(name) else None)
     task = Task("t", SPACE, slow if request.get("slow") else loss, description="A bowl.")
     with Study(task, proposer, path=request["path"], name="s", **request["settings"]) as study:
         study.run(request["budget"], on_event)

@@ -17,7 +17,7 @@ from typing import Any
 from ConfigSpace import ConfigurationSpace
 
 from airtune.engine import Event, Finished, Study, Task
-from airtune.engine.proposers import make_proposer
+from airtune.engine.proposers import load_proposer
 
 SPACE = ConfigurationSpace({"x": (-1.0, 1.0), "n": (1, 9), "c": ["a", "b"]})
 
@@ -41,7 +41,7 @@ def run(path: str, log: str, budget: int) -> None:
         if budget < 1 and isinstance(event, Finished):
             signal.pause()
 
-    with Study(Task("t", SPACE, objective), make_proposer("random"), path=path, name="s") as study:
+    with Study(Task("t", SPACE, objective), load_proposer("random"), path=path, name="s") as study:
         study.run(max(budget, 1), on_event)
 
 

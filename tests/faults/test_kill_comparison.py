@@ -27,7 +27,7 @@ import os, sys
 from pathlib import Path
 from dataclasses import replace
 from airtune.benchmarks.running.runner import Plan, run_suite
-from airtune.benchmarks.running.runner import get_task, make_proposer
+from airtune.benchmarks.running.runner import get_task, load_proposer
 from airtune.models import load_model
 # warm before the forks
 import airtune.models.backends.scripted, airtune.models.dialects.chat.dialect, airtune.models.masks.llguidance

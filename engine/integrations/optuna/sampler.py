@@ -18,7 +18,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from airtune.engine.integrations.optuna.space import OptunaSpace, from_distributions, from_space
 from airtune.engine.integrations.optuna.trials import all_trials, claim, split, twin
-from airtune.engine.proposers import make_proposer, needs_model
+from airtune.engine.proposers import load_proposer, needs_model
+from airtune.engine.proposers.base import propose_one
 from airtune.engine.proposers.default import DefaultFirst
 from airtune.engine.proposers.random import RandomProposer
 from airtune.engine.seeds import derive_seed
@@ -154,8 +155,9 @@ class AirtuneSampler(BaseSampler):
             config = space.config({**params, **given}) if given.keys() & params.keys() else proposal.config
             if config is None or claim(study, trial, config, proposal.origin):
                 return params
-        repeated = RandomProposer().propose(task, (), (), derive_seed(self._seed, trial.number))
-        return space.params(repeated[0].config)
+        repeated = propose_one(RandomProposer(), task, seed=derive_seed(self._seed, trial.number))
+        assert repeated is not None  # nothing is excluded
+        return space.params(repeated.config)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -175,13 +177,13 @@ class AirtuneSampler(BaseSampler):
                 config = space.config(other.params)
                 if config is not None and trial.params.items() <= other.params.items():
                     taken.append(Trial(other.number, config))
-        proposer = self._proposer()
-        first = None
-        if trial.number == 0 and isinstance(proposer, DefaultFirst):
-            first = proposer.first(task, (), taken)
-        drawn = [first] if first is not None else RandomProposer().propose(task, (), taken, seed)
-        drawn = drawn or RandomProposer().propose(task, (), (), seed)  # nothing is left: it has to repeat
-        return space.params(drawn[0].config)[param_name]
+        drawer: Proposer = RandomProposer()
+        if trial.number == 0 and isinstance(self._proposer(), DefaultFirst):
+            drawer = DefaultFirst(drawer)
+        drawn = propose_one(drawer, task, (), taken, seed)
+        drawn = drawn or propose_one(RandomProposer(), task, seed=seed)  # nothing is left: it has to repeat
+        assert drawn is not None
+        return space.params(drawn.config)[param_name]
 
     def after_trial(
         self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
@@ -213,16 +215,13 @@ class AirtuneSampler(BaseSampler):
     ) -> Proposal | None:
         """One proposal; from what the proposer cannot say, if there is nothing else left; or None."""
         with _PROPOSING:
-            made = self._proposer().propose(task, history, pending, seed)
-        made = made or RandomProposer().propose(task, history, pending, seed)
-        return made[0] if made else None
+            made = propose_one(self._proposer(), task, history, pending, seed)
+        return made or propose_one(RandomProposer(), task, history, pending, seed)
 
 
 def _make(name: str, model: str | LanguageModel, temperature: float | None) -> Proposer:
-    if not needs_model(name):
-        return make_proposer(name)
-    loaded = _load(model) if isinstance(model, str) else model
-    return make_proposer(name, model=loaded, temperature=temperature)
+    loaded = _load(model) if isinstance(model, str) and needs_model(name) else model
+    return load_proposer(name, loaded, temperature)
 
 
 @lru_cache(maxsize=4)

@@ -15,11 +15,11 @@ from ray.tune.search.optuna import OptunaSearch
 from ray.tune.utils.util import flatten_dict, unflatten_dict
 
 from airtune.engine.integrations.optuna.space import OptunaSpace, from_distributions, from_space
-from airtune.engine.proposers import make_proposer, needs_model
+from airtune.engine.proposers import load_proposer
+from airtune.engine.proposers.base import propose_one
 from airtune.engine.seeds import derive_seed
 from airtune.engine.types import Task, Trial
 from airtune.grammars import AirtuneError, SpaceError
-from airtune.models import load_model
 from airtune.models.offline import stay_offline
 
 
@@ -76,7 +76,7 @@ class AirtuneSearch(Searcher):  # type: ignore[misc]
         self._seed = seed
         self._told = (name, description)
         self._settings: tuple[str, str, float | None] = (proposer, model, temperature)
-        self._loaded: Any = _make(*self._settings)
+        self._loaded: Any = load_proposer(*self._settings)
         self._space: OptunaSpace | None = None if space is None else from_space(space)
         self._fixed: dict[str, Any] = {}  # of Ray's space, what is not searched
         self._trials: dict[str, Trial] = {}  # by Ray's names, in the order of their numbers
@@ -129,16 +129,17 @@ class AirtuneSearch(Searcher):  # type: ignore[misc]
             metric = self._metric if self._mode == "min" else f"negative {self._metric}"
             name, description = self._told
             if self._loaded is None:
-                self._loaded = _make(*self._settings)
-            made = self._loaded.propose(
+                self._loaded = load_proposer(*self._settings)
+            made = propose_one(
+                self._loaded,
                 Task(name, self._space.space, _unused, metric, description),
                 [trial for trial in trials if trial.status != "asked"],
                 [trial for trial in trials if trial.status == "asked"],
                 derive_seed(self._seed, number),
             )
-            if not made:
+            if made is None:
                 return str(self.FINISHED)
-            self._trials[trial_id] = Trial(number, made[0].config)
+            self._trials[trial_id] = Trial(number, made.config)
         params = self._space.params(self._trials[trial_id].config)
         nested: dict[str, Any] = unflatten_dict({**self._fixed, **params})
         return nested
@@ -181,12 +182,6 @@ class AirtuneSearch(Searcher):  # type: ignore[misc]
                 hint="restore it with the same settings",
             )
         self._trials = {name: Trial(**fields) for name, fields in kept["trials"].items()}
-
-
-def _make(name: str, model: str, temperature: float | None) -> Any:
-    if not needs_model(name):
-        return make_proposer(name)
-    return make_proposer(name, model=load_model(model), temperature=temperature)
 
 
 def _unused(config: dict[str, Any]) -> float:

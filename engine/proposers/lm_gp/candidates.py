@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,9 @@ from ConfigSpace.hyperparameters import (
     OrdinalHyperparameter,
 )
 
-from airtune.engine.proposers.base import Same, active_part, canonical_grammar
+from airtune.engine.proposers.base import active_part
 from airtune.engine.proposers.lm_gp.gaussian_process import Floats, Vectors
+from airtune.grammars import canonical_grammar, once_per_space
 
 # A space of so few configurations is looked at as a whole: ranking them costs less than looking for the best ones.
 ENUMERABLE = 1000
@@ -73,7 +73,7 @@ class Candidates:
         Returns:
             Vectors (m, hyperparameters) and ranks (m,).
         """
-        everything = _everything(Same(self.space))
+        everything = _everything(self.space)
         if everything is not None:
             return everything, rank(self.points(everything))
         start = self.vectors.vectors([self.whole(config) for config in best[:_BEST]])
@@ -119,14 +119,14 @@ class Candidates:
         return rows
 
 
-@lru_cache(maxsize=64)
-def _everything(same: Same) -> Floats | None:
+@once_per_space
+def _everything(space: ConfigurationSpace) -> Floats | None:
     """The vectors of all configurations of a space, inactive hyperparameters at their defaults; None of a large one."""
-    grammar = canonical_grammar(same.space)
+    grammar = canonical_grammar(space)
     count = grammar.count()
     if count > ENUMERABLE:
         return None
-    made = Candidates(same.space)
+    made = Candidates(space)
     return made.vectors.vectors([made.whole(grammar.nth(rank)) for rank in range(count)])
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from airtune.engine.proposers.base import Job, JobProposer, Untried
+from airtune.engine.proposers.base import Remaining, one_thread
 from airtune.engine.proposers.lm import Answer, LMProposer
 from airtune.engine.proposers.lm_gp.candidates import Candidates
 from airtune.engine.proposers.lm_gp.gaussian_process import (
@@ -22,9 +22,8 @@ from airtune.engine.proposers.lm_gp.gaussian_process import (
     posterior_kernels,
     standardised,
 )
-from airtune.engine.proposers.optuna import one_thread
 from airtune.engine.seeds import derive_seed
-from airtune.engine.types import Proposal
+from airtune.engine.types import Job, Proposal
 from airtune.models import LanguageModel
 
 START = 3  # told trials before the process has a say
@@ -33,7 +32,7 @@ SAMPLES = 16  # of the model, per proposal
 LATE, FEWER = 10, 4
 
 
-class LMGPProposer(JobProposer):
+class LMGPProposer:
     """Proposes the candidate of highest expected improvement among a language model's and its surroundings.
 
     Attributes:
@@ -45,30 +44,32 @@ class LMGPProposer(JobProposer):
     def __init__(self, model: LanguageModel, temperature: float | None = None) -> None:
         self.lm = LMProposer(model, temperature)
 
-    def propose_jobs(self, jobs: Sequence[Job]) -> None:
+    def propose(self, jobs: Sequence[Job]) -> None:
         """Fill in every job's proposal, all the model's samples in one batch; None where a space is exhausted.
 
         Raises:
-            ModelError: See `LMProposer.propose_jobs`.
+            ModelError: See `LMProposer.propose`.
         """
         early = [job for job in jobs if sum(t.loss is not None for t in job.history) < START]
-        self.lm.propose_jobs(early)
+        self.lm.propose(early)
         later = [job for job in jobs if job not in early]
         answered = self.lm.sample(later, lambda job: SAMPLES if len(job.history) < LATE else FEWER)
         with one_thread():
             for job, answers in answered:
-                untried = Untried(job.task, job.history, job.pending)
-                said = self.lm.usable(job, answers, untried)
+                remaining = Remaining(job)
+                said = self.lm.usable(job, answers, remaining)
                 if said:
-                    picked = self._pick(job, said, untried)
+                    picked = self._pick(job, said, remaining)
                     drawn = [
                         answer.short() for answer in answers
                     ]  # all: a replay chooses again without the model
                     job.proposal = replace(picked, transcript={**(picked.transcript or {}), "samples": drawn})
         # What is left without a proposal: the model alone, which tries again and says what went wrong.
-        self.lm.propose_jobs([job for job, _ in answered if job.proposal is None])
+        self.lm.propose([job for job, _ in answered if job.proposal is None])
 
-    def _pick(self, job: Job, said: Sequence[tuple[Answer, dict[str, Any]]], untried: Untried) -> Proposal:
+    def _pick(
+        self, job: Job, said: Sequence[tuple[Answer, dict[str, Any]]], remaining: Remaining
+    ) -> Proposal:
         candidates = Candidates(job.task.space)
         vectors = candidates.vectors
 
@@ -97,7 +98,7 @@ class LMGPProposer(JobProposer):
         for i in np.argsort(-other, kind="stable"):
             if other[i] <= own.max():
                 break
-            admitted = untried.admit(candidates.config(drawn[i]))
+            admitted = remaining.admit(candidates.config(drawn[i]))
             if admitted is not None:
                 return Proposal(admitted, f"{self.name}:gp", transcript)
         return Proposal(config, self.name, transcript)

@@ -24,7 +24,7 @@ from airtune.benchmarks.running.plan import study_seed, with_models
 from airtune.benchmarks.running.processes import _no_interrupts
 from airtune.benchmarks.running.runner import Plan, Progress, load_plan, load_runs, run_suite
 from airtune.benchmarks.running.suites import get_suite
-from airtune.engine import Study, StudyFile, Task, Trial, export_jsonl, make_proposer
+from airtune.engine import Study, StudyFile, Task, Trial, export_jsonl, load_proposer
 from airtune.engine.storage.schema import upgrade
 from airtune.engine.storage.study_file import COMPARISON_FILE
 from airtune.grammars import AirtuneError
@@ -275,7 +275,7 @@ def test_a_slow_evaluation_is_made_once_for_all_studies_of_a_task() -> None:
     members = [Member(f"test/diverges/{i}", task, i, {}) for i in range(4)]
     with StudyFile(None) as file:
         file.acquire(*(member.name for member in members))
-        cohort = Cohort(file, make_proposer("random"), members)
+        cohort = Cohort(file, load_proposer("random"), members)
         while cohort.advance(5):
             pass
         assert sorted(calls) == [-0.5, 0.0, 0.5]

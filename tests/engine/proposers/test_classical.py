@@ -18,8 +18,8 @@ from ConfigSpace import (
 )
 from scipy.stats import kstest
 
-from airtune.engine import Task, Trial, make_proposer
-from airtune.engine.proposers.base import Job, Untried, active_part, losses
+from airtune.engine import Job, Task, Trial, load_proposer
+from airtune.engine.proposers.base import Remaining, active_part, losses, propose_one
 from airtune.engine.proposers.cmaes import SIGMA, _replay
 from airtune.engine.seeds import derive_seed
 from airtune.grammars import AirtuneError, space_grammar
@@ -36,9 +36,9 @@ def bowl_task(dimensions: int) -> Task:
 
 
 def search(name: str, task: Task, budget: int, seed: int) -> list[Trial]:
-    made, trials = make_proposer(name), list[Trial]()
+    made, trials = load_proposer(name), list[Trial]()
     for i in range(budget):
-        (proposal,) = made.propose(task, trials, [], derive_seed(seed, i))
+        proposal = propose_one(made, task, trials, [], derive_seed(seed, i))
         trials.append(Trial(i, proposal.config, "told", task.objective(dict(proposal.config))))
     return trials
 
@@ -60,8 +60,8 @@ def test_random_is_uniform_on_every_scale() -> None:
     """Kolmogorov-Smirnov and chi-square at p > 0.001: a false alarm in 250 seeds, none with this one."""
     space = ConfigurationSpace()
     space.add(Float("rate", (1e-5, 1.0), log=True), Integer("n", (1, 4)), Float("share", (0.0, 1.0)))
-    task, made = Task("t", space, bowl), make_proposer("random")
-    configs = [made.propose(task, [], [], seed)[0].config for seed in range(400)]
+    task, made = Task("t", space, bowl), load_proposer("random")
+    configs = [propose_one(made, task, [], [], seed).config for seed in range(400)]
     assert kstest([(math.log10(c["rate"]) + 5) / 5 for c in configs], "uniform").pvalue > 1e-3
     assert kstest([c["share"] for c in configs], "uniform").pvalue > 1e-3
     counts = [sum(c["n"] == k for c in configs) for k in range(1, 5)]
@@ -73,7 +73,9 @@ def test_where_clauses_leave_little_the_draw_is_uniform_and_says_so() -> None:
     a, b = Categorical("a", list(range(1000)), default=999), Categorical("b", [0, 1])
     space.add(a, b)
     space.add(ForbiddenInClause(a, list(range(998))))
-    origins = {make_proposer("random").propose(Task("t", space, bowl), [], [], s)[0].origin for s in range(8)}
+    origins = {
+        propose_one(load_proposer("random"), Task("t", space, bowl), [], [], s).origin for s in range(8)
+    }
     assert "random+uniform" in origins
 
 
@@ -82,11 +84,11 @@ def test_models_start_after_four_told_trials() -> None:
     task = bowl_task(2)
     trials = search("random", task, 6, seed=0)
     for name in ("tpe", "gp"):
-        made = make_proposer(name)
+        made = load_proposer(name)
         for told, same in ((3, True), (6, False)):
             turned = [Trial(t.number, t.config, "told", -losses([t])[0]) for t in trials[:told]]
-            first = [made.propose(task, trials[:told], [], s)[0].config for s in range(3)]
-            second = [made.propose(task, turned, [], s)[0].config for s in range(3)]
+            first = [propose_one(made, task, trials[:told], [], s).config for s in range(3)]
+            second = [propose_one(made, task, turned, [], s).config for s in range(3)]
             assert (first == second) is same, (name, told)
 
 
@@ -121,7 +123,7 @@ def test_cmaes_replays_its_generations() -> None:
 
 def test_cmaes_in_a_space_of_choices_says_that_it_is_uniform() -> None:
     task = Task("t", ConfigurationSpace({"a": ["x", "y", "z"]}), bowl)
-    assert make_proposer("cmaes").propose(task, [], [], 0)[0].origin == "cmaes+uniform"
+    assert propose_one(load_proposer("cmaes"), task, [], [], 0).origin == "cmaes+uniform"
 
 
 def test_a_converged_gp_does_not_repeat_itself() -> None:
@@ -134,10 +136,10 @@ def test_a_converged_gp_does_not_repeat_itself() -> None:
 def test_a_default_that_may_not_be_is_passed_over() -> None:
     """Here because it is pending: ConfigSpace itself refuses a default that is forbidden."""
     task = bowl_task(1)
-    made = make_proposer("default+random")
-    default = made.propose(task, [], [], 0)[0]
+    made = load_proposer("default+random")
+    default = propose_one(made, task, [], [], 0)
     pending = [Trial(0, default.config)]
-    assert made.propose(task, [], pending, 0)[0].origin == "random"
+    assert propose_one(made, task, [], pending, 0).origin == "random"
 
 
 def test_failures_count_as_the_worst_loss() -> None:
@@ -147,10 +149,10 @@ def test_failures_count_as_the_worst_loss() -> None:
 
 def test_what_was_tried_off_the_lattice_takes_its_neighbour() -> None:
     task = Task("t", ConfigurationSpace({"x": (0.0, 1.0)}), bowl)
-    untried = Untried(task, [Trial(0, {"x": 0.12345678}, "told", 1.0)], [])
-    assert untried.admit({"x": 0.123}) is None
-    assert untried.admit({"x": 0.1239}) == {"x": 0.124}
-    assert untried.count == space_grammar(task.space).count() - 1
+    remaining = Remaining(Job(task, [Trial(0, {"x": 0.12345678}, "told", 1.0)], [], 0))
+    assert remaining.admit({"x": 0.123}) is None
+    assert remaining.admit({"x": 0.1239}) == {"x": 0.124}
+    assert remaining.count == space_grammar(task.space).count() - 1
 
 
 def test_active_part_follows_nested_conditions() -> None:
@@ -176,7 +178,7 @@ def test_active_part_follows_nested_conditions() -> None:
 )
 def test_bad_names_are_explained(name: str, says: str) -> None:
     with pytest.raises(AirtuneError) as raised:
-        make_proposer(name)
+        load_proposer(name)
     assert says in str(raised.value)
     assert raised.value.hint
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from ConfigSpace import Categorical, ConfigurationSpace, Float, Integer
 
-from airtune.engine import Task, Trial, make_proposer
-from airtune.engine.proposers import Job, LMProposer, propose_all
-from airtune.engine.proposers.lm import ATTEMPTS
+from airtune.engine import Job, Task, Trial, load_proposer
+from airtune.engine.proposers.base import Remaining, propose_one
+from airtune.engine.proposers.lm import ATTEMPTS, LMProposer
 from airtune.engine.seeds import derive_seed
 from airtune.grammars import AirtuneError, space_grammar
 from airtune.models import Completion, Dialect, LanguageModel, ModelError, Request, load_model
@@ -73,7 +73,7 @@ def model() -> LanguageModel:
 
 def test_the_transcript_tells_how_it_came_about(model: LanguageModel) -> None:
     task, trials = task_of_two(), trials_of_two(3)
-    (proposal,) = make_proposer("lm", model=model, temperature=0.7).propose(task, trials, [], seed=11)
+    proposal = propose_one(load_proposer("lm", model=model, temperature=0.7), task, trials, [], seed=11)
     shown = proposal.transcript
     assert shown is not None
     assert json.loads(json.dumps(shown)) == shown
@@ -94,12 +94,12 @@ def test_the_prompt_shows_every_trial_in_order_and_no_budget(model: LanguageMode
     trials = trials_of_two(3)
     pending = Trial(3, {"rate": 0.5, "depth": 4, "act": "relu"})
     made = LMProposer(model)
-    request = made.request(task_of_two(), trials, [pending], seed=0)
-    again = made.request(task_of_two(), list(reversed(trials)), [pending], seed=0)
+    request = made.request(Job(task_of_two(), trials, [pending], 0))
+    again = made.request(Job(task_of_two(), list(reversed(trials)), [pending], 0))
     assert request is not None
     assert again is not None
     assert request.prompt == again.prompt
-    longer = made.request(task_of_two(), [*trials, replace(pending, status="told", loss=0.1)], [], seed=0)
+    longer = made.request(Job(task_of_two(), [*trials, replace(pending, status="told", loss=0.1)], [], 0))
     assert longer is not None
     assert longer.prompt != request.prompt
 
@@ -107,7 +107,7 @@ def test_the_prompt_shows_every_trial_in_order_and_no_budget(model: LanguageMode
 @pytest.mark.parametrize("spoil", [cut, gibberish])
 def test_a_bad_answer_is_recorded_and_asked_again(spoil: Callable[[Completion], Completion]) -> None:
     faulty = Faulty(spoil, times=2)
-    (proposal,) = make_proposer("lm", model=faulty).propose(task_of_two(), trials_of_two(2), [], seed=4)
+    proposal = propose_one(load_proposer("lm", model=faulty), task_of_two(), trials_of_two(2), [], seed=4)
     shown = proposal.transcript
     assert shown is not None
     assert shown["attempt"] == 2
@@ -120,7 +120,7 @@ def test_a_bad_answer_is_recorded_and_asked_again(spoil: Callable[[Completion], 
 def test_a_model_that_never_answers_is_an_error_that_shows_what_came() -> None:
     faulty = Faulty(gibberish, times=ATTEMPTS)
     with pytest.raises(ModelError) as raised:
-        make_proposer("lm", model=faulty).propose(task_of_two(), [], [], seed=0)
+        propose_one(load_proposer("lm", model=faulty), task_of_two())
     assert len(faulty.batches) == ATTEMPTS
     assert "the best value is 0.1" in str(raised.value)
     assert "faulty" in str(raised.value)
@@ -129,25 +129,25 @@ def test_a_model_that_never_answers_is_an_error_that_shows_what_came() -> None:
 def test_a_tried_configuration_is_not_accepted_whatever_the_model_says(model: LanguageModel) -> None:
     """The grammar excludes it; should a model answer it all the same, the check after it refuses."""
     task, made = task_of_two(), LMProposer(model)
-    request = made.request(task, [], [], seed=0)
+    request = made.request(Job(task, [], [], 0))
     assert request is not None
     completion = model.generate([request])[0]
-    config = made.accept(task, [], [], request, completion)
+    config = made.accept(Remaining(Job(task, [], [], 0)), request, completion)
     with pytest.raises(AirtuneError, match="has been tried"):
-        made.accept(task, [Trial(0, config, "told", 1.0)], [], request, completion)
+        made.accept(Remaining(Job(task, [Trial(0, config, "told", 1.0)], [], 0)), request, completion)
 
 
 def test_many_studies_share_one_batch(model: LanguageModel) -> None:
     counted = Faulty(lambda completion: completion, times=0)
     task = task_of_two()
     jobs = [Job(task, trials_of_two(k), (), seed=k) for k in range(5)]
-    propose_all(make_proposer("lm", model=counted), jobs)
+    load_proposer("lm", model=counted).propose(jobs)
     assert [len(batch) for batch in counted.batches] == [5]
-    alone = make_proposer("lm", model=counted)
+    alone = load_proposer("lm", model=counted)
     for job in jobs:
-        assert [job.proposal] == alone.propose(task, job.history, [], job.seed)
+        assert job.proposal == propose_one(alone, task, job.history, [], job.seed)
     jobs = [Job(task, trials_of_two(k), (), seed=k) for k in range(3)]
-    propose_all(make_proposer("default+lm", model=counted), jobs)
+    load_proposer("default+lm", model=counted).propose(jobs)
     assert [job.proposal.origin for job in jobs if job.proposal] == ["default"] * 3
 
 
@@ -155,7 +155,7 @@ def test_a_batch_with_an_exhausted_space(model: LanguageModel) -> None:
     small = Task("test/small", ConfigurationSpace({"a": ["x", "y"]}), lambda c: 0.0)
     history = [Trial(0, {"a": "x"}, "told", 1.0), Trial(1, {"a": "y"}, "told", 2.0)]
     jobs = [Job(small, history, (), 0), Job(small, history[:1], (), 0)]
-    propose_all(make_proposer("lm", model=model), jobs)
+    load_proposer("lm", model=model).propose(jobs)
     assert jobs[0].proposal is None
     assert jobs[1].proposal is not None
     assert dict(jobs[1].proposal.config) == {"a": "y"}
@@ -164,4 +164,4 @@ def test_a_batch_with_an_exhausted_space(model: LanguageModel) -> None:
 @pytest.mark.parametrize("temperature", [-0.1, float("nan"), float("inf")])
 def test_bad_temperatures_are_explained(model: LanguageModel, temperature: float) -> None:
     with pytest.raises(AirtuneError, match="not a number from 0 up"):
-        make_proposer("lm", model=model, temperature=temperature)
+        load_proposer("lm", model=model, temperature=temperature)

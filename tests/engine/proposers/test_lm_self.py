@@ -15,9 +15,9 @@ import pytest
 from ConfigSpace import ConfigurationSpace
 from typer.testing import CliRunner
 
-from airtune.engine import Proposal, Study, StudyFile, Task, Trial, make_proposer
+from airtune.engine import Job, Proposal, Study, StudyFile, Task, Trial, load_proposer
 from airtune.engine.cli.app import app
-from airtune.engine.proposers import Job, propose_all
+from airtune.engine.proposers.base import propose_one
 from airtune.engine.proposers.lm import problem_of
 from airtune.engine.proposers.lm_self import DRAWS, SAMPLES
 from airtune.engine.replay.replay import replay
@@ -87,7 +87,7 @@ class Told:
 
 
 def ask(model: LanguageModel, history: Sequence[Trial], seed: int = 0) -> Proposal:
-    (proposal,) = make_proposer("lm+self", model=model).propose(TASK, history, (), seed)
+    proposal = propose_one(load_proposer("lm+self", model=model), TASK, history, (), seed)
     return proposal
 
 
@@ -156,7 +156,7 @@ def test_what_is_asked() -> None:
     model = Told(lambda prompt, place: "=500")
     task = Task("small", ConfigurationSpace({"a": ["p", "q", "r"]}), lambda config: 0.0)
     history = [Trial(0, {"a": "p"}, "told", 1.0)]
-    make_proposer("lm+self", model=model, temperature=0.9).propose(task, history, (), 0)
+    propose_one(load_proposer("lm+self", model=model, temperature=0.9), task, history)
     samples, queries = model.batches
     assert len(samples) == SAMPLES
     assert {(request.prompt, request.temperature) for request in samples} == {(samples[0].prompt, 0.9)}
@@ -169,7 +169,7 @@ def test_what_is_asked() -> None:
 @pytest.mark.parametrize("history", [[], [Trial(0, {"x": 0.5, "y": 0.5}, "failed", reason="no")]])
 def test_with_nothing_told_the_first_answer_is_taken(history: list[Trial]) -> None:
     model = Told(lambda prompt, place: "=000")
-    assert ask(model, history) == make_proposer("lm", model=model).propose(TASK, history, (), 0)[0]
+    assert ask(model, history) == propose_one(load_proposer("lm", model=model), TASK, history, (), 0)
     assert [len(batch) for batch in model.batches] == [1, 1]  # the second is of `lm`
 
 
@@ -177,12 +177,12 @@ def test_many_jobs_share_two_batches_and_get_what_they_get_alone() -> None:
     model = Told(lambda prompt, place: f"={hash_of(prompt):03d}")
     jobs = [Job(TASK, trials(k, k), (), k) for k in range(5)]
     jobs.append(Job(TASK, trials(6), (Trial(6, {"x": 0.125, "y": 0.25}),), 9))
-    propose_all(make_proposer("lm+self", model=model), jobs)
+    load_proposer("lm+self", model=model).propose(jobs)
     assert [len(batch) for batch in model.batches[:2]] == [1, 5 * SAMPLES]
     assert len(model.batches) == 3  # the third: all draws
     for job in jobs:
-        alone = make_proposer("lm+self", model=model)
-        assert [job.proposal] == alone.propose(job.task, job.history, job.pending, job.seed)
+        alone = load_proposer("lm+self", model=model)
+        assert job.proposal == propose_one(alone, job.task, job.history, job.pending, job.seed)
 
 
 def hash_of(text: str) -> int:
@@ -195,7 +195,7 @@ def test_an_exhausted_space_in_a_batch() -> None:
     history = [Trial(0, {"a": "x"}, "told", 1.0), Trial(1, {"a": "y"}, "told", 2.0)]
     jobs = [Job(small, history, (), 0), Job(small, history[:1], (), 0), Job(small, history[:1], (), 1)]
     jobs[2].pending = (Trial(1, {"a": "y"}),)
-    propose_all(make_proposer("lm+self", model=load_model("scripted", dialect="pocket")), jobs)
+    load_proposer("lm+self", model=load_model("scripted", dialect="pocket")).propose(jobs)
     assert [None if job.proposal is None else dict(job.proposal.config) for job in jobs] == [
         None,
         {"a": "y"},
@@ -206,7 +206,7 @@ def test_an_exhausted_space_in_a_batch() -> None:
 @pytest.mark.parametrize("proposer", ["lm+self", "default+lm+self"])
 def test_a_dialect_without_predictions_is_refused_at_once(proposer: str) -> None:
     with pytest.raises(AirtuneError, match="dialect 'chat'") as caught:
-        make_proposer(proposer, model=load_model("scripted"))
+        load_proposer(proposer, model=load_model("scripted"))
     assert caught.value.value == "chat"
     assert "pocket" in str(caught.value.allowed)
     assert "--proposer lm or lm+gp" in str(caught.value.hint)
@@ -254,7 +254,7 @@ def test_the_bundled_model_repeats_itself_and_knows_good_from_bad(pocket: Langua
 
 
 def run(path: Path, model: LanguageModel, count: int = 5) -> None:
-    with Study(TASK, make_proposer("lm+self", model=model), seed=3, path=path, isolate=False) as study:
+    with Study(TASK, load_proposer("lm+self", model=model), seed=3, path=path, isolate=False) as study:
         study.run(count)
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from ConfigSpace import Categorical, ConfigurationSpace, Float
 
-from airtune.engine import Task, Trial, make_proposer
-from airtune.engine.proposers.base import losses
+from airtune.engine import Task, Trial, load_proposer
+from airtune.engine.proposers.base import losses, propose_one
 from airtune.engine.proposers.cmaes import _has_order
 from airtune.engine.proposers.optuna import _distributions, _from_optuna, _to_optuna
 from airtune.engine.seeds import derive_seed
@@ -38,9 +38,9 @@ def grid() -> Task:
 
 
 def search(name: str, task: Task, budget: int, seed: int) -> list[Trial]:
-    made, trials = make_proposer(name), list[Trial]()
+    made, trials = load_proposer(name), list[Trial]()
     for i in range(budget):
-        (proposal,) = made.propose(task, trials, [], derive_seed(seed, i))
+        proposal = propose_one(made, task, trials, [], derive_seed(seed, i))
         trials.append(Trial(i, proposal.config, "told", task.objective(dict(proposal.config))))
     return trials
 
@@ -66,11 +66,11 @@ def test_the_others_know_the_order_of_a_grid_too() -> None:
 def test_it_starts_after_four_told_trials() -> None:
     task = continuous()
     trials = search("random", task, 6, seed=0)
-    made = make_proposer("smac")
+    made = load_proposer("smac")
     for told, same in ((3, True), (6, False)):
         turned = [Trial(t.number, t.config, "told", -losses([t])[0]) for t in trials[:told]]
-        first = [made.propose(task, trials[:told], [], s)[0].config for s in range(2)]
-        second = [made.propose(task, turned, [], s)[0].config for s in range(2)]
+        first = [propose_one(made, task, trials[:told], [], s).config for s in range(2)]
+        second = [propose_one(made, task, turned, [], s).config for s in range(2)]
         assert (first == second) is same, told
 
 
@@ -93,9 +93,9 @@ def test_without_the_package_it_says_what_to_install() -> None:
     code = (
         "import importlib.util as u; found = u.find_spec\n"
         "u.find_spec = lambda name, *a: None if name == 'smac' else found(name, *a)\n"
-        "from airtune.engine import make_proposer\n"
+        "from airtune.engine import load_proposer\n"
         "from airtune.grammars import AirtuneError\n"
-        "try: make_proposer('default+smac')\n"
+        "try: load_proposer('default+smac')\n"
         "except AirtuneError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ConfigSpace import ConfigurationSpace
 
-from airtune.engine import Study, Task, make_proposer
+from airtune.engine import Study, Task, load_proposer
 from airtune.engine.replay.diff import diff
 from airtune.engine.storage.records import compress_transcript, decompress_transcript
 from airtune.engine.storage.schema import upgrade
@@ -24,7 +24,7 @@ TASK = Task("bowl", SPACE, lambda config: {"loss": config["x"] ** 2, "n": config
 
 
 def run(path: Path, seed: int = 0, name: str = "s", proposer: str = "random", trials: int = 4) -> Path:
-    made = make_proposer(proposer, model=load_model("scripted") if "lm" in proposer else None)
+    made = load_proposer(proposer, model=load_model("scripted") if "lm" in proposer else None)
     with Study(TASK, made, seed=seed, path=path, name=name) as study:
         study.run(trials)
     return path

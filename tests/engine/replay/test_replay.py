@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from ConfigSpace import ConfigurationSpace
 
-from airtune.engine import Study, StudyFile, Task, make_proposer
+from airtune.engine import Study, StudyFile, Task, load_proposer
 from airtune.engine.replay.derive import Replayer
 from airtune.engine.replay.replay import replay
 from airtune.engine.replay.report import Options, Report
@@ -40,7 +40,7 @@ TASK = Task("bowl", SPACE, loss, metric="depth", description="A bowl.")
 
 
 def run(path: Path, proposer: str, model: LanguageModel | None = None, **more: Any) -> None:
-    with Study(TASK, make_proposer(proposer, model=model), seed=3, path=path, name=proposer, **more) as study:
+    with Study(TASK, load_proposer(proposer, model=model), seed=3, path=path, name=proposer, **more) as study:
         study.run(TRIALS)
 
 
@@ -58,7 +58,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory, pocket: LanguageModel) ->
     for proposer in ("lm", "default+lm", "lm+gp", "lm+self", "hybrid"):
         run(path, proposer, pocket)
     with Study(
-        TASK, make_proposer("lm", model=load_model("scripted")), seed=3, path=path, name="chat"
+        TASK, load_proposer("lm", model=load_model("scripted")), seed=3, path=path, name="chat"
     ) as study:
         study.run(TRIALS)
     return path
@@ -291,7 +291,7 @@ def test_other_versions_and_hardware_are_named(copy: Path) -> None:
 
 def test_what_was_pending_is_part_of_the_history(tmp_path: Path, pocket: LanguageModel) -> None:
     path = tmp_path / "s.sqlite"
-    with Study(TASK, make_proposer("lm", model=pocket), path=path, name="s") as study:
+    with Study(TASK, load_proposer("lm", model=pocket), path=path, name="s") as study:
         waiting = [study.ask() for _ in range(3)]
         study.tell(waiting.pop(1), 0.5)
         waiting.append(study.ask())

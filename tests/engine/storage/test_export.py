@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ConfigSpace import ConfigurationSpace, EqualsCondition
 
-from airtune.engine import StoreError, Study, StudyFile, Task, export_csv, export_jsonl, make_proposer
+from airtune.engine import StoreError, Study, StudyFile, Task, export_csv, export_jsonl, load_proposer
 from airtune.models import load_model
 
 TIMES = {"created", "asked", "finished", "proposal_s", "evaluation_s"}
@@ -38,7 +38,7 @@ def path(tmp_path: Path) -> Path:
     path = tmp_path / "s.sqlite"
     task = Task("svm", space, objective)
     with Study(
-        task, make_proposer("lm", model=load_model("bytes", "scripted")), path=path, name="b"
+        task, load_proposer("lm", model=load_model("bytes", "scripted")), path=path, name="b"
     ) as study:
         statuses = {trial.status for trial in study.run(8).trials}
     assert statuses == {"told", "failed"}
@@ -110,7 +110,7 @@ def test_the_same_study_is_the_same_bytes_whatever_the_hash_seed(
 ) -> None:
     code = (
         "import sys; from ConfigSpace import ConfigurationSpace, EqualsCondition, ForbiddenEqualsClause\n"
-        "from airtune.engine import Study, Task, make_proposer\n"
+        "from airtune.engine import Study, Task, load_proposer\n"
         "from airtune.models import load_model\n"
         "space = ConfigurationSpace({'k': ['p', 'q', 'r'], 'g': (0.1, 1.0), 'c': (1, 9), 'd': ['u', 'v']})\n"
         "space.add(EqualsCondition(space['g'], space['k'], 'p'))\n"
@@ -118,7 +118,7 @@ def test_the_same_study_is_the_same_bytes_whatever_the_hash_seed(
         "space.add(ForbiddenEqualsClause(space['c'], 3))\n"
         "task = Task('t', space, lambda c: {'loss': c['c'] + c.get('g', 0.0), **{n: 1 for n in set(c)}})\n"
         "model = load_model('bytes', 'scripted')\n"
-        "for proposer in (make_proposer('lm', model=model), make_proposer('random')):\n"
+        "for proposer in (load_proposer('lm', model=model), load_proposer('random')):\n"
         "    with Study(task, proposer, path=sys.argv[1], seed=3) as study: study.run(6)\n"
     )
     exports = []

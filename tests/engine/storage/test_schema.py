@@ -13,7 +13,7 @@ import pytest
 
 from airtune.engine import Proposal, StoreError, Study, StudyFile, Task, Trial
 from airtune.engine.manifest import study_manifest
-from airtune.engine.proposers import make_proposer
+from airtune.engine.proposers import load_proposer
 from airtune.engine.storage.database import APPLICATION_ID
 from airtune.engine.storage.records import compress_transcript
 from airtune.engine.storage.study_file import TrialInsert, TrialUpdate
@@ -30,7 +30,7 @@ def old(request: pytest.FixtureRequest, tmp_path: Path, task: Task, old_schemas:
         texts = [record.text for record in study._file.records("s")]
     db = sqlite3.connect(path)
     db.executescript(old_schemas[version])
-    manifest = json.dumps(study_manifest(task, make_proposer("random"), 0))
+    manifest = json.dumps(study_manifest(task, load_proposer("random"), 0))
     db.execute("INSERT INTO studies VALUES (1, 's', ?, 5.0)", (manifest,))
     ends: list[tuple[Any, ...]] = [("told", 0.25, None), ("failed", None, "it broke"), ("asked", None, None)]
     for trial, text, end in zip(trials, texts, ends, strict=True):

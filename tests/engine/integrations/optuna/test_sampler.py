@@ -194,10 +194,11 @@ class Fixed:
 
     name = "fixed"
 
-    def propose(self, task: Any, history: Any, pending: Any, seed: int, n: int = 1) -> list[Proposal]:
-        known = [dict(t.config) for t in (*history, *pending)]
+    def propose(self, jobs: Any) -> None:
+        (job,) = jobs
+        known = [dict(t.config) for t in (*job.history, *job.pending)]
         every = ({"a": a, "b": b} for a, b in itertools.product(range(1, 5), "xyz"))
-        return [Proposal(config, self.name) for config in every if config not in known][:n]
+        job.proposal = next((Proposal(c, self.name) for c in every if c not in known), None)
 
 
 def test_workers_that_propose_the_same_at_the_same_moment(
@@ -215,7 +216,7 @@ def test_workers_that_propose_the_same_at_the_same_moment(
         return real(*arguments)
 
     monkeypatch.setattr(optuna_sampler, "claim", together)
-    monkeypatch.setattr(optuna_sampler, "make_proposer", lambda name: Fixed())
+    monkeypatch.setattr(optuna_sampler, "load_proposer", lambda *_: Fixed())
     asked: list[optuna.Trial] = []
 
     def work() -> None:

@@ -64,7 +64,7 @@ def test_what_is_drawn_in_a_large_space_lies_within_it() -> None:
         if "rate" in config:
             assert 1e-4 <= config["rate"] <= 1.0
         forbidden += not is_valid(space, config)
-    assert 0 < forbidden < len(rows) / 10  # `Untried.admit` turns them down
+    assert 0 < forbidden < len(rows) / 10  # `Remaining.admit` turns them down
 
 
 def test_further_rounds_climb_to_a_narrow_peak(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import pytest
 from ConfigSpace import ConfigurationSpace
 
 from airtune.engine import Proposal, Task, Trial
+from airtune.engine.proposers.base import propose_one
 from airtune.engine.proposers.lm_gp import candidates
 from airtune.engine.proposers.lm_gp import proposer as lm_gp
 from airtune.engine.proposers.lm_gp.proposer import LMGPProposer
@@ -32,7 +33,7 @@ def ask(model: LanguageModel, trials: int, seed: int = 0) -> Proposal:
     task = Task("bowl", ConfigurationSpace({"x": (0.0, 1.0), "y": (0.0, 1.0)}), bowl)
     grammar, rng = space_grammar(task.space), np.random.default_rng(seed)
     history = [Trial(i, (c := grammar.sample(rng)), "told", bowl(c)) for i in range(trials)]
-    (proposal,) = LMGPProposer(model).propose(task, history, (), seed)
+    proposal = propose_one(LMGPProposer(model), task, history, (), seed)
     return proposal
 
 
