@@ -244,7 +244,7 @@ def test_the_bundled_model_repeats_itself_and_knows_good_from_bad(pocket: Langua
     assert ask(pocket, trials(8)) == ask(pocket, trials(8))
     queries = []
     for seed in range(6):
-        problem = problem_of(TASK, trials(15, seed), ())
+        problem = problem_of(Job(TASK, trials(15, seed), (), seed))
         for config in ({"x": 0.3, "y": 0.7}, {"x": 1.0, "y": 0.0}):
             query = DIALECT.render_query(problem, config)
             queries += [Request(query, SCORES, k) for k in range(DRAWS)]
