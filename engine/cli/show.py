@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,7 +150,7 @@ def _show_study(file: StudyFile, record: StudyRecord, as_json: bool) -> None:
     usage = study_usage(record.manifest, file.transcripts(record.name).values())
     if as_json:
         trials = [trial_json(one.trial) | {"origin": one.origin} for one in records]
-        fields["usage"] = None if usage is None else usage.as_json()
+        fields["usage"] = None if usage is None else asdict(usage)
         print_json({**fields, "manifest": record.manifest, "trials": trials})
         return
     best = _best(records)

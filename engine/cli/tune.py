@@ -259,7 +259,7 @@ def _document(study: Study, result: Result, budget: int, usage: StudyUsage | Non
         "schedule": study.manifest.get("schedule"),
         "budget": budget,
         "stopped": result.stopped,
-        "usage": None if usage is None else usage.as_json(),
+        "usage": None if usage is None else asdict(usage),
         "best": None if result.best is None else trial_json(result.best),
         "trials": [trial_json(trial) for trial in result.trials],
     }

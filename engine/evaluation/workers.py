@@ -12,7 +12,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import IO, Any, Self
 
 from airtune.engine.evaluation.outcome import LOG_LENGTH, Outcome, one_line
@@ -64,9 +63,7 @@ class Worker:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def evaluate(self, config: Mapping[str, Any]) -> Outcome:

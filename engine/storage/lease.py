@@ -83,9 +83,8 @@ class Leases:
         self._database = database
         self._borrowed = dict(borrowed or {})
         self._tokens: dict[str, str] = {}
-        self._taking: dict[
-            str, str
-        ] = {}  # perhaps stored already, when an interrupt comes before that is noted
+        # Perhaps stored already, when an interrupt comes before that is noted.
+        self._taking: dict[str, str] = {}
         _living.add(self)
 
     @property
@@ -133,12 +132,10 @@ class Leases:
     def release_all(self) -> None:
         """Give back what is held. Where that fails, on a full disk, they lapse with this object."""
         self._tokens = {**self._taking, **self._tokens}
+        self._taking = {}
         if self._tokens:
-            names = list(self._tokens)
             with contextlib.suppress(StoreError):
-                self.release(names)
-        self._tokens.clear()
-        self._taking.clear()
+                self.release(list(self._tokens))
 
     def check(self, db: sqlite3.Connection, name: str) -> None:
         """Raise a StoreError, within a transaction, if this process may not write to the study (any more)."""

@@ -14,7 +14,6 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from airtune.engine.storage.database import Database
@@ -43,7 +42,7 @@ from airtune.engine.storage.schema import (
     stored_rows,
     upgrade,
 )
-from airtune.engine.storage.validation import checked_number, parse_json
+from airtune.engine.storage.validation import WHOLE, checked, parse_json
 from airtune.engine.types import Proposal, StoreError, Trial
 from airtune.grammars import unknown_name
 
@@ -80,9 +79,7 @@ class StudyFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -187,7 +184,8 @@ class StudyFile:
     def transcripts(self, name: str, *, verify: bool = True) -> dict[int, dict[str, Any]]:
         """How the trials were proposed, by number; none for proposers that say nothing. See `records`."""
         rows = select_rows(self._database, "transcripts", OF_STUDY, (name,), verify=verify)
-        return {checked_number(number): decompress_transcript(transcript) for _, number, transcript in rows}
+        what = "the number of a transcript's trial"
+        return {checked(number, WHOLE, what): decompress_transcript(stored) for _, number, stored in rows}
 
     def altered(self, name: str) -> list[str]:
         """Which rows of a study are not as they were written, in words: "trial 3"."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +22,11 @@ class StudyUsage:
         currency: Of `cost`.
     """
 
-    requests: int = 0
-    prompt_tokens: int | None = 0
-    completion_tokens: int | None = 0
-    cost: float | None = 0.0
-    currency: str | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """For `--json`."""
-        return asdict(self)
+    requests: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cost: float | None
+    currency: str | None
 
     def text(self) -> str:
         """One line for people."""
@@ -50,15 +46,14 @@ def study_usage(manifest: Mapping[str, Any], transcripts: Iterable[Mapping[str, 
         transcripts: Of its proposals.
     """
     prices = (manifest.get("model") or {}).get("prices") or {}
-    total, counted = StudyUsage(currency=prices.get("currency")), False
-    for transcript in transcripts:
-        for usage in _usages(transcript):
-            counted = True
-            total.requests += int(usage.get("requests") or 0)
-            total.prompt_tokens = _sum(total.prompt_tokens, usage.get("prompt_tokens"))
-            total.completion_tokens = _sum(total.completion_tokens, usage.get("completion_tokens"))
-            total.cost = _sum(total.cost, usage.get("cost"))
-    return total if counted else None
+    found = [usage for transcript in transcripts for usage in _usages(transcript)]
+    if not found:
+        return None
+    requests = sum(int(usage.get("requests") or 0) for usage in found)
+    prompt, completion, cost = (
+        _sum(usage.get(key) for usage in found) for key in ("prompt_tokens", "completion_tokens", "cost")
+    )
+    return StudyUsage(requests, prompt, completion, cost, prices.get("currency"))
 
 
 def stored_usage(path: str | Path | None, name: str) -> StudyUsage | None:
@@ -88,5 +83,6 @@ def _usages(transcript: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
                 yield usage
 
 
-def _sum(a: Any, b: Any) -> Any:
-    return None if a is None or b is None else a + b
+def _sum(values: Iterable[Any]) -> Any:
+    known = list(values)
+    return None if None in known else sum(known)

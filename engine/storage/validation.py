@@ -1,4 +1,4 @@
-"""Validation of what a study file holds, when it is read: anybody may have written the file.
+"""Validation of what a study file holds, when it is read and before it is written: anybody may have written the file.
 
 A file that was damaged is told by its checksums; one that was made to harm has them right. So nothing that is read is
 used before it has the type that the program relies on, and what is not there is an error of the file.
@@ -14,9 +14,9 @@ from typing import Any, NoReturn
 from airtune.engine.types import StoreError
 
 MOST_DEPTH = 64  # of lists and objects within each other
-_TEXT, _WHOLE, _NUMBER, _OBJECT, _LIST = "a text", "a whole number", "a finite number", "an object", "a list"
+_TEXT, WHOLE, _NUMBER, _OBJECT, _LIST = "a text", "a whole number", "a finite number", "an object", "a list"
+_NUMBERS, WHOLES, _OBJECTS = "a list of finite numbers", "a list of whole numbers", "a list of objects"
 _SEED = "any whole number"
-_NUMBERS, _WHOLES, _OBJECTS = "a list of finite numbers", "a list of whole numbers", "a list of objects"
 # What is relied on, where it is there; "?" where it may be null. What else there is, is shown and not used.
 MANIFEST = {
     "task": _TEXT, "description": _TEXT, "metric": _TEXT, "space": _OBJECT, "space_hash": _TEXT, "proposer": _TEXT,
@@ -24,24 +24,19 @@ MANIFEST = {
     "versions": _OBJECT, "hardware": "?" + _OBJECT, "comparison": "?" + _OBJECT,
 }  # fmt: skip
 MODEL = {
-    "model": _TEXT,
-    "dialect": _TEXT,
-    "backend": _TEXT,
-    "files": _OBJECT,
-    "versions": _OBJECT,
-    "settings": _OBJECT,
-}
+    "model": _TEXT, "dialect": _TEXT, "backend": _TEXT, "files": _OBJECT, "versions": _OBJECT, "settings": _OBJECT,
+}  # fmt: skip
 COMPARISON = {"suite": _TEXT, "method": _TEXT, "seed": _SEED, "batch": "?" + _LIST}
 TRANSCRIPT = {
     "model": _TEXT, "dialect": _TEXT, "prompt": _TEXT, "text": _TEXT, "grammar": _TEXT, "finish_reason": "?" + _TEXT,
-    "temperature": "?" + _NUMBER, "attempt": _WHOLE, "seed": _WHOLE, "prompt_tokens": "?" + _WHOLE,
-    "decode_steps": "?" + _WHOLE, "token_ids": "?" + _WHOLES, "logprobs": "?" + _NUMBERS, "rejected": _OBJECTS,
+    "temperature": "?" + _NUMBER, "attempt": WHOLE, "seed": WHOLE, "prompt_tokens": "?" + WHOLE,
+    "decode_steps": "?" + WHOLE, "token_ids": "?" + WHOLES, "logprobs": "?" + _NUMBERS, "rejected": _OBJECTS,
     "samples": _OBJECTS, "queries": _OBJECTS, "ranking": _OBJECT,
 }  # fmt: skip
 TRIAL = {
-    "number": _WHOLE, "text": _TEXT, "config": _OBJECT, "origin": _TEXT, "status": _TEXT, "loss": "?" + _NUMBER,
+    "number": WHOLE, "text": _TEXT, "config": _OBJECT, "origin": _TEXT, "status": _TEXT, "loss": "?" + _NUMBER,
     "reason": "?" + _TEXT, "info": _OBJECT, "log": _TEXT, "proposal_s": _NUMBER, "evaluation_s": "?" + _NUMBER,
-    "asked": _NUMBER, "finished": "?" + _NUMBER, "pending": "?" + _WHOLES,
+    "asked": _NUMBER, "finished": "?" + _NUMBER, "pending": "?" + WHOLES,
 }  # fmt: skip
 
 
@@ -64,7 +59,8 @@ def parse_json(text: str | bytes, what: str) -> Any:
     """
     try:
         value = json.loads(text, parse_constant=_no_number, parse_float=_finite)
-        _check_depth(value)
+        if _depth(value) > MOST_DEPTH:
+            raise ValueError(f"it is nested deeper than {MOST_DEPTH}")
     except (ValueError, TypeError, RecursionError) as error:
         raise _invalid(f"{what} cannot be read: {error}", what) from error
     return value
@@ -76,15 +72,12 @@ def checked_manifest(manifest: object, name: object, created: object) -> Stored:
     Raises:
         StoreError: Naming what has another type.
     """
-    if not isinstance(name, str):
-        raise _invalid(f"a study has the name {name!r:.60}", "name")
-    if not _is(created, _NUMBER):
-        raise _invalid(f"study {name!r} was created at {created!r:.60}", "created")
-    what = f"the manifest of study {name!r}"
-    found = _shaped(manifest, MANIFEST, what)
+    checked(name, _TEXT, "the name of a study")
+    checked(created, _NUMBER, f"the time when study {name!r} was created")
+    found = _shaped(manifest, MANIFEST, f"the manifest of study {name!r}")
     for field, shape in (("model", MODEL), ("comparison", COMPARISON)):
         if found.get(field) is not None:
-            found[field] = _shaped(found[field], shape, f"{field!r} in {what}")
+            found[field] = _shaped(found[field], shape, f"{field!r} in {found.what}")
     return found
 
 
@@ -99,17 +92,6 @@ def checked_transcript(transcript: object) -> Stored:
         if field in found:
             found[field] = [_shaped(one, TRANSCRIPT, f"{field!r} in a transcript") for one in found[field]]
     return found
-
-
-def checked_number(number: object) -> int:
-    """The number of the trial that a transcript belongs to.
-
-    Raises:
-        StoreError: If it is none.
-    """
-    if not isinstance(number, int):
-        raise _invalid(f"a transcript belongs to trial {number!r:.60}", "number")
-    return number
 
 
 def checked_trial(row: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -134,44 +116,45 @@ def _shaped(value: object, shape: Mapping[str, str], what: str) -> Stored:
     if not isinstance(value, Mapping):
         raise _invalid(f"{what} is no object", type(value).__name__)
     for field, kind in shape.items():
-        if field in value and not _is(value[field], kind):
-            raise _invalid(
-                f"{field!r} in {what} is not {kind.removeprefix('?')}: {value[field]!r:.60}", field
-            )
+        if field in value:
+            checked(value[field], kind, f"{field!r} in {what}")
     return Stored(value, what)
 
 
-def _is(value: object, kind: str) -> bool:
+def checked(value: Any, kind: str, what: str) -> Any:
+    """A value, if it is of the kind.
+
+    Raises:
+        StoreError: If it is not.
+    """
+    if not _is(value, kind):
+        raise _invalid(f"{what} is not {kind.removeprefix('?')}: {value!r:.60}", what)
+    return value
+
+
+def _is(value: Any, kind: str) -> bool:
     if kind.startswith("?"):
         return value is None or _is(value, kind[1:])
     if kind == _TEXT:
         return isinstance(value, str)
     if kind == _OBJECT:
         return isinstance(value, Mapping)
-    if kind in (_WHOLE, _SEED):
+    if kind in (WHOLE, _SEED):
         whole = isinstance(value, int) and not isinstance(value, bool)
         return whole and (kind == _SEED or abs(value) < 2**64)
     if kind == _NUMBER:
-        return _is(value, _WHOLE) or (isinstance(value, float) and math.isfinite(value))
+        return _is(value, WHOLE) or (isinstance(value, float) and math.isfinite(value))
     if not isinstance(value, Sequence) or isinstance(value, str | bytes):
         return False
-    inner = {_NUMBERS: _NUMBER, _WHOLES: _WHOLE, _OBJECTS: _OBJECT}.get(kind)
+    inner = {_NUMBERS: _NUMBER, WHOLES: WHOLE, _OBJECTS: _OBJECT}.get(kind)
     return inner is None or all(_is(one, inner) for one in value)
 
 
-def _check_depth(value: Any) -> None:
-    """Refuse lists and objects nested deeper than anything that comes after could follow."""
-    level = [value]
-    for _ in range(MOST_DEPTH):
-        level = [
-            inner
-            for one in level
-            if isinstance(one, dict | list)
-            for inner in (one.values() if isinstance(one, dict) else one)
-        ]
-        if not level:
-            return
-    raise ValueError(f"it is nested deeper than {MOST_DEPTH}")
+def _depth(value: object) -> int:
+    """How many lists and objects lie within each other; what is deeper than that could not be followed later."""
+    if not isinstance(value, dict | list):
+        return 0
+    return 1 + max(map(_depth, value.values() if isinstance(value, dict) else value), default=0)
 
 
 def _finite(text: str) -> float:

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from airtune.models.backends.checkpoint import FOLDERS, MANIFEST
 from airtune.models.types import ModelError
@@ -84,6 +85,12 @@ class PackManifest:
                 raise _no_pack(f"the size of {_short(file)} is {_short(size)}")
         check_names(list(files))
         return cls(name, dialect, files, sizes)
+
+
+def refuse_existing(target: Path, hint: str) -> None:
+    """Raise a PackError if something is at the path already, be it a link to nothing."""
+    if target.is_symlink() or target.exists():
+        raise PackError(f"{target} is there already", value=str(target), hint=hint)
 
 
 def check_names(names: list[str]) -> None:

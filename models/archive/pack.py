@@ -22,6 +22,7 @@ from airtune.models.archive.manifest import (
     PackManifest,
     check_names,
     problem_with,
+    refuse_existing,
 )
 from airtune.models.backends.checkpoint import MANIFEST, sha256_of
 from airtune.models.registry import BUNDLED, dialect_name, locate, model_info, verify_model
@@ -70,10 +71,7 @@ def pack_model(
     model_info(name)  # weights whose headers can be read
     if (source / MANIFEST).is_file():
         verify_model(name)
-    if target.is_symlink() or target.exists():
-        raise PackError(
-            f"{target} is there already", value=str(target), hint="remove it, or choose another -o"
-        )
+    refuse_existing(target, "remove it, or choose another -o")
     files, left_out = _checkpoint(source)
     files |= _licenses(str(name))
     if wheels is not None:

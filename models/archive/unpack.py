@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from io import BufferedReader, BufferedWriter
 from pathlib import Path
 
-from airtune.models.archive.manifest import MOST_BYTES, PackError, PackManifest
+from airtune.models.archive.manifest import MOST_BYTES, PackError, PackManifest, refuse_existing
 from airtune.models.backends.checkpoint import MANIFEST, require_safetensors
 from airtune.models.registry import model_info
 
@@ -66,10 +66,7 @@ def unpack_model(path: str | Path, to: str | Path, sha256: str | None = None) ->
         PackError: See `verify_pack`; or if the folder is there, or cannot be made.
     """
     target = Path(to)
-    if target.is_symlink() or target.exists():
-        raise PackError(
-            f"{target} is there already", value=str(target), hint="choose another --to, or remove it"
-        )
+    refuse_existing(target, "choose another --to, or remove it")
     manifest = verify_pack(path, sha256)
     try:
         free = shutil.disk_usage(target.absolute().parent).free
@@ -93,10 +90,7 @@ def unpack_model(path: str | Path, to: str | Path, sha256: str | None = None) ->
                     )
             require_safetensors(folder)
             model_info(folder)  # the headers of the weights
-            if target.is_symlink() or target.exists():
-                raise PackError(
-                    f"{target} has appeared meanwhile", value=str(target), hint="choose another --to"
-                )
+            refuse_existing(target, "choose another --to: it has appeared meanwhile")
             folder.rename(target)
     except OSError as error:
         raise PackError(

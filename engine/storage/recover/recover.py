@@ -140,11 +140,8 @@ def _keep(row: Row, rows: Rows, known: set[tuple[int, int]], verified: bool) -> 
 def _as(table: str, rowid: int | None, values: tuple[Any, ...], verified: bool) -> tuple[Any, ...] | None:
     """The values as those of a row of the table, without its checksum; None if they are none."""
     columns = COLUMNS[table]
-    if verified:
-        expected = len(columns) + 1
-    else:
-        expected = len(columns) - (table == "trials")  # what was pending was not stored
-    if len(values) != expected:
+    # What has no checksum has no pending trials either.
+    if len(values) != len(columns) + (1 if verified else -(table == "trials")):
         return None
     row = list(values)
     if table == "studies":
@@ -156,12 +153,12 @@ def _as(table: str, rowid: int | None, values: tuple[Any, ...], verified: bool) 
         if isinstance(row[at], int):
             row[at] = float(row[at])
     if verified:
-        return tuple(row[:-1]) if is_intact(row) and _readable(table, row[:-1]) else None
-    return tuple(row) if _sensible(table, row) else None
+        return tuple(row[:-1]) if is_intact(row) and _usable(table, row[:-1]) else None
+    return tuple(row) if table != "violations" and _usable(table, row) else None
 
 
-def _readable(table: str, row: list[Any]) -> bool:
-    """Whether a verified row can be used: who writes rows of another shape can write their checksums, too."""
+def _usable(table: str, row: list[Any]) -> bool:
+    """Whether a row can be what it should be: who writes rows of another shape can write their checksums, too."""
     numbers = row[: {"studies": 1, "documents": 0}.get(table, 2)]
     if not all(isinstance(number, int) and 0 <= number < _MOST for number in numbers):
         return False
@@ -172,26 +169,10 @@ def _readable(table: str, row: list[Any]) -> bool:
             trial_record(row)
         elif table == "transcripts":
             decompress_transcript(row[2])
+        elif table == "documents":
+            return isinstance(parse_json(row[1], "the document"), dict)
         return True
     except StoreError:
-        return False
-
-
-def _sensible(table: str, row: list[Any]) -> bool:
-    """Whether a row of an older file, which has no checksum, can be what it should be."""
-    try:
-        if table == "trials":
-            record = trial_record(tuple(row))
-            said = parse_json(record.text, "text")
-            return isinstance(said, dict | list) and (record.trial.status == "told") == (
-                record.trial.loss is not None
-            )
-        if table == "transcripts":
-            return isinstance(row[0], int) and isinstance(row[1], int) and bool(decompress_transcript(row[2]))
-        if table == "studies":
-            return isinstance(row[1], str) and "space_hash" in parse_json(row[2], "manifest")
-        return table == "documents" and isinstance(parse_json(row[1], "document"), dict)
-    except (StoreError, TypeError, ValueError, KeyError, AttributeError):
         return False
 
 

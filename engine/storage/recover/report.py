@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ class StudySalvage:
     """What is left of one study.
 
     Attributes:
-        name: The study; None if its name and manifest are lost.
+        study: Its name; None if its name and manifest are lost.
         trials: Trials that were salvaged.
         unfinished: Of them, those without a result: what was in flight, or whose result is lost. A resumed study
             evaluates them again.
@@ -25,7 +25,7 @@ class StudySalvage:
         lost_transcripts: Numbers of the salvaged trials that a model proposed whose transcript is lost.
     """
 
-    name: str | None
+    study: str | None
     trials: int = 0
     unfinished: list[int] = field(default_factory=list)
     lost: list[int] = field(default_factory=list)
@@ -34,7 +34,7 @@ class StudySalvage:
     @property
     def whole(self) -> bool:
         """Whether nothing of it is known to be lost."""
-        return self.name is not None and not self.lost and not self.lost_transcripts
+        return self.study is not None and not self.lost and not self.lost_transcripts
 
 
 @dataclass(slots=True)
@@ -45,31 +45,19 @@ class Salvage:
         source: The damaged file.
         target: The new one.
         verified: Whether every row was verified by its checksum; False for files of older versions.
-        studies: Study by study; last those whose manifest is lost, with what cannot be used without it.
         documents: Documents of the file as a whole that were salvaged.
+        studies: Study by study; last those whose manifest is lost, with what cannot be used without it.
     """
 
     source: Path
     target: Path
     verified: bool
-    studies: list[StudySalvage] = field(default_factory=list)
     documents: list[str] = field(default_factory=list)
+    studies: list[StudySalvage] = field(default_factory=list)
 
     def json(self) -> dict[str, Any]:
         """As a JSON document shows it."""
-        return {
-            "source": str(self.source),
-            "target": str(self.target),
-            "verified": self.verified,
-            "documents": self.documents,
-            "studies": [
-                {
-                    "study": one.name, "trials": one.trials, "unfinished": one.unfinished, "lost": one.lost,
-                    "lost_transcripts": one.lost_transcripts,
-                }
-                for one in self.studies
-            ],
-        }  # fmt: skip
+        return asdict(self) | {"source": str(self.source), "target": str(self.target)}
 
 
 def report(source: Path, target: Path, verified: bool, rows: Rows, known: set[tuple[int, int]]) -> Salvage:

@@ -134,7 +134,7 @@ def check_salvage(path: Path, out: Path, truth: Truth) -> int:
         return 0
     assert found.verified
     salvaged = read(out)
-    reported = {one.name: one for one in found.studies}
+    reported = {one.study: one for one in found.studies}
     for name, (manifest, records, transcripts) in salvaged.items():
         true_manifest, true_records, true_transcripts = truth[name]
         assert manifest == true_manifest
