@@ -182,7 +182,9 @@ def test_who_holds_it_and_what_to_do(tmp_path: Path) -> None:
         set_holder(path, Holder(me.host, os.getppid(), parent))
         with pytest.raises(StoreError) as caught:
             file.acquire("s")
-        assert caught.value.message == f"study 's' in {str(path)!r} is being written by process {os.getppid()}"
+        assert (
+            caught.value.message == f"study 's' in {str(path)!r} is being written by process {os.getppid()}"
+        )
         assert str(caught.value.hint).startswith(f"wait for process {os.getppid()} or end it")
         set_holder(path, Holder("elsewhere", me.pid, me.started))
         with pytest.raises(StoreError) as caught:
