@@ -62,24 +62,20 @@ def make_dialect(name: str) -> Dialect:
     """
     plain, *given = name.split("+")
     if plain not in DIALECTS:
-        message, allowed, hint = unknown_name("dialect", plain, DIALECTS)
-        raise ModelError(message, value=name, allowed=allowed, hint=hint)
+        raise ModelError.unknown("dialect", plain, DIALECTS)
     module, cls = DIALECTS[plain]
     made: Any = getattr(import_module(module), cls)
     settings = dict(setting.partition("=")[::2] for setting in given)
-    if not settings:
-        dialect: Dialect = made()
-    elif hasattr(made, "configured") and len(settings) == len(given):
-        dialect = made.configured(settings)
-    else:
+    if settings and (not hasattr(made, "configured") or len(settings) < len(given)):
         raise ModelError(
-            f"the dialect {plain!r} has no settings"
-            if not hasattr(made, "configured")
-            else f"a setting is given twice in {name!r}",
+            f"a setting is given twice in {name!r}"
+            if hasattr(made, "configured")
+            else f"the dialect {plain!r} has no settings",
             value=name,
             allowed="chat, chat+history=turns, chat+detail=space+reasoning=on, ...",
             hint=f"write {plain!r}",
         )
+    dialect: Dialect = made.configured(settings) if settings else made()
     return dialect
 
 
@@ -173,8 +169,7 @@ def load_model(
     """
     backend = backend or ("scripted" if str(name_or_path) == "scripted" else "transformers")
     if backend not in BACKENDS:
-        message, allowed, hint = unknown_name("backend", backend, BACKENDS)
-        raise ModelError(message, value=backend, allowed=allowed, hint=hint)
+        raise ModelError.unknown("backend", backend, BACKENDS)
     model = _load(name_or_path, backend, dialect, settings)
     # In a recording, what was thought is part of what was recorded.
     if backend != "replay" and getattr(model.dialect, "reasoning", "off") == "on":
@@ -235,9 +230,8 @@ def model_info(name: str | Path) -> ModelInfo:
     require_safetensors(path)
     hashes = file_hashes(path)
     listing = "".join(f"{file} {digest}\n" for file, digest in hashes.items())
-    settings = (
-        json.loads((path / SETTINGS).read_text(encoding="utf-8")) if (path / SETTINGS).is_file() else {}
-    )
+    file = path / SETTINGS
+    settings = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return ModelInfo(
         name=str(name),
         path=path,
@@ -301,9 +295,7 @@ def verify_model(name: str | Path) -> dict[str, str]:
 
 def record_manifest(path: str | Path) -> Path:
     """Write `manifest.json` with the SHA-256 of every file of a checkpoint, for `verify_model`."""
-    directory = Path(path)
-    file = directory / MANIFEST
-    file.write_text(
-        json.dumps({"files": file_hashes(directory)}, indent=1, sort_keys=True) + "\n", encoding="utf-8"
-    )
+    file = Path(path) / MANIFEST
+    text = json.dumps({"files": file_hashes(Path(path))}, indent=1, sort_keys=True)
+    file.write_text(text + "\n", encoding="utf-8")
     return file

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from airtune.grammars import unknown_name
 from airtune.models.registry import BACKENDS, DIALECTS, load_model, locate, make_dialect
 from airtune.models.types import LanguageModel, ModelError
 
@@ -53,8 +52,7 @@ class ModelSpec:
 
         known = {*inspect.signature(TransformersModel).parameters, "record"} - {"path", "name", "dialect"}
         for key in self.settings.keys() - known:
-            message, allowed, hint = unknown_name("setting of the transformers backend", key, known)
-            raise ModelError(message, value=key, allowed=allowed, hint=hint)
+            raise ModelError.unknown("setting of the transformers backend", key, known)
 
     def but(self, backend: str | None = None, dialect: str | None = None) -> ModelSpec:
         """The same with a backend and a dialect that were given apart.

@@ -5,15 +5,15 @@ Nothing here imports torch: the engine reads these types without paying for a mo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from ConfigSpace import ConfigurationSpace
 from numpy.typing import NDArray
 
-from airtune.grammars import AirtuneError, Grammar
+from airtune.grammars import AirtuneError, Grammar, unknown_name
 
 
 class ModelError(AirtuneError):
@@ -24,6 +24,12 @@ class ModelError(AirtuneError):
     """
 
     answered: Sequence[tuple[Request | TextRequest, Completion]] = ()
+
+    @classmethod
+    def unknown(cls, kind: str, name: object, known: Iterable[str]) -> ModelError:
+        """An error about a name that is none of the known ones: "unknown KIND 'NAME'", and the nearest that is."""
+        message, allowed, hint = unknown_name(kind, str(name), known)
+        return cls(message, value=name, allowed=allowed, hint=hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +211,7 @@ class LanguageModel(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NextTokens:
-    """What may follow a part of an answer: first what is forced, then one token of those allowed.
+    """What may follow a prefix of an answer: first what is forced, then one token of those allowed.
 
     Attributes:
         written: Token ids of the answer so far.
@@ -219,12 +225,6 @@ class NextTokens:
     allowed: NDArray[np.intp]
     logprobs: NDArray[np.float64]
 
-    def logprob(self, token: int) -> float:
-        """The log-probability of one of the allowed tokens; minus infinity for any other."""
-        at = int(np.searchsorted(self.allowed, token))
-        found = at < len(self.allowed) and self.allowed[at] == token
-        return float(self.logprobs[at]) if found else float("-inf")
-
 
 class AnswerDistribution(Protocol):
     """The exact distribution of the answers to a prompt under a grammar, at one temperature. Nothing is sampled."""
@@ -237,21 +237,6 @@ class AnswerDistribution(Protocol):
     def tokens(self) -> tuple[bytes, ...]:
         """What each token id of the model's vocabulary writes; nothing where it ends an answer."""
 
-    def log_probabilities(
-        self, texts: Sequence[str], spellings: Literal["all", "canonical"] = "all"
-    ) -> NDArray[np.float64]:
-        """(n,) log-probabilities (nats) of whole answers, the end of each included, in one pass over all of them.
-
-        Args:
-            texts: Texts of the grammar.
-            spellings: A text that tokens can write in several ways has the sum of their probabilities ("all");
-                "canonical" counts the tokenizer's own way alone, a lower bound that is cheap for long numbers.
-
-        Raises:
-            DecodeError: If a text is not in the grammar's language.
-            ModelError: If a text has too many spellings.
-        """
-
     def next_tokens(self, prefixes: Sequence[Sequence[int]]) -> list[NextTokens]:
         """What may follow each of some prefixes (token ids of an unfinished answer), in one pass over all of them.
 
@@ -259,17 +244,10 @@ class AnswerDistribution(Protocol):
             ModelError: If the grammar does not allow a prefix.
         """
 
-    def along(self, token_ids: Sequence[int]) -> list[NextTokens]:
-        """What could have stood at each branching point of an answer, in order; forced tokens are in between.
-
-        Raises:
-            ModelError: If the grammar does not allow the answer.
-        """
-
 
 @runtime_checkable
 class TransparentModel(LanguageModel, Protocol):
-    """A model that shows the distribution it draws from; `density.answer_distribution` says so where one does not."""
+    """A model that shows the distribution it draws from; `inspection.distribution` refuses the others."""
 
     def answer_distribution(self, prompt: str, grammar: Grammar, temperature: float) -> AnswerDistribution:
         """The distribution of its answers.

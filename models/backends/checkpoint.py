@@ -57,6 +57,15 @@ def require_safetensors(path: Path) -> None:
             ) from error
 
 
+def broken_checkpoint(path: Path, error: Exception) -> ModelError:
+    """The error to raise where transformers cannot load a checkpoint."""
+    return ModelError(
+        f"{path} is not a checkpoint that transformers can load: {error}",
+        value=str(path),
+        hint="config.json, tokenizer.json and *.safetensors must belong together: copy all of them",
+    )
+
+
 @lru_cache(maxsize=64)
 def _sha256(path: Path, size: int, mtime_ns: int) -> str:
     with path.open("rb") as file:

@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer
 
-from airtune.grammars import unknown_name
 from airtune.models.types import Completion, LanguageModel, ModelError, Observation, Problem, Request
 
 MODES = ("off", "strict", "warn")
@@ -80,8 +79,7 @@ def read_mode(value: object) -> str:
     """
     mode = {True: "strict", False: "off"}.get(value, value) if isinstance(value, bool) else value
     if mode not in MODES:
-        message, allowed, hint = unknown_name("value of deterministic", str(value), MODES)
-        raise ModelError(message, value=value, allowed=allowed, hint=hint)
+        raise ModelError.unknown("value of deterministic", value, MODES)
     return str(mode)
 
 
@@ -118,19 +116,19 @@ def require_deterministic(model: LanguageModel, mode: str) -> SelfTest | None:
     found = self_test(model)
     if found.passed:
         return found
-    said = (
+    difference = (
         f"answers of {model.name!r} depend on what is generated beside them: of {found.requests} test requests, "
         f"{found.answers_differ} had another answer and {found.bits_differ} other bits "
         f"(first seen when run {found.first})"
     )
     if mode == "strict":
         raise ModelError(
-            said,
+            difference,
             value=found.bits_differ,
             allowed="0 requests that differ",
             hint="try dtype=bfloat16 or float32 and threads=1, or deterministic=warn to go on regardless",
         )
-    warnings.warn(f"{said}; going on, as asked (deterministic=warn)", stacklevel=3)
+    warnings.warn(f"{difference}; going on, as asked (deterministic=warn)", stacklevel=3)
     return found
 
 

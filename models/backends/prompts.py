@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from airtune.models.backends.checkpoint import broken_checkpoint
 from airtune.models.types import Dialect, ModelError, Request, TextRequest
 
 
@@ -27,11 +28,7 @@ class PromptTokenizer:
             has_ends = (path / "generation_config.json").is_file()
             generation = GenerationConfig.from_pretrained(path, local_files_only=True) if has_ends else None
         except Exception as error:  # the library raises half a dozen unrelated types for a broken checkpoint
-            raise ModelError(
-                f"{path} is not a checkpoint that transformers can load: {error}",
-                value=str(path),
-                hint="config.json, tokenizer.json and *.safetensors must belong together: copy all of them",
-            ) from error
+            raise broken_checkpoint(path, error) from error
         # A chat model may end its turn with another token than the tokenizer's end of sequence (Gemma does).
         ends = getattr(generation, "eos_token_id", None)
         self.turn_ends: tuple[int, ...] = (ends,) if isinstance(ends, int) else tuple(ends or ())
@@ -63,11 +60,11 @@ class PromptTokenizer:
         return bound
 
 
-def answer_limit(request: Request | TextRequest, prompt_tokens: int, context: int) -> int:
-    """The most tokens that the answer to a request may have, the end of sequence included.
+def check_request(request: Request | TextRequest) -> None:
+    """Refuse a request that no model can answer, whatever its context.
 
     Raises:
-        ModelError: If the request cannot be answered: its temperature, its limit, or its length.
+        ModelError: Naming its temperature, its limit or its prompt.
     """
     if not request.temperature >= 0:
         raise ModelError(
@@ -75,8 +72,17 @@ def answer_limit(request: Request | TextRequest, prompt_tokens: int, context: in
         )
     if request.max_tokens is not None and request.max_tokens < 1:
         raise ModelError("max_tokens must be 1 or more", value=request.max_tokens, allowed="None, 1, 2, ...")
-    if not prompt_tokens:
+    if not request.prompt:
         raise ModelError("the prompt is empty", value=request.prompt, hint="a dialect renders prompts")
+
+
+def answer_limit(request: Request | TextRequest, prompt_tokens: int, context: int) -> int:
+    """The most tokens that the answer to a request may have, the end of sequence included.
+
+    Raises:
+        ModelError: If the request cannot be answered: see `check_request`, or it is too long.
+    """
+    check_request(request)
     # No token is shorter than one byte; the end of sequence is one more.
     longest = None if isinstance(request, TextRequest) else request.grammar.max_length + 1
     limits = [limit for limit in (request.max_tokens, longest) if limit is not None]

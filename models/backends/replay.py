@@ -17,14 +17,12 @@ from airtune.models.backends.recording import (
     model_record,
     read_recording,
     record,
-    request_key,
     to_lines,
 )
 from airtune.models.dialects.chat.dialect import ChatDialect
 from airtune.models.dialects.chat.format import JSONFormat
+from airtune.models.masks.base import require_some
 from airtune.models.types import Completion, Dialect, LanguageModel, ModelError, Request
-
-__all__ = ["RecordingModel", "ReplayModel", "record", "request_key"]
 
 
 class RecordingModel:
@@ -33,26 +31,18 @@ class RecordingModel:
     Args:
         model: The model that answers.
         path: A file to which every answer is appended at once, and which is read first: an interrupted
-            comparison, or the same one again, asks (and pays) only for what is missing. None: in memory.
-
-    Attributes:
-        records: What was asked and answered since, in order; `save` writes them.
+            comparison, or the same one again, asks (and pays) only for what is missing.
 
     Raises:
         ModelError: If the file cannot be read or written, or holds another model's answers.
     """
 
-    def __init__(self, model: LanguageModel, path: str | Path | None = None) -> None:
-        self._model = model
-        self._path = None if path is None else Path(path)
-        self.records: list[dict[str, Any]] = []
-        self._recording = Recording()
-        if self._path is not None:
-            if self._path.exists():
-                self._recording = read_recording(self._path, repair=True)
-                self._recording.require_same_model(model_record(model))
-            if self._recording.model is None:
-                self._append([model_record(model)])
+    def __init__(self, model: LanguageModel, path: str | Path) -> None:
+        self._model, self._path = model, Path(path)
+        self._recording = read_recording(self._path, repair=True) if self._path.exists() else Recording()
+        self._recording.require_same_model(model_record(model))
+        if self._recording.model is None:
+            self._append([model_record(model)])
 
     @property
     def name(self) -> str:
@@ -73,26 +63,18 @@ class RecordingModel:
         asked = list({key_of(r): r for r in requests if self._recording.get(r) is None}.values())
         if asked:
             try:
-                self._keep(list(zip(asked, self._model.generate(asked), strict=True)))
+                self._keep(zip(asked, self._model.generate(asked), strict=True))
             except ModelError as error:
-                ours = {key_of(request) for request in asked}
-                done = [(r, c) for r, c in error.answered if isinstance(r, Request) and key_of(r) in ours]
-                self._keep(done)
+                self._keep((r, c) for r, c in error.answered if isinstance(r, Request) and r in asked)
                 raise
         found = [self._recording.get(request) for request in requests]
         return [completion for completion in found if completion is not None]
 
-    def save(self, path: str | Path) -> None:
-        """Write the model and the records as JSON lines."""
-        Path(path).write_text(to_lines([model_record(self._model), *self.records]), encoding="utf-8")
-
-    def _keep(self, answered: Sequence[tuple[Request, Completion]]) -> None:
-        fresh = [record(r, c) for r, c in answered if self._recording.add(r, c)]
-        self.records += fresh
-        self._append(fresh)
+    def _keep(self, answered: Iterable[tuple[Request, Completion]]) -> None:
+        self._append([record(r, c) for r, c in answered if self._recording.add(r, c)])
 
     def _append(self, entries: Sequence[Mapping[str, Any]]) -> None:
-        if self._path is None or not entries:
+        if not entries:
             return
         try:
             # One write per call, at the end of the file: several processes may share it.
@@ -167,8 +149,7 @@ class ReplayModel:
         return [self._answer(request) for request in requests]
 
     def _answer(self, request: Request) -> Completion:
-        if request.grammar.count() == 0:
-            raise ModelError("the grammar is empty: no configuration is left to propose", value=0)
+        require_some(request.grammar)
         found = self._recording.get(request)
         if found is None:
             raise ModelError(

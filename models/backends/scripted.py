@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,10 @@ from numpy.typing import NDArray
 
 from airtune.grammars import Grammar
 from airtune.models.backends.checkpoint import versions
+from airtune.models.backends.prompts import check_request
 from airtune.models.decoding.free_text import FreeMatcher
 from airtune.models.decoding.sampling import draw
-from airtune.models.masks.base import make_engine
+from airtune.models.masks.base import Matcher, make_engine
 from airtune.models.masks.vocabulary import byte_vocabulary
 from airtune.models.types import AnswerDistribution, Completion, Dialect, ModelError, Request, TextRequest
 
@@ -45,6 +47,9 @@ class ScriptedModel:
         self.name, self.dialect, self.context = name, dialect, context
         self.settings = {"mask_engine": mask_engine, "context": context}
         self.vocabulary = byte_vocabulary()
+        kept = b" abcdefghijklmnopqrstuvwxyz"
+        letters = tuple(token if token in kept else b"" for token in self.vocabulary.tokens)
+        self._letters = replace(self.vocabulary, tokens=letters)  # of free text
         self.engine = make_engine(mask_engine, self.vocabulary)
 
     def manifest(self) -> dict[str, Any]:
@@ -60,32 +65,19 @@ class ScriptedModel:
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """See `LanguageModel.generate`. Every request is answered on its own."""
-        return [self._answer(request) for request in requests]
+        limits = [self._limit(request) for request in requests]
+        return [
+            self._complete(request, self.engine.compile(request.grammar), limit)
+            for request, limit in zip(requests, limits, strict=True)
+        ]
 
     def write(self, requests: Sequence[TextRequest]) -> list[Completion]:
         """See `TextWriter.write`: lower-case letters and blanks, for a sentence or so."""
-        return [self._text(request) for request in requests]
-
-    def _text(self, request: TextRequest) -> Completion:
-        letters = np.array([ord(" "), *range(ord("a"), ord("z") + 1), 256])
-        matcher = FreeMatcher(self.vocabulary, frozenset([256]), request.stop)
-        ids: list[int] = []
-        logprobs: list[float] = []
-        uniforms = _uniforms(request.seed, request.max_tokens)
-        while not matcher.finished and len(ids) < request.max_tokens:
-            scores = self.logits(request.prompt, bytes(ids))
-            token, logprob = draw(scores, letters, request.temperature, float(uniforms[len(ids)]))
-            matcher.advance(token)
-            ids.append(token)
-            logprobs.append(logprob)
-        return Completion(
-            text=matcher.text,
-            token_ids=tuple(ids),
-            logprobs=tuple(logprobs),
-            finish_reason="stop" if matcher.finished else "length",
-            prompt_tokens=len(request.prompt.encode()),
-            decode_steps=len(ids),
-        )
+        done = []
+        for request in requests:
+            matcher = FreeMatcher(self._letters, frozenset(self.vocabulary.eos_ids), request.stop)
+            done.append(replace(self._complete(request, matcher, request.max_tokens), text=matcher.text))
+        return done
 
     def logits(self, prompt: str, written: bytes) -> NDArray[np.float64]:
         """(257,) scores of the next byte and the end: standard normal, a pure function of the arguments."""
@@ -100,7 +92,7 @@ class ScriptedModel:
         """See `TransparentModel.answer_distribution`."""
         from airtune.models.inspection.distribution import TokenDistribution
 
-        self._check(Request(prompt, grammar, seed=0, temperature=temperature))
+        self._limit(Request(prompt, grammar, seed=0, temperature=temperature))
 
         def logits(
             prefixes: Sequence[tuple[int, ...]], columns: Sequence[NDArray[np.intp]]
@@ -110,16 +102,9 @@ class ScriptedModel:
 
         return TokenDistribution(grammar, temperature, self.engine, True, logits)
 
-    def _check(self, request: Request) -> int:
-        """Refuse a request that cannot be answered; the prompt's length in bytes."""
-        if not request.temperature >= 0:
-            raise ModelError(
-                "temperature must be 0 or more", value=request.temperature, allowed="0 (greedy), 1.0, ..."
-            )
-        if request.max_tokens is not None and request.max_tokens < 1:
-            raise ModelError(
-                "max_tokens must be 1 or more", value=request.max_tokens, allowed="None, 1, 2, ..."
-            )
+    def _limit(self, request: Request) -> int:
+        """The most tokens of an answer, once it is certain that the request can be answered."""
+        check_request(request)
         prompt_tokens = len(request.prompt.encode())
         if prompt_tokens + request.grammar.max_length > self.context:
             raise ModelError(
@@ -129,16 +114,15 @@ class ScriptedModel:
                 allowed=f"{self.context} bytes in all",
                 hint="show fewer trials",
             )
-        return prompt_tokens
+        return request.max_tokens or request.grammar.max_length + 1  # no token is shorter than one byte
 
-    def _answer(self, request: Request) -> Completion:
-        prompt_tokens = self._check(request)
-        matcher = self.engine.compile(request.grammar)
+    def _complete(
+        self, request: Request | TextRequest, matcher: Matcher | FreeMatcher, limit: int
+    ) -> Completion:
         written = b""
         ids: list[int] = []
         logprobs: list[float] = []
         steps = 0
-        limit = request.max_tokens or request.grammar.max_length + 1  # no token is shorter than one byte
         uniforms = _uniforms(request.seed, limit)
         while not matcher.finished and len(ids) < limit:
             forced = matcher.forced()
@@ -157,7 +141,7 @@ class ScriptedModel:
             token_ids=tuple(ids),
             logprobs=tuple(logprobs),
             finish_reason="stop" if matcher.finished else "length",
-            prompt_tokens=prompt_tokens,
+            prompt_tokens=len(request.prompt.encode()),
             decode_steps=steps,
         )
 

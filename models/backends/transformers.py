@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from airtune.grammars import Grammar
-from airtune.models.backends.checkpoint import checkpoint_manifest, require_safetensors
+from airtune.models.backends.checkpoint import broken_checkpoint, checkpoint_manifest, require_safetensors
 from airtune.models.backends.determinism import read_mode, require_deterministic, torch_threads
 from airtune.models.backends.prompts import PromptTokenizer, answer_limit
 from airtune.models.decoding.decoder import Decoder
@@ -46,7 +46,7 @@ class TransformersModel:
         mask_engine: "llguidance", "xgrammar", "outlines_core", or, where every value of the dialect is one token of
             the vocabulary, as for `pocket`, "direct". None: "direct" where it can be, otherwise "llguidance".
         fast_forward: Append tokens that are forced as bytes in the tokenizer's own spelling. False forces a
-            token only where the mask leaves no other, so that sampling has exactly the plain masked law.
+            token only where the mask leaves no other, so that sampling has exactly the plain masked distribution.
         threads: Threads of a forward pass on the CPU; they decide the last bits. None: 1 for models of up to
             100 million weights (more only makes those slower, and one thread gives the same bits on any
             number of cores), torch's own choice above.
@@ -93,11 +93,7 @@ class TransformersModel:
                 self.path, dtype=DTYPES[dtype], local_files_only=True, use_safetensors=True
             )
         except Exception as error:  # the library raises half a dozen unrelated types for a broken checkpoint
-            raise ModelError(
-                f"{self.path} is not a checkpoint that transformers can load: {error}",
-                value=str(self.path),
-                hint="config.json, tokenizer.json and *.safetensors must belong together: copy all of them",
-            ) from error
+            raise broken_checkpoint(self.path, error) from error
         try:
             self.model = self.model.to(device).eval()
         except (RuntimeError, AssertionError) as error:

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from airtune.models.decoding.heads import Head
-from airtune.models.decoding.row import Row, draw_all
+from airtune.models.decoding.heads import Attention, Head
+from airtune.models.decoding.row import Row, draw_next
 from airtune.models.decoding.shared_prefix import ANSWERS, Branches
 
 
@@ -38,16 +38,9 @@ class Decoder:
         self._model, self._device = model, model.device
         self._head = Head(model)
         self._fast_forward, self._max_batch_tokens = fast_forward, max_batch_tokens
-        config = model.config.get_text_config()
-        kinds = getattr(config, "layer_types", None)
-        self.sliding = (
-            "sliding_attention" in kinds if kinds else bool(getattr(config, "sliding_window", None))
-        )
-        self.branching = (
-            not self.sliding
-            and set(kinds or ["full_attention"]) == {"full_attention"}
-            and getattr(config, "_attn_implementation", None) in ("sdpa", "eager")
-        )
+        attention = Attention.of(model)
+        self.sliding = attention.window is not None
+        self.branching = attention.plain and not self.sliding
 
     def complete(self, rows: Sequence[Row], alone: bool = False) -> None:
         """Fill in the answers of open rows, in one batch or, asked or where a batch would change them, one by one."""
@@ -62,7 +55,7 @@ class Decoder:
     def _draw(self, rows: Sequence[Row], states: Tensor) -> list[int]:
         """Take what is drawn, and what it forces, in each row; which of them are still open."""
         for mine, allowed, logits in self._head.groups(states, [row.matcher.allowed() for row in rows]):
-            draw_all([rows[i] for i in mine], allowed, logits)
+            draw_next([rows[i] for i in mine], allowed, logits)
         for row in rows:
             row.take_forced(self._fast_forward)
         return [i for i, row in enumerate(rows) if not row.done]

@@ -1,4 +1,4 @@
-"""Logits of the tokens that are asked for, and of no others where the model's head allows it.
+"""What a decoder of transformers is like, and logits of the tokens that are asked for alone where its head allows it.
 
 Under a grammar a few of a vocabulary's tokens may come next. The product of a small model's states with the rows of all
 of them costs more than the rest of a step.
@@ -7,6 +7,7 @@ of them costs more than the rest of a step.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,29 @@ Ids = NDArray[np.intp]
 PLAIN = frozenset({"LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "MistralForCausalLM"})
 # Of a mask that allows more than one token in so many, all logits are worked out: picking the rows would cost more.
 _MANY = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """How the layers of a model attend.
+
+    Attributes:
+        plain: Whether all of them are attention that takes masks of our own.
+        window: The tokens that a layer with a sliding window sees; None where no layer has one.
+    """
+
+    plain: bool
+    window: int | None
+
+    @classmethod
+    def of(cls, model: Any) -> Attention:
+        """That of a decoder of transformers."""
+        config = model.config.get_text_config()
+        kinds = set(getattr(config, "layer_types", None) or ())
+        sliding = getattr(config, "use_sliding_window", True) and (not kinds or "sliding_attention" in kinds)
+        window = getattr(config, "sliding_window", None) if sliding else None
+        ours = getattr(config, "_attn_implementation", None) in ("sdpa", "eager")
+        return cls(ours and kinds <= {"full_attention", "sliding_attention"}, int(window) if window else None)
 
 
 class Head:

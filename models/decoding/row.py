@@ -1,4 +1,4 @@
-"""Open requests of a mask loop: what each has said so far, and the draws of many at once."""
+"""Open requests of a mask loop: the answer of each so far, and the draws of many at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airtune.models.decoding.free_text import FreeMatcher
 from airtune.models.decoding.sampling import draw_batch
 from airtune.models.decoding.shared_prefix import Branch
 from airtune.models.masks.base import Matcher
-from airtune.models.types import ModelError, Request, TextRequest
+from airtune.models.types import Request, TextRequest
 
 _UNIFORMS = 16  # taken from a generator at once: the same numbers as one by one
 
@@ -70,7 +70,7 @@ class Row:
         return self._uniforms.pop()
 
     def prefix(self) -> tuple[int, ...]:
-        """The prompt and what is said already, which count as read from here on."""
+        """The prompt and the answer so far, which count as read from here on."""
         self.position = len(self.prompt) + len(self.token_ids)
         self.next_ids = []
         return (*self.prompt, *self.token_ids)
@@ -89,7 +89,7 @@ class Row:
         return self.matcher.finished or len(self.token_ids) >= self.limit
 
 
-def draw_all(rows: Sequence[Row], allowed: NDArray[Any], logits: NDArray[Any]) -> None:
+def draw_next(rows: Sequence[Row], allowed: NDArray[Any], logits: NDArray[Any]) -> None:
     """Take one token for each row, of which the same tokens are allowed.
 
     Args:
@@ -101,12 +101,6 @@ def draw_all(rows: Sequence[Row], allowed: NDArray[Any], logits: NDArray[Any]) -
         ModelError: If the logits are not numbers.
     """
     temperatures = [row.request.temperature for row in rows]
-    try:
-        drawn = draw_batch(logits, allowed, temperatures, [row.uniform() for row in rows])
-    except FloatingPointError as error:
-        raise ModelError(
-            f"the model's logits are not numbers: {error}",
-            hint="the weights are damaged (airtune models verify), or try dtype='float32'",
-        ) from error
+    drawn = draw_batch(logits, allowed, temperatures, [row.uniform() for row in rows])
     for row, (token, logprob) in zip(rows, drawn, strict=True):
         row.take(token, logprob)

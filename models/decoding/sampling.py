@@ -7,14 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from airtune.models.types import ModelError
+
 
 def draw(
     logits: NDArray[np.floating], allowed: NDArray[np.intp], temperature: float, uniform: float
 ) -> tuple[int, float]:
     """Pick a token among the allowed ones and say how likely that was.
 
-    The law is softmax(logits[allowed] / temperature): the model's own, renormalised under the grammar at this
-    step. It is worked out in float64 over the allowed tokens alone, by inversion of the distribution
+    The distribution is softmax(logits[allowed] / temperature): the model's own, renormalised under the grammar at this
+    step. It is worked out in float64 over the allowed tokens alone, by inversion of its distribution
     function, so a last bit of the logits changes the choice only if `uniform` falls on that very edge, and
     padding never does.
 
@@ -28,7 +30,7 @@ def draw(
         The token id and its log-probability (nats).
 
     Raises:
-        FloatingPointError: If no allowed logit is finite, or one is NaN.
+        ModelError: If no allowed logit is finite, or one is NaN.
     """
     return draw_batch(logits[allowed][None], allowed, [temperature], [uniform])[0]
 
@@ -48,12 +50,11 @@ def draw_batch(
         uniforms: One per row.
 
     Raises:
-        FloatingPointError: See `draw`.
+        ModelError: See `draw`.
     """
     scores = logits.astype(np.float64)
     peak = scores.max(axis=1)
-    if not np.isfinite(peak).all():
-        raise FloatingPointError(f"the best allowed logit is {peak[~np.isfinite(peak)][0]}")
+    _require_finite(peak)
     drawn: list[tuple[int, float]] = []
     best = scores.argmax(axis=1)  # of the greedy ones
     scores -= peak[:, None]
@@ -67,31 +68,36 @@ def draw_batch(
             drawn.append((int(allowed[best[i]]), 0.0))
             continue
         at = min(at, len(allowed) - 1)
-        while (
-            weights[i, at] == 0.0
-        ):  # rounding of the last sum only: a token of no probability is never taken
+        while weights[i, at] == 0.0:  # rounding of the last sum only: what has no probability is never taken
             at -= 1
         drawn.append((int(allowed[at]), float(np.log(weights[i, at] / total[i]))))
     return drawn
 
 
 def token_logprobs(scores: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
-    """The law that `draw` draws from: log-probabilities (nats) of the allowed tokens.
+    """The distribution that `draw` draws from: log-probabilities (nats) of the allowed tokens.
 
     Args:
         scores: (k,) logits of the allowed tokens alone.
         temperature: 0 puts all the mass on the most likely one (the first among equals).
 
     Raises:
-        FloatingPointError: If no logit is finite, or one is NaN.
+        ModelError: If no logit is finite, or one is NaN.
     """
     values = scores.astype(np.float64)
-    peak = values.max()
-    if not np.isfinite(peak):
-        raise FloatingPointError(f"the best allowed logit is {peak}")
+    peak = values.max(keepdims=True)
+    _require_finite(peak)
     if temperature == 0:
         result = np.full(len(values), -np.inf)
         result[int(values.argmax())] = 0.0
         return result
     values = (values - peak) / temperature
     return np.asarray(values - np.log(np.exp(values).sum()))
+
+
+def _require_finite(peak: NDArray[np.float64]) -> None:
+    if not np.isfinite(peak).all():
+        raise ModelError(
+            f"the model's logits are not numbers: the best allowed logit is {peak[~np.isfinite(peak)][0]}",
+            hint="the weights are damaged (airtune models verify), or try dtype='float32'",
+        )

@@ -58,9 +58,6 @@ class Bins:
             math.log(value / low) / math.log(high / low) if self.log else (value - low) / (high - low)
         )
 
-    def _unit_at(self, index: int) -> float:
-        return self.unit(self._axis.value(index))
-
     def value(self, unit: float) -> float:
         """The inverse of `unit`, for numbers."""
         low, high = self._ends

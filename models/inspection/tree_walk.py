@@ -1,8 +1,8 @@
 """A walk through the tree of answers, value by value: how much probability goes where, nothing sampled.
 
-A node of the tree is a beginning of an answer in tokens. The walk opens all of them, level by level of the space, until
-every beginning has said the hyperparameter in question; the masses then add up to its exact law. What would need more
-beginnings than the budget allows is not walked, and is told as mass that is not resolved.
+A node of the tree is a prefix of an answer, in tokens. The walk opens all of them, level by level of the space, until
+every prefix says what the hyperparameter in question is; the masses then add up to its exact distribution. What would
+need more prefixes than the budget allows is not walked, and is told as mass that is not resolved.
 """
 
 from __future__ import annotations
@@ -21,199 +21,194 @@ from airtune.models.types import AnswerDistribution, NextTokens
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
-Said = tuple[tuple[int, int], ...]  # (level, index) of the values said so far
+Values = tuple[tuple[int, int], ...]  # (level, lattice index) of the hyperparameters that are certain so far
 INACTIVE = -1  # the index of a hyperparameter that an answer does not have
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """A beginning of an answer.
+class Prefix:
+    """The start of an answer.
 
     Attributes:
         tokens: Its token ids.
-        said: The values that are certain in it.
+        values: The values that are certain in it.
         node: The grammar's state after those.
         rest: What is written after them, not certain yet: a number that may go on.
-        log_mass: The log-probability of the beginning (nats).
+        log_mass: Its log-probability (nats).
     """
 
     tokens: tuple[int, ...]
-    said: Said
+    values: Values
     node: Node
     rest: bytes
     log_mass: float
 
 
+class Children:
+    """What each of k continuations adds to a prefix.
+
+    Args:
+        tokens: The token ids of each: one, or none for the prefix itself.
+        after: What `read_values` says of each: values, the grammar's state, what is not certain yet.
+        certain: (k,) whether the level in question is certain after it.
+        open: (k,) whether it is not, so that the walk goes on. Neither holds where what is conditioned on does not.
+    """
+
+    def __init__(
+        self, tokens: Sequence[tuple[int, ...]], after: Sequence[tuple[Values, Node, bytes]], certain: Any, open: Any
+    ) -> None:  # fmt: skip
+        self.tokens, self.after, self.certain, self.open = tokens, after, certain, open
+        self._columns: dict[int, Indices] = {}
+
+    def column(self, level: int) -> Indices:
+        """(k,) the index that each has at a level; INACTIVE where it has none."""
+        if level not in self._columns:
+            found = (dict(values).get(level, INACTIVE) for values, _, _ in self.after)
+            self._columns[level] = np.fromiter(found, np.int64, len(self.after))
+        return self._columns[level]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The continuations of one prefix, and (k,) their probabilities: 0 for those that do not count here."""
+
+    parent: Prefix
+    children: Children
+    mass: Floats
+
+    def prefixes(self) -> Iterator[Prefix]:
+        """Those with some mass, as prefixes."""
+        for i in self.mass.nonzero()[0].tolist():
+            values, node, rest = self.children.after[i]
+            tokens, known = (*self.parent.tokens, *self.children.tokens[i]), (*self.parent.values, *values)
+            yield Prefix(tokens, known, node, rest, math.log(self.mass[i]))
+
+
 @dataclass(slots=True)
 class Level:
-    """The law of the hyperparameters up to one level, as far as it was walked.
+    """The distribution of the hyperparameters up to one level, as far as it was walked.
 
     Attributes:
-        level: The level that every resolved beginning has said.
-        groups: Resolved beginnings, those that differ in their last token alone together.
-        unresolved: Mass of beginnings that were not opened, for want of budget.
+        level: The level at which every resolved prefix is certain.
+        groups: Resolved prefixes.
+        unresolved: Mass of prefixes that were not opened, for want of budget.
     """
 
     level: int
     groups: list[Group] = field(default_factory=list)
     unresolved: float = 0.0
 
-    @property
-    def size(self) -> int:
-        """How many beginnings it holds, those without any mass left out."""
-        return sum(int(np.count_nonzero(group.mass)) for group in self.groups)
-
-    @property
-    def mass(self) -> float:
-        """Of all its beginnings."""
-        return math.fsum(float(group.mass.sum()) for group in self.groups)
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Beginnings of one parent: `parent` and one of some tokens (or the parent itself, where it has none).
-
-    Attributes:
-        parent: The beginning they share.
-        kids: What each token makes of it.
-        mass: (k,) probabilities.
-    """
-
-    parent: State
-    kids: Kids
-    mass: Floats
+    def mass(self) -> Floats:
+        """(n,) probabilities of the resolved prefixes, in the order of `column`; some are 0."""
+        return np.concatenate([np.empty(0), *(group.mass for group in self.groups)])
 
     def column(self, level: int) -> Indices:
-        """(k,) the index each has at a level that all have said; INACTIVE where it has none."""
-        for known, index in self.parent.said:
-            if known == level:
-                return np.full(len(self.mass), index, dtype=np.int64)
-        return self.kids.column(level)
+        """(n,) the index that each has at a level; INACTIVE where it has none."""
+        parts = [np.empty(0, np.int64)]
+        for group in self.groups:
+            known = dict(group.parent.values).get(level)
+            parts.append(
+                group.children.column(level) if known is None else np.full(len(group.mass), known, np.int64)
+            )
+        return np.concatenate(parts)
 
-    def states(self) -> Iterator[State]:
-        """The beginnings one by one."""
-        for token, (said, node, rest), mass in zip(self.kids.tokens, self.kids.after, self.mass, strict=True):
-            tokens = self.parent.tokens if token is None else (*self.parent.tokens, int(token))
-            log_mass = math.log(mass) if mass > 0 else -math.inf
-            yield State(tokens, (*self.parent.said, *said), node, rest, log_mass)
-
-
-class Kids:
-    """What some tokens add to a beginning: certain values, the grammar's state, what is not certain yet."""
-
-    def __init__(self, tokens: Sequence[int | None], after: Sequence[tuple[Said, Node, bytes]]) -> None:
-        self.tokens, self.after = tokens, after
-        self._columns: dict[int, Indices] = {}
-
-    def column(self, level: int) -> Indices:
-        """See `Group.column`."""
-        if level not in self._columns:
-            found = (dict(said).get(level, INACTIVE) for said, _, _ in self.after)
-            self._columns[level] = np.fromiter(found, dtype=np.int64, count=len(self.after))
-        return self._columns[level]
+    def add(self, prefix: Prefix) -> None:
+        """Add a resolved prefix."""
+        children = Children([()], [((), prefix.node, prefix.rest)], True, False)
+        self.groups.append(Group(prefix, children, np.exp(np.array([prefix.log_mass]))))
 
 
 class Walk:
     """See the module's docstring.
 
     Args:
-        law: The model's law of the answers.
-        budget: Beginnings to open, at most.
-        keep: Values (by level) that an answer must have to count: what is conditioned on.
+        distribution: Of the model's answers.
+        budget: Prefixes to open, at most.
+        given: Values (by level) that an answer must have to count: what is conditioned on.
+
+    Attributes:
+        left: What is left of the budget.
     """
 
-    def __init__(self, law: AnswerDistribution, budget: int, keep: Mapping[int, int] | None = None) -> None:
-        self._law, self._grammar, self._tokens = law, law.grammar, law.tokens
-        self.left, self._keep = budget, dict(keep or {})
-        self._kids: dict[
-            tuple[int, bytes, int, bytes], tuple[Kids, NDArray[np.intp], Kids, NDArray[np.intp]]
-        ] = {}
+    def __init__(
+        self, distribution: AnswerDistribution, budget: int, given: Mapping[int, int] | None = None
+    ) -> None:
+        self._distribution, self._grammar = distribution, distribution.grammar
+        self._tokens, self._given = distribution.tokens, dict(given or {})
+        self.left = budget
+        self._children: dict[tuple[int, bytes, int, bytes], Children] = {}
 
-    def start(self, tokens: Sequence[int] = ()) -> State:
-        """A beginning of an answer, as the whole of the walk: its mass is 1."""
-        written = b"".join(self._tokens[t] for t in tokens)
-        said, node, rest = read_on(self._grammar, self._grammar.root, written, finished=False)
-        return State(tuple(int(t) for t in tokens), said, node, rest, 0.0)
+    def levels(self, levels: Sequence[int], start: Sequence[int] = ()) -> Iterator[Level]:
+        """The distribution at each of some ascending levels; ends after the first that is not wholly resolved.
 
-    def levels(self, start: State, levels: Sequence[int]) -> Iterator[Level]:
-        """The law at each of some ascending levels; ends early, after the first that is not wholly resolved.
+        A level that would need more prefixes than are left is not begun.
 
-        A level that would need more beginnings than are left is not begun.
+        Args:
+            levels: Which.
+            start: Token ids of the prefix that the walk begins at, whose mass is 1.
         """
-        open_: list[State] = [start]
+        written = b"".join(self._tokens[token] for token in start)
+        read = read_values(self._grammar, self._grammar.root, written, finished=False)
+        open_ = [Prefix(tuple(map(int, start)), *read, 0.0)]
         for level in levels:
             found = self._walk(open_, level)
             yield found
-            if found.unresolved > 0 or found.size > self.left:
+            if found.unresolved > 0 or np.count_nonzero(found.mass()) > self.left:
                 return
-            open_ = [
-                state for group in found.groups for state in group.states() if state.log_mass > -math.inf
-            ]
+            open_ = [prefix for group in found.groups for prefix in group.prefixes()]
 
-    def _walk(self, open_: Sequence[State], level: int) -> Level:
+    def _walk(self, open_: Sequence[Prefix], level: int) -> Level:
         found = Level(level)
         while open_:
-            done = [state for state in open_ if state.node.level > level]
-            found.groups += [_alone(state) for state in done]
-            asked = [state for state in open_ if state.node.level <= level]
+            asked = []
+            for prefix in open_:
+                asked.append(prefix) if prefix.node.level <= level else found.add(prefix)
             if len(asked) > self.left:  # the likeliest first
-                asked.sort(key=lambda state: -state.log_mass)
-                found.unresolved += math.fsum(math.exp(state.log_mass) for state in asked[self.left :])
+                asked.sort(key=lambda prefix: -prefix.log_mass)
+                found.unresolved += math.fsum(math.exp(prefix.log_mass) for prefix in asked[self.left :])
                 asked = asked[: self.left]
             self.left -= len(asked)
-            laws = self._law.next_tokens([state.tokens for state in asked])
+            following = self._distribution.next_tokens([prefix.tokens for prefix in asked])
             open_ = []
-            for state, law in zip(asked, laws, strict=True):
-                open_ += self._open(state, law, level, found)
+            for prefix, tokens in zip(asked, following, strict=True):
+                open_ += self._open(prefix, tokens, found)
         return found
 
-    def _open(self, state: State, law: NextTokens, level: int, found: Level) -> list[State]:
+    def _open(self, prefix: Prefix, following: NextTokens, found: Level) -> list[Prefix]:
         """Add what is certain after one more token to `found`; return what is not."""
-        forced = b"".join(self._tokens[t] for t in law.forced)
-        ended = not len(law.allowed)
-        said, node, rest = read_on(self._grammar, state.node, state.rest + forced, finished=ended)
-        if not self._fits(said):
+        forced = b"".join(self._tokens[token] for token in following.forced)
+        ended = not len(following.allowed)
+        values, node, rest = read_values(self._grammar, prefix.node, prefix.rest + forced, finished=ended)
+        if not self._fits(values):
             return []
-        parent = State((*state.tokens, *law.forced), (*state.said, *said), node, rest, state.log_mass)
-        if ended or node.level > level:  # what was computed of its next token is not needed here
-            found.groups.append(_alone(parent))
+        tokens, known = (*prefix.tokens, *following.forced), (*prefix.values, *values)
+        parent = Prefix(tokens, known, node, rest, prefix.log_mass)
+        if ended or node.level > found.level:  # what was computed of its next token is not needed here
+            found.add(parent)
             return []
-        key = (id(node), rest, level, law.allowed.tobytes())
-        if key not in self._kids:
-            self._kids[key] = self._sort(node, rest, level, law.allowed)
-        certain, at, others, others_at = self._kids[key]
-        mass = np.exp(state.log_mass + law.logprobs)
-        found.groups.append(Group(parent, certain, mass[at]))
-        return [one for one in Group(parent, others, mass[others_at]).states() if one.log_mass > -math.inf]
+        key = (id(node), rest, found.level, following.allowed.tobytes())
+        if key not in self._children:
+            self._children[key] = self._read(node, rest, found.level, following.allowed.tolist())
+        children = self._children[key]
+        mass = np.exp(prefix.log_mass + following.logprobs)
+        found.groups.append(Group(parent, children, np.where(children.certain, mass, 0.0)))
+        return list(Group(parent, children, np.where(children.open, mass, 0.0)).prefixes())
 
-    def _sort(
-        self, node: Node, rest: bytes, level: int, allowed: NDArray[np.intp]
-    ) -> tuple[Kids, NDArray[np.intp], Kids, NDArray[np.intp]]:
-        """The tokens after which a level is certain, and the others; each with its positions in `allowed`."""
-        parts: tuple[list[Any], list[Any]] = ([], [])
-        for at, token in enumerate(allowed.tolist()):
-            written = self._tokens[token]
-            after = read_on(self._grammar, node, rest + written, finished=not written)
-            if self._fits(after[0]):
-                parts[after[1].level <= level].append((token, after, at))
-        result: list[Any] = []
-        for part in parts:
-            result += [
-                Kids([t for t, _, _ in part], [a for _, a, _ in part]),
-                np.array([i for *_, i in part], np.intp),
-            ]
-        return result[0], result[1], result[2], result[3]
+    def _read(self, node: Node, rest: bytes, level: int, tokens: Sequence[int]) -> Children:
+        written = [self._tokens[token] for token in tokens]
+        after = [read_values(self._grammar, node, rest + text, finished=not text) for text in written]
+        fits = np.array([self._fits(values) for values, _, _ in after])
+        certain = np.array([node.level > level for _, node, _ in after])
+        return Children([(token,) for token in tokens], after, fits & certain, fits & ~certain)
 
-    def _fits(self, said: Said) -> bool:
-        return all(self._keep.get(level, index) == index for level, index in said)
+    def _fits(self, values: Values) -> bool:
+        return all(self._given.get(level, index) == index for level, index in values)
 
 
-def _alone(state: State) -> Group:
-    return Group(state, Kids([None], [((), state.node, state.rest)]), np.exp(np.array([state.log_mass])))
-
-
-def read_on(grammar: Grammar, node: Node, written: bytes, *, finished: bool) -> tuple[Said, Node, bytes]:
-    """Read the values that are certain in a beginning of a text.
+def read_values(
+    grammar: Grammar, node: Node, written: bytes, *, finished: bool
+) -> tuple[Values, Node, bytes]:
+    """Read the values that are certain in a prefix of a text.
 
     A number is certain only once something else follows it, or the text is finished: `1` may still become `12`.
 
@@ -226,7 +221,7 @@ def read_on(grammar: Grammar, node: Node, written: bytes, *, finished: bool) -> 
     Returns:
         The values read, the state after them, and what is left.
     """
-    lattice, said = grammar.lattice, []
+    lattice, values = grammar.lattice, []
     while node.edges:
         level = node.level
         if lattice.is_silent(level):
@@ -248,9 +243,9 @@ def read_on(grammar: Grammar, node: Node, written: bytes, *, finished: bool) -> 
             )
             if not certain or (after and not expected):
                 break
-        said.append((level, index))
+        values.append((level, index))
         written, node = written[len(lead) + len(text[:end].encode()) :], child
-    return tuple(said), node, written
+    return tuple(values), node, written
 
 
 def _next_text(grammar: Grammar, node: Node) -> str:

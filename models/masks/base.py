@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from airtune.grammars import Grammar, unknown_name
+from airtune.grammars import Grammar
 from airtune.grammars.pattern import to_regex
 from airtune.models.masks.vocabulary import Vocabulary
 from airtune.models.types import Dialect, ModelError
@@ -102,11 +102,6 @@ class Matcher:
             self._accepting, self._finished = ends > 0, ends == len(allowed)
         return self._allowed
 
-    def mask(self, out: NDArray[np.bool_]) -> None:
-        """Write the mask of the next token into `out`, shape (width,); False beyond the tokenizer."""
-        out[:] = False
-        out[self.allowed()] = True
-
     @property
     def accepting(self) -> bool:
         """Whether what is written so far is a complete answer."""
@@ -150,7 +145,7 @@ class Matcher:
         are allowed, the tokenizer's own way is forced if it is beyond doubt (`Vocabulary.canonical`).
 
         Args:
-            canonical: False leaves out the second kind, so that sampling has exactly the plain masked law.
+            canonical: False leaves out the second kind, so that sampling has exactly the plain masked distribution.
         """
         if canonical and not self._finished:  # asked first: a run of forced bytes needs no mask at all
             tokens = self._vocabulary.canonical(self._written, self._backend.forced_bytes())
@@ -278,8 +273,7 @@ def make_engine(name: str, vocabulary: Vocabulary) -> MaskEngine:
         ModelError: If the name is unknown or its library is not installed.
     """
     if name not in _ENGINES:
-        message, allowed, hint = unknown_name("mask engine", name, _ENGINES)
-        raise ModelError(message, value=name, allowed=allowed, hint=hint)
+        raise ModelError.unknown("mask engine", name, _ENGINES)
     try:
         module = import_module(_ENGINES[name])
     except ImportError as error:

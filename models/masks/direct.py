@@ -1,7 +1,7 @@
 """Masks read off the grammar's own automaton: for vocabularies in which every value is one token, as `pocket`'s is.
 
 There a token of the answer is one edge of the automaton, so nothing is compiled: a state is a node, and what was tried
-and has the answer so far as its beginning. The general engines write the grammar out, with all that is excluded, and
+and has the answer so far as its prefix. The general engines write the grammar out, with all that is excluded, and
 parse it again for every proposal, which costs more than the model's own work.
 """
 
@@ -20,7 +20,7 @@ Ids = NDArray[np.intp]
 _KEPT, _NODES = 64, 10_000  # lattices, and nodes of each
 
 
-class _Words:
+class _ValueTokens:
     """The tokens of one lattice.
 
     Raises:
@@ -28,19 +28,19 @@ class _Words:
     """
 
     def __init__(self, lattice: Lattice, vocabulary: Vocabulary) -> None:
-        # Per level: token ids, ascending, and the index that each one says.
+        # Per level: token ids, ascending, and the index that each one stands for.
         self._levels: list[tuple[Ids, Ids]] = []
         self._of_node: dict[int, tuple[Node, Ids, Ids]] = {}
         self.end: Ids = np.array(sorted(vocabulary.eos_ids), dtype=np.intp)
         _require_bare(lattice)
         for level, axis in enumerate(lattice.axes):
-            spoken = range(0 if lattice.is_silent(level) else axis.size)
-            ids = np.array([_token(axis.text(i), vocabulary) for i in spoken], dtype=np.intp)
+            written = range(0 if lattice.is_silent(level) else axis.size)
+            ids = np.array([_token(axis.text(i), vocabulary) for i in written], dtype=np.intp)
             order = np.argsort(ids)
             self._levels.append((ids[order], order))
 
     def of(self, node: Node) -> tuple[Ids, Ids]:
-        """Tokens that may come at a node, ascending, and the index that each one says."""
+        """Tokens that may come at a node, ascending, and the index that each one stands for."""
         known = self._of_node.get(id(node))
         if known is None:
             ids, indices = self._levels[node.level]
@@ -59,8 +59,8 @@ class _Words:
 class _Direct(Matcher):
     """A matcher that has no backend to ask."""
 
-    def __init__(self, words: _Words, grammar: Grammar, vocabulary: Vocabulary) -> None:
-        self._words, self._lattice, self._vocabulary = words, grammar.lattice, vocabulary
+    def __init__(self, values: _ValueTokens, grammar: Grammar, vocabulary: Vocabulary) -> None:
+        self._values, self._lattice, self._vocabulary = values, grammar.lattice, vocabulary
         self._written: list[int] = []
         self._allowed: Ids | None = None
         self._node: Node = grammar.lattice.root
@@ -73,9 +73,9 @@ class _Direct(Matcher):
         if self._allowed is None:
             self._accepting = self._finished = not self._node.edges
             if self._finished:
-                self._allowed = self._words.end
+                self._allowed = self._values.end
             else:
-                ids, indices = self._words.of(self._node)
+                ids, indices = self._values.of(self._node)
                 if self._tried and (gone := used_up(self._node, self._tried, self._most)):
                     ids = ids[~np.isin(indices, gone)]
                 self._allowed = ids
@@ -90,7 +90,7 @@ class _Direct(Matcher):
         if self._finished:
             self._allowed = np.array([token])
             return
-        ids, indices = self._words.of(self._node)
+        ids, indices = self._values.of(self._node)
         index = int(indices[ids.searchsorted(token)])
         self._written.append(token)
         self._move(index)
@@ -116,23 +116,23 @@ class _Direct(Matcher):
 
 
 class Engine:
-    """The direct engine for one vocabulary. The words of the last lattices are kept."""
+    """The direct engine for one vocabulary. The tokens of the last lattices are kept."""
 
     name = "direct"
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
-        self._words: dict[str, _Words] = {}
+        self._values: dict[str, _ValueTokens] = {}
 
     def compile(self, grammar: Grammar) -> Matcher:
         """See `MaskEngine.compile`."""
         require_some(grammar)
         key = grammar.lattice.digest
-        words = self._words.pop(key, None) or _Words(grammar.lattice, self.vocabulary)
-        self._words[key] = words  # the last used one at the end
-        if len(self._words) > _KEPT:
-            del self._words[next(iter(self._words))]
-        return _Direct(words, grammar, self.vocabulary)
+        values = self._values.pop(key, None) or _ValueTokens(grammar.lattice, self.vocabulary)
+        self._values[key] = values  # the last used one at the end
+        if len(self._values) > _KEPT:
+            del self._values[next(iter(self._values))]
+        return _Direct(values, grammar, self.vocabulary)
 
 
 def _require_bare(lattice: Lattice) -> None:

@@ -69,7 +69,7 @@ class Vocabulary:
         return found
 
     def starts(self, data: bytes) -> list[int]:
-        """Ids of the tokens that write a beginning of `data`, the shortest first."""
+        """Ids of the tokens that write a prefix of `data`, the shortest first."""
         longest = min(len(data), self._longest)
         return [i for n in range(1, longest + 1) for i in self._ids_of.get(data[:n], ())]
 
@@ -147,10 +147,10 @@ def vocabulary_of(tokenizer: Any, width: int) -> Vocabulary:
         )
     decoder = backend.decoder
     types = _decoder_types(json.loads(decoder.__getstate__())) if decoder is not None else set()
-    strange = types - {"ByteLevel", "Sequence", "Replace", "ByteFallback", "Fuse", "Strip", "Metaspace"}
-    if strange:
+    unknown = types - {"ByteLevel", "Sequence", "Replace", "ByteFallback", "Fuse", "Strip", "Metaspace"}
+    if unknown:
         raise ModelError(
-            f"cannot tell which bytes this tokenizer's tokens write (decoder {', '.join(sorted(strange))})",
+            f"cannot tell which bytes this tokenizer's tokens write (decoder {', '.join(sorted(unknown))})",
             allowed="byte-level BPE, SentencePiece-like, or plain-text tokens",
             hint="use a decoder model's tokenizer",
         )
@@ -184,7 +184,7 @@ def vocabulary_of(tokenizer: Any, width: int) -> Vocabulary:
 
 
 def byte_vocabulary() -> Vocabulary:
-    """One token per byte value, ids 0-255, and 256 for the end: what the `scripted` backend speaks."""
+    """One token per byte value, ids 0-255, and 256 for the end: what the `scripted` backend uses."""
     return Vocabulary(
         tokens=(*(bytes([b]) for b in range(256)), b""),
         eos_ids=(256,),

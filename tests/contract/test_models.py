@@ -19,7 +19,7 @@ from airtune.models import (
     TextWriter,
     load_model,
 )
-from airtune.models.backends.replay import RecordingModel, ReplayModel
+from airtune.models.backends.replay import ReplayModel
 from airtune.models.backends.transformers import TransformersModel
 from airtune.models.dialects.chat.dialect import ChatDialect
 from airtune.models.masks.base import make_engine
@@ -287,11 +287,10 @@ class TestReplay(ModelContract):
     @pytest.fixture(scope="class")
     @classmethod
     def model(cls, tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
-        recording = RecordingModel(load_model("scripted"))
+        file = tmp_path_factory.mktemp("replay") / "answers.jsonl"
+        recording = load_model("scripted", record=file)
         recording.generate([*MIXED, *SEEDS, *GREEDY])
         CHAT.shrinking(recording)
-        file = tmp_path_factory.mktemp("replay") / "answers.jsonl"
-        recording.save(file)
         return load_model(file, backend="replay")
 
     def test_repeats_the_recording(self, model: LanguageModel) -> None:

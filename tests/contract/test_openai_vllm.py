@@ -27,6 +27,7 @@ from airtune.models import LanguageModel, ModelError, Request, TextRequest, load
 from airtune.models.dialects.pocket.dialect import PocketDialect
 from airtune.models.registry import locate
 from tests.contract.test_models import PROMPTS, Cases, ModelContract
+from tests.models.exact import path_logprob
 
 pytestmark = [
     pytest.mark.vllm,
@@ -85,13 +86,15 @@ class ServedByVLLM(ModelContract):
             assert answer.details["served_model"] == "pocket"
 
     def test_log_probabilities(self, model: LanguageModel) -> None:
-        """Against the exact law of the same model in this process, of requests with a temperature."""
+        """Against the exact distribution of the same model in this process, of requests with a temperature."""
         reference: Any = load_model("pocket")
         warm = [request for request in self.cases.mixed if request.temperature]
         for request, answer in zip(warm, model.generate(warm), strict=True):
-            law = reference.answer_distribution(request.prompt, request.grammar, request.temperature)
+            distribution = reference.answer_distribution(request.prompt, request.grammar, request.temperature)
             assert answer.logprobs is not None
-            assert sum(answer.logprobs) == pytest.approx(law.log_probabilities([answer.text])[0], abs=1e-3)
+            assert sum(answer.logprobs) == pytest.approx(
+                path_logprob(distribution, answer.token_ids), abs=1e-3
+            )
 
     def test_greedy_as_the_transformers_backend(self, model: LanguageModel) -> None:
         task = get_task("toy/branin")

@@ -13,20 +13,25 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from airtune.grammars import DecodeError, Grammar
 from airtune.models.backends.openai.answer import complaint, read_answer
-from airtune.models.backends.openai.batch import ask_all
-from airtune.models.backends.openai.budget import Spending, Usage, read_prices
+from airtune.models.backends.openai.budget import Spending, read_prices
 from airtune.models.backends.openai.http import Transport
-from airtune.models.backends.openai.wire import Reply, Wire, read_reply
+from airtune.models.backends.openai.reply import Exchange, Reply, read_reply
+from airtune.models.backends.openai.wire import Wire
+from airtune.models.backends.prompts import check_request
 from airtune.models.dialects.chat.dialect import ChatDialect
-from airtune.models.dialects.chat.format import JSONFormat, Message, PlainFormat
+from airtune.models.dialects.chat.format import JSONFormat, PlainFormat
+from airtune.models.masks.base import require_some
 from airtune.models.types import Completion, Dialect, ModelError, Request, TextRequest
 
+_RequestT = TypeVar("_RequestT", Request, TextRequest)
 _FREE_TOKENS = 4096  # for an answer that no grammar bounds: some models think first, and that counts
 
 
@@ -99,18 +104,13 @@ class OpenAIModel:
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        chat = isinstance(dialect, ChatDialect)
         self.name, self.dialect = name, dialect
-        self.wire = Wire.checked(
-            name, server, endpoint or ("chat" if chat else "completions"), constraint, logprobs, extra
-        )
+        endpoint = endpoint or ("chat" if isinstance(dialect, ChatDialect) else "completions")
+        self.wire = Wire(name, server, endpoint, constraint, logprobs, extra)
         if isinstance(dialect, ChatDialect):
             self.dialect = dialect.bind(format=JSONFormat() if self._turns else PlainFormat())
-        for setting, value in {
-            "attempts": attempts,
-            "concurrency": concurrency,
-            "max_tokens": max_tokens,
-        }.items():
+        counts = {"attempts": attempts, "concurrency": concurrency, "max_tokens": max_tokens}
+        for setting, value in counts.items():
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise ModelError(f"{setting}={value!r} cannot be used", value=value, allowed="1, 2, ...")
         self._attempts, self._concurrency, self._max_tokens = attempts, concurrency, max_tokens
@@ -140,7 +140,7 @@ class OpenAIModel:
                 "max_tokens": self._max_tokens,
             },
             "base_url": self._transport.url,
-            "prices": None if self.prices is None else self.prices.as_json(),
+            "prices": None if self.prices is None else asdict(self.prices),
         }  # fmt: skip
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
@@ -150,41 +150,68 @@ class OpenAIModel:
             ModelError: If a request is refused, or no answer to it is usable; `BudgetExhausted` at a limit.
         """
         for request in requests:
-            _check(request)
-            if request.grammar.count() == 0:
-                raise ModelError("the grammar is empty: no configuration is left to propose", value=0)
-        return ask_all(requests, self._answer, self._concurrency)
+            check_request(request)
+            require_some(request.grammar)
+        return self._ask_all(requests, self._answer)
 
     def write(self, requests: Sequence[TextRequest]) -> list[Completion]:
         """See `TextWriter.write`."""
         for request in requests:
-            _check(request)
-        return ask_all(requests, self._text, self._concurrency)
+            check_request(request)
+        return self._ask_all(requests, self._text)
+
+    def _ask_all(
+        self, requests: Sequence[_RequestT], ask: Callable[[_RequestT], Completion]
+    ) -> list[Completion]:
+        """Every request's completion, in order; `ask` is called in several threads at a time.
+
+        One request, or one at a time, is asked in this thread: Ctrl-C stops it.
+
+        Raises:
+            ModelError: The first one that `ask` raised; what was answered by then is in its `answered`.
+        """
+        if len(requests) <= 1 or self._concurrency == 1:
+            done: list[Completion] = []
+            for request in requests:
+                try:
+                    done.append(ask(request))
+                except ModelError as error:
+                    error.answered = list(zip(requests, done, strict=False))
+                    raise
+            return done
+        pool = ThreadPoolExecutor(min(self._concurrency, len(requests)), thread_name_prefix="airtune-openai")
+        try:
+            futures = {pool.submit(ask, request): request for request in requests}
+            wait(futures, return_when=FIRST_EXCEPTION)
+            for future in futures:  # after a failure nothing more is begun; what is under way is paid for
+                future.cancel()
+            wait(futures)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+        ended = [future for future in futures if not future.cancelled()]
+        for failure in filter(None, (future.exception() for future in ended)):
+            if isinstance(failure, ModelError):
+                failure.answered = [(futures[f], f.result()) for f in ended if f.exception() is None]
+            raise failure
+        return [future.result() for future in futures]
 
     def _answer(self, request: Request) -> Completion:
         """Ask until an answer is usable."""
-        used, failures = Usage(), list[str]()
-        rejected: list[dict[str, Any]] = []
-        turns: list[Message] = []
+        exchange = Exchange()
         for attempt in range(self._attempts):
             seed = attempt_seed(request.seed, attempt)
-            reply = self._ask(
-                request, seed, self._cap(request), turns, used, failures, grammar=request.grammar
-            )
+            reply = self._ask(request, seed, self._cap(request), exchange, grammar=request.grammar)
             try:
-                text = self._read(reply, request)
+                return exchange.completion(reply, self._read(reply, request))
             except DecodeError as error:
-                rejected.append(_rejected(reply, seed, error))
+                exchange.reject(reply, seed, error)
                 if self._turns and not self.wire.exact and reply.text:
-                    turns = [*turns, *complaint(reply.text, error)]
-                continue
-            details = {"rejected": rejected} if rejected else {}
-            return self._completion(reply, text, used, failures, details)
-        last = rejected[-1]
+                    exchange.turns += complaint(reply.text, error)
+        last = exchange.rejected[-1]
         raise ModelError(
             f"the server at {self._transport.url} gave no usable answer in {self._attempts} attempts; the last was "
             f"{last['text'][:200]!r} (finish reason {last['finish_reason']!r}): {last['reason']}",
-            value=[one["text"] for one in rejected],
+            value=[one["text"] for one in exchange.rejected],
             allowed="a finished, non-empty answer in the grammar's language",
             hint="the server may not know the constraint it is sent: check server= and constraint=; or use more "
             "attempts=, or a larger max_tokens=",
@@ -192,15 +219,17 @@ class OpenAIModel:
 
     def _text(self, request: TextRequest) -> Completion:
         """Free text: whatever came back, as long as it came to an end that means something."""
-        used, failures, reply = Usage(), list[str](), None
+        exchange, reason = Exchange(), ""
         for attempt in range(self._attempts):
-            seed = attempt_seed(request.seed, attempt)
-            reply = self._ask(request, seed, request.max_tokens, (), used, failures, stop=request.stop)
-            if reply.finish_reason in ("stop", "length"):
-                return self._completion(reply, reply.text, used, failures, {})
+            reply = self._ask(
+                request, attempt_seed(request.seed, attempt), request.max_tokens, exchange, stop=request.stop
+            )
+            reason = reply.finish_reason
+            if reason in ("stop", "length"):
+                return exchange.completion(reply, reply.text)
         raise ModelError(
             f"the server at {self._transport.url} wrote no text in {self._attempts} attempts; the last ended with "
-            f"{reply.finish_reason if reply else None!r}",
+            f"{reason!r}",
             allowed="finish reason stop or length",
         )
 
@@ -209,23 +238,21 @@ class OpenAIModel:
         request: Request | TextRequest,
         seed: int,
         max_tokens: int,
-        turns: Sequence[Message],
-        used: Usage,
-        failures: list[str],
+        exchange: Exchange,
         *,
         grammar: Grammar | None = None,
         stop: Sequence[str] = (),
     ) -> Reply:
-        """One reply; what it took is added to `used`, what failed on the way to `failures`."""
+        """One reply; what it took, and what failed on the way, goes into the exchange."""
         body = self.wire.body(
-            request.prompt, turns, grammar=grammar, seed=seed, temperature=request.temperature,
+            request.prompt, exchange.turns, grammar=grammar, seed=seed, temperature=request.temperature,
             max_tokens=max_tokens, stop=stop,
         )  # fmt: skip
         sent = self._transport.post(self.wire.path, body, seed=seed, permit=self.spending.permit)
         reply = read_reply(sent.data)
-        failures += sent.failures
+        exchange.failures += sent.failures
         self.spending.count(reply.usage)
-        used.add(reply.usage, tries=1 + len(sent.failures))
+        exchange.used.add(reply.usage, tries=1 + len(sent.failures))
         return reply
 
     def _cap(self, request: Request) -> int:
@@ -252,30 +279,6 @@ class OpenAIModel:
             return reply.text
         return read_answer(reply.text, request.grammar)
 
-    def _completion(
-        self, reply: Reply, text: str, used: Usage, failures: Sequence[str], details: Mapping[str, Any]
-    ) -> Completion:
-        """A reply as a completion, with all that came before it in the details."""
-        kept: dict[str, Any] = {
-            "served_model": reply.served_model,
-            "system_fingerprint": reply.system_fingerprint,
-            "usage": used.as_json(),
-            **details,
-        }
-        if reply.text != text:
-            kept["answer"] = reply.text
-        if failures:
-            kept["failures"] = list(failures)
-        return Completion(
-            text=text,
-            token_ids=reply.token_ids,
-            logprobs=reply.logprobs,
-            finish_reason=reply.finish_reason,
-            prompt_tokens=reply.usage.prompt_tokens,
-            decode_steps=None,
-            details=kept,
-        )
-
     @property
     def _turns(self) -> bool:
         """Whether the server knows turns, so that a model can be told what was wrong."""
@@ -287,25 +290,3 @@ def attempt_seed(seed: int, attempt: int) -> int:
     if attempt == 0:
         return seed
     return int.from_bytes(hashlib.sha256(f"attempt {seed} {attempt}".encode()).digest()[:8], "big") >> 1
-
-
-def _check(request: Request | TextRequest) -> None:
-    if not request.temperature >= 0:
-        raise ModelError(
-            "temperature must be 0 or more", value=request.temperature, allowed="0 (greedy), 1.0, ..."
-        )
-    if request.max_tokens is not None and request.max_tokens < 1:
-        raise ModelError("max_tokens must be 1 or more", value=request.max_tokens, allowed="None, 1, 2, ...")
-    if not request.prompt:
-        raise ModelError("the prompt is empty", value=request.prompt, hint="a dialect renders prompts")
-
-
-def _rejected(reply: Reply, seed: int, error: DecodeError) -> dict[str, Any]:
-    return {
-        "seed": seed,
-        "text": reply.text,
-        "finish_reason": reply.finish_reason,
-        "reason": error.message,
-        "prompt_tokens": reply.usage.prompt_tokens,
-        "completion_tokens": reply.usage.completion_tokens,
-    }

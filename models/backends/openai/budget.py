@@ -42,12 +42,6 @@ class Prices:
         rate = self.prompt if self.cached is None else self.cached
         return ((prompt - cached) * self.prompt + cached * rate + completion * self.completion) / 1e6
 
-    def as_json(self) -> dict[str, Any]:
-        """For the manifest."""
-        return {
-            "prompt": self.prompt, "completion": self.completion, "cached": self.cached, "currency": self.currency,
-        }  # fmt: skip
-
 
 def read_prices(table: str | Path | Mapping[str, Any] | None, model: str) -> Prices | None:
     """The prices of one model from a table, or from a TOML or JSON file that holds one.

@@ -194,11 +194,11 @@ class Transport:
 
     def _json(self, response: httpx2.Response, content: bytes) -> dict[str, Any]:
         status, text = response.status_code, content.decode("utf-8", "replace")
-        said = f"HTTP {status}: {self._one_line(text) or '(empty)'}"
+        answer = f"HTTP {status}: {self._one_line(text) or '(empty)'}"
         if status in RETRIED and "insufficient_quota" not in text:
-            raise _Transient(said, self._asked_wait(response))
+            raise _Transient(answer, self._asked_wait(response))
         if status != 200:
-            raise self._refused(status, said)
+            raise self._refused(status, answer)
         kind = response.headers.get("content-type", "")
         if "json" not in kind:
             raise ModelError(
@@ -215,7 +215,7 @@ class Transport:
         clean: dict[str, Any] = self._cleaned(data)
         return clean
 
-    def _refused(self, status: int, said: str) -> ServerError:
+    def _refused(self, status: int, answer: str) -> ServerError:
         """What to tell about a status that no later try will change."""
         hints = {
             401: "name the variable that holds the key: api_key_env=NAME" if not self.keyed else "the key is not valid",
@@ -227,7 +227,7 @@ class Transport:
             hints[status] = "redirects are not followed: give the final base_url"
         served = self.served() if status == 404 else []
         return ServerError(
-            f"the server at {self.url} refused the request: {said}",
+            f"the server at {self.url} refused the request: {answer}",
             value=status,
             allowed=f"the models that it serves: {', '.join(served[:20])}" if served else None,
             hint=hints.get(status, "see what the server says; settings it does not know can be left out"),

@@ -12,6 +12,8 @@ or with another history in the prefix cache, the last bits may differ, and with 
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -21,11 +23,10 @@ from typing import Any
 
 import torch
 
-from airtune.grammars import Grammar, unknown_name
+from airtune.grammars import Grammar
 from airtune.models.backends.checkpoint import checkpoint_manifest, require_safetensors, weights_count
 from airtune.models.backends.determinism import read_mode, require_deterministic, torch_threads
 from airtune.models.backends.prompts import PromptTokenizer, answer_limit
-from airtune.models.backends.vllm.answers import completion, next_seed, usable
 from airtune.models.backends.vllm.lora import Adapter
 from airtune.models.backends.vllm.start import (
     check_engine_settings,
@@ -35,7 +36,7 @@ from airtune.models.backends.vllm.start import (
 )
 from airtune.models.masks.base import require_spellable
 from airtune.models.masks.llguidance import PLAIN_MASKS
-from airtune.models.masks.vocabulary import vocabulary_of
+from airtune.models.masks.vocabulary import Vocabulary, vocabulary_of
 from airtune.models.types import Completion, Dialect, ModelError, Request, TextRequest
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -60,7 +61,7 @@ class VLLMModel:
         deterministic: "strict" (or True) starts vLLM such that answers do not depend on the batch, tests that on the
             loaded model and refuses one that fails; "warn" only says so; "off" (default).
         lora: A directory with a LoRA adapter as safetensors, which all requests use.
-        engine: Settings that are passed to vLLM as they are (`vllm_start.ENGINE_SETTINGS`), for example
+        engine: Settings that are passed to vLLM as they are (`start.ENGINE_SETTINGS`), for example
             tensor_parallel_size, quantization, max_model_len, gpu_memory_utilization.
 
     Raises:
@@ -92,8 +93,7 @@ class VLLMModel:
             ("structured_outputs", structured_outputs, STRUCTURED_OUTPUTS),
         ):
             if value not in known:
-                message, allowed, hint = unknown_name(kind, str(value), [k for k in known if k])
-                raise ModelError(message, value=value, allowed=allowed, hint=hint)
+                raise ModelError.unknown(kind, value, [k for k in known if k])
         if engine.get("load_format") != "dummy":
             require_safetensors(self.path)
         small = 0 < weights_count(self.path) <= SMALL_MODEL
@@ -134,21 +134,13 @@ class VLLMModel:
             pinned["files"] |= self.adapter.hashes()
         pinned["versions"]["vllm"] = self.version
         settings = {
-            "structured_outputs": self.structured_outputs,
-            "deterministic": self.deterministic,
-            "threads": self.threads,
-            "grammars_in_order": self._in_order,
-            **engine_manifest(self.llm),
-        }
-        tested = {} if self.self_test is None else {"self_test": self.self_test.json()}
+            "structured_outputs": self.structured_outputs, "deterministic": self.deterministic,
+            "threads": self.threads, "grammars_in_order": self._in_order, **engine_manifest(self.llm),
+        }  # fmt: skip
         return {
-            "model": self.name,
-            "backend": self.backend,
-            "dialect": self.dialect.name,
-            **pinned,
-            "settings": settings,
-            **tested,
-        }
+            "model": self.name, "backend": self.backend, "dialect": self.dialect.name, **pinned,
+            "settings": settings, **({} if self.self_test is None else {"self_test": self.self_test.json()}),
+        }  # fmt: skip
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """See `LanguageModel.generate`. One call is one batch; answers that are no good are asked for again."""
@@ -168,23 +160,15 @@ class VLLMModel:
             if attempt:
                 for i in waiting:
                     asked[i][1].seed = next_seed(requests[i].seed, attempt)
-            outputs = self._run([asked[i] for i in waiting])
-            left = []
-            for i, output in zip(waiting, outputs, strict=True):
+            for i, output in zip(waiting, self._run([asked[i] for i in waiting]), strict=True):
                 answer = completion(requests[i], output, self.vocabulary)
                 if usable(requests[i], answer):
                     details = {"rejected_by_backend": rejected[i]} if rejected[i] else {}
                     done[i] = replace(answer, details=details)
-                    continue
-                rejected[i].append(
-                    {
-                        "seed": asked[i][1].seed,
-                        "text": answer.text,
-                        "finish_reason": answer.finish_reason,
-                    }
-                )
-                left.append(i)
-            waiting = left
+                else:
+                    told = {"text": answer.text, "finish_reason": answer.finish_reason}
+                    rejected[i].append({"seed": asked[i][1].seed, **told})
+            waiting = [i for i in waiting if done[i] is None]
         for i in waiting:
             last = rejected[i][-1]
             raise ModelError(
@@ -201,18 +185,15 @@ class VLLMModel:
         encoded = self.prompts.encode_all(request.prompt for request in requests)
         # The tokenizer's own end is allowed in any grammar; other ends of a turn must be named in it.
         ends = sorted(set(self.prompts.turn_ends) - set(self.vocabulary.eos_ids))
+        free = "root ::= [\\u0001-\\U0010ffff]*\n"
         if self.structured_outputs == "guidance":
-            free = _ANY_TEXT.replace(
-                "{end}", f" ({' | '.join(f'<[{end}]>' for end in ends)})?" if ends else ""
-            )
-        else:
-            free = "root ::= [\\u0001-\\U0010ffff]*\n"
+            closing = f" ({' | '.join(f'<[{end}]>' for end in ends)})?" if ends else ""
+            free = _ANY_TEXT.replace("{end}", closing)
         asked = []
         for request in requests:
             ids = encoded[request.prompt]
-            asked.append(
-                (ids, self._params(request, answer_limit(request, len(ids), self.context), free, ends))
-            )
+            limit = answer_limit(request, len(ids), self.context)
+            asked.append((ids, self._params(request, limit, free, ends)))
         return [
             completion(request, output, self.vocabulary)
             for request, output in zip(requests, self._run(asked), strict=True)
@@ -247,15 +228,15 @@ class VLLMModel:
         outputs: dict[str, Any] = {}
         names = [f"answer {next(self._ids)}" for _ in asked]
         lora = {"lora_request": self.adapter.request()} if self.adapter else {}
-        company = self._keep_company() if asked and self.deterministic != "off" else None
+        filler = self._add_filler() if asked and self.deterministic != "off" else None
         with torch_threads(self.threads), torch.random.fork_rng(devices=[]):
             try:
                 for name, (ids, params) in zip(names, asked, strict=True):
                     engine.add_request(name, {"prompt_token_ids": ids}, params, **lora)
                 while len(outputs) < len(asked):
                     for output in engine.step():
-                        if output.finished and output.request_id == company:
-                            company = self._keep_company()
+                        if output.finished and output.request_id == filler:
+                            filler = self._add_filler()
                         elif output.finished:
                             outputs[output.request_id] = output
             except Exception as error:
@@ -265,14 +246,54 @@ class VLLMModel:
                 ) from error
             finally:  # what is left of an interrupted call must not run beside the next one
                 with suppress(Exception):  # an engine that has died cannot be told, and has said so above
-                    engine.abort_request([n for n in (*names, company) if n is not None and n not in outputs])
+                    engine.abort_request([n for n in (*names, filler) if n is not None and n not in outputs])
         return [outputs[name] for name in names]
 
-    def _keep_company(self) -> str:
+    def _add_filler(self) -> str:
         """Add a request that keeps the batch from ever having a single row: that one is multiplied otherwise."""
         from vllm import SamplingParams
 
-        name = f"company {next(self._ids)}"
+        name = f"filler {next(self._ids)}"
         params = SamplingParams(temperature=0, max_tokens=self.context - 1, ignore_eos=True, detokenize=False)
         self.llm.llm_engine.add_request(name, {"prompt_token_ids": [self.vocabulary.eos_ids[0]]}, params)
         return name
+
+
+def completion(request: Request | TextRequest, output: Any, vocabulary: Vocabulary) -> Completion:
+    """A finished output of vLLM as ours.
+
+    Raises:
+        ModelError: If the model's logits were no numbers.
+    """
+    made = output.outputs[0]
+    ids = tuple(int(i) for i in made.token_ids)
+    text = vocabulary.text(i for i in ids if i < len(vocabulary.tokens))
+    reason = str(made.finish_reason)
+    for stop in request.stop if isinstance(request, TextRequest) else ():
+        if stop in text:
+            text, reason = text.partition(stop)[0], "stop"
+    told = [float(line[i].logprob) for i, line in zip(ids, made.logprobs or [], strict=True)]
+    if any(map(math.isnan, told)):
+        raise ModelError(
+            "the model's logits are not numbers",
+            hint="the weights are damaged (airtune models verify), or try dtype=float32",
+        )
+    if request.temperature == 0:  # what is certain has probability one; vLLM tells that at temperature 1
+        told = [0.0] * len(ids)
+    return Completion(
+        text=text, token_ids=ids, logprobs=tuple(told), finish_reason=reason,
+        prompt_tokens=len(output.prompt_token_ids), decode_steps=max(0, len(ids) - 1),
+    )  # fmt: skip
+
+
+def usable(request: Request, completion: Completion) -> bool:
+    """Whether an answer is complete and in the language, or was cut where the request wanted it cut."""
+    if completion.finish_reason == "length" and request.max_tokens is not None:
+        return len(completion.token_ids or ()) >= request.max_tokens
+    ended = completion.finish_reason == "stop" and completion.text != ""
+    return ended and request.grammar.accepts(completion.text)
+
+
+def next_seed(seed: int, attempt: int) -> int:
+    """The seed of a further attempt at a request."""
+    return int.from_bytes(hashlib.sha256(f"{seed} attempt {attempt}".encode()).digest()[:8], "big") >> 1

@@ -22,7 +22,6 @@ import numpy as np
 import torch
 from packaging.version import Version
 
-from airtune.grammars import unknown_name
 from airtune.models.backends.determinism import torch_threads
 from airtune.models.offline import stay_offline
 from airtune.models.types import ModelError
@@ -89,8 +88,7 @@ def check_engine_settings(settings: Mapping[str, Any]) -> None:
     for name in settings:
         if name not in ENGINE_SETTINGS:
             known = ("dtype", "threads", "structured_outputs", "deterministic", "lora", *ENGINE_SETTINGS)
-            message, allowed, hint = unknown_name("setting of backend 'vllm'", name, known)
-            raise ModelError(message, value=name, allowed=allowed, hint=hint)
+            raise ModelError.unknown("setting of backend 'vllm'", name, known)
     load_format = settings.get("load_format", "safetensors")
     if load_format not in LOAD_FORMATS:
         raise ModelError(
@@ -161,7 +159,7 @@ def _for_cpu(options: dict[str, Any], deterministic: bool) -> None:
         )
     options["enable_chunked_prefill"] = False
     options.setdefault("enforce_eager", True)
-    options.setdefault("block_size", 32)  # the default, 128, finds fewer common beginnings of prompts
+    options.setdefault("block_size", 32)  # the default, 128, finds fewer common prefixes of prompts
     if "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
         options.setdefault("kv_cache_memory_bytes", _CPU_CACHE)
     if deterministic:

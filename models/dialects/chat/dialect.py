@@ -10,7 +10,7 @@ from typing import Any
 
 from ConfigSpace import ConfigurationSpace
 
-from airtune.grammars import Grammar, space_grammar, unknown_name
+from airtune.grammars import Grammar, canonical_grammar, space_grammar
 from airtune.models.dialects.chat.description import COMMON_SPECIAL, Guard, Words, loss_text
 from airtune.models.dialects.chat.format import ChatFormat, Message, PlainFormat, fold_system, message
 from airtune.models.types import ModelError, Problem
@@ -100,8 +100,7 @@ class ChatDialect:
         values: dict[str, Any] = {}
         for key, text in settings.items():
             if key not in SETTINGS:
-                problem, allowed, hint = unknown_name("setting of the chat dialect", key, SETTINGS)
-                raise ModelError(problem, value=key, allowed=allowed, hint=hint)
+                raise ModelError.unknown("setting of the chat dialect", key, SETTINGS)
             number = isinstance(SETTINGS[key], range) and text.isascii() and text.isdigit()
             values[key] = int(text) if number else text
         return cls(**values)
@@ -140,7 +139,7 @@ class ChatDialect:
         Raises:
             ModelError: If the prompt does not fit even with the best trial alone.
         """
-        words = Words(problem, space_grammar(problem.space), self._guard)
+        words = Words(problem, canonical_grammar(problem.space), self._guard)
         done = [(i, o) for i, o in enumerate(problem.observations) if o.status != "asked"]
         # What stays longest comes first: the best loss, the newer of equals; then failures, newest first.
         ranked = sorted(done, key=lambda pair: (math.inf if pair[1].loss is None else pair[1].loss, -pair[0]))
@@ -167,7 +166,7 @@ class ChatDialect:
 
     def messages(self, problem: Problem) -> list[Message]:
         """The conversation that `render` makes a prompt of, all trials shown."""
-        words = Words(problem, space_grammar(problem.space), self._guard)
+        words = Words(problem, canonical_grammar(problem.space), self._guard)
         return self._messages(words, set(range(len(problem.observations))))
 
     def conclude(self, prompt: str, thought: str, answer: int = 0) -> str:
@@ -193,16 +192,28 @@ class ChatDialect:
 
     def _messages(self, words: Words, kept: set[int]) -> list[Message]:
         """The conversation with the finished trials of these indices, from the system's message on."""
-        talk = self.conversation(words, kept)
+        talk = self._conversation(words, kept)
         if self.examples:
-            from airtune.models.dialects.chat.examples import worked_examples
-
             talk[0] = message("user", f"{_REAL}\n\n{talk[0]['content']}")
-            talk = [*worked_examples(self), *talk]
+            talk = [*self._worked_examples(), *talk]
         whole = [message("system", _SYSTEM), *talk]
         return whole if self.system == "on" else fold_system(whole)
 
-    def conversation(self, words: Words, kept: set[int]) -> list[Message]:
+    def _worked_examples(self) -> list[Message]:
+        """The conversations of the examples, in this dialect's own settings, answers included."""
+        from airtune.models.dialects.chat.examples import worked_examples
+
+        talk: list[Message] = []
+        plain = replace(self, budget=None, max_trials=None)
+        for example in worked_examples()[: self.examples]:
+            words = Words(example.problem, example.grammar, Guard())
+            talk += plain._conversation(words, set(range(len(example.problem.observations))))
+            if self.reasoning == "on":
+                talk += [message("assistant", example.thought()), message("user", ASK)]
+            talk.append(message("assistant", words.answer(example.answer)))
+        return talk
+
+    def _conversation(self, words: Words, kept: set[int]) -> list[Message]:
         """The messages about one task, from the user's first to the one that is to be answered."""
         talk = self._talk(words, kept)
         ask = self._think if self.reasoning == "on" else ASK if len(talk) == 1 else _NEXT

@@ -7,30 +7,60 @@ the invented losses, so the examples are as they would be in a real search.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from math import log10
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer
 
 from airtune.grammars import Grammar, space_grammar
-from airtune.models.dialects.chat.description import Guard, Words
-from airtune.models.dialects.chat.format import Message, message
 from airtune.models.types import Observation, Problem
-
-if TYPE_CHECKING:
-    from airtune.models.dialects.chat.dialect import ChatDialect
 
 _CANDIDATES = 24  # the answer is the best of so many: better than the trials, not perfect
 
 
 @dataclass(frozen=True, slots=True)
-class _Example:
+class Example:
+    """A worked example: a problem with some trials, and a configuration that does better.
+
+    Attributes:
+        problem: The invented problem.
+        grammar: The canonical grammar of its space.
+        answer: The configuration.
+    """
+
     problem: Problem
     grammar: Grammar
     answer: Mapping[str, Any]
+
+    def thought(self) -> str:
+        """What the trials of an example show, in a few sentences worked out from them."""
+        told = sorted(
+            (o for o in self.problem.observations if o.loss is not None), key=lambda o: o.loss or 0.0
+        )
+        best, worst = told[0], told[-1]
+        axes = dict(zip(self.grammar.lattice.names, self.grammar.lattice.axes, strict=True))
+
+        def values(observation: Observation) -> str:
+            return ", ".join(
+                f"{name} {axes[name].text(axes[name].index(v))}" for name, v in observation.config.items()
+            )
+
+        moves = []
+        for name, value in self.answer.items():
+            before = best.config.get(name)
+            if before is None:
+                moves.append(f"set {name}")
+            elif isinstance(value, str):
+                moves.append(f"keep {name}" if value == before else f"try another {name}")
+            elif value != before:
+                moves.append(f"{'raise' if value > before else 'lower'} {name}")
+        return (
+            f"The best trial has {values(best)}; the worst has {values(worst)}. Nothing near the best one has been "
+            f"tried yet, so I would start from it: {', '.join(moves)}."
+        )
 
 
 def _pottery() -> tuple[ConfigurationSpace, Callable[[Mapping[str, Any]], float]]:
@@ -66,7 +96,8 @@ def _bread() -> tuple[ConfigurationSpace, Callable[[Mapping[str, Any]], float]]:
 
 
 @lru_cache(maxsize=1)
-def _examples() -> tuple[_Example, ...]:
+def worked_examples() -> tuple[Example, ...]:
+    """All examples, always the same."""
     made = []
     tasks = (
         ("pottery", "Firing a kiln of pots.", "share of cracked pots", _pottery, 4, None),
@@ -82,48 +113,5 @@ def _examples() -> tuple[_Example, ...]:
             for i, config in enumerate(grammar.sample(rng) for _ in range(trials))
         ]
         answer = min((grammar.sample(rng) for _ in range(_CANDIDATES)), key=loss)
-        made.append(_Example(Problem(name, description, space, metric, tuple(seen)), grammar, answer))
+        made.append(Example(Problem(name, description, space, metric, tuple(seen)), grammar, answer))
     return tuple(made)
-
-
-def worked_examples(dialect: ChatDialect) -> list[Message]:
-    """The conversations of the dialect's examples, in its own settings, answers included."""
-    from airtune.models.dialects.chat.dialect import ASK
-
-    talk: list[Message] = []
-    speaks = replace(dialect, budget=None, max_trials=None)
-    for example in _examples()[: dialect.examples]:
-        words = Words(example.problem, example.grammar, Guard())
-        talk += speaks.conversation(words, set(range(len(example.problem.observations))))
-        if dialect.reasoning == "on":
-            talk += [message("assistant", _thought(example)), message("user", ASK)]
-        talk.append(message("assistant", words.answer(example.answer)))
-    return talk
-
-
-def _thought(example: _Example) -> str:
-    """What the trials of an example show, in a few sentences worked out from them."""
-    told = sorted(
-        (o for o in example.problem.observations if o.loss is not None), key=lambda o: o.loss or 0.0
-    )
-    best, worst = told[0], told[-1]
-    axes = dict(zip(example.grammar.lattice.names, example.grammar.lattice.axes, strict=True))
-
-    def said(observation: Observation) -> str:
-        return ", ".join(
-            f"{name} {axes[name].text(axes[name].index(v))}" for name, v in observation.config.items()
-        )
-
-    moves = []
-    for name, value in example.answer.items():
-        before = best.config.get(name)
-        if before is None:
-            moves.append(f"set {name}")
-        elif isinstance(value, str):
-            moves.append(f"keep {name}" if value == before else f"try another {name}")
-        elif value != before:
-            moves.append(f"{'raise' if value > before else 'lower'} {name}")
-    return (
-        f"The best trial has {said(best)}; the worst has {said(worst)}. Nothing near the best one has been "
-        f"tried yet, so I would start from it: {', '.join(moves)}."
-    )

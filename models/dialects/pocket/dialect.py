@@ -32,6 +32,7 @@ from airtune.grammars import (
     SpaceError,
     canonical_lattice,
     lattice_grammar,
+    once_per_space,
 )
 from airtune.models.dialects.pocket.codec import (
     BINS,
@@ -52,6 +53,7 @@ AnyHyperparameter: TypeAlias = Hyperparameter[Any, Any]
 # evenly over their ranks: what is good matters most, and what is bad only as a map of where not to look.
 MAX_TRIALS = 100
 _BEST = 50
+_OTHER = "use another proposer (for example tpe)"
 
 
 def _numbers(hp: AnyHyperparameter) -> tuple[float, ...] | None:
@@ -92,46 +94,44 @@ def _scale(
     return lambda v: (v - lower) / (upper - lower), lambda u: lower + u * (upper - lower)
 
 
-def _kind(hp: AnyHyperparameter) -> str:
-    if isinstance(hp, CategoricalHyperparameter):
-        return "C"
-    if isinstance(hp, OrdinalHyperparameter):
-        numbers = _numbers(hp)
-        if numbers is None:
-            return "O"
-        return "FLIJ"[2 * all(v.is_integer() for v in numbers) + _is_log(numbers)]
-    log = bool(getattr(hp, "log", False))
-    return "FLIJ"[2 * isinstance(hp, IntegerHyperparameter) + log]
+def _number_kind(integer: bool, log: bool) -> str:
+    return "FLIJ"[2 * integer + log]
 
 
-def _axis(hp: AnyHyperparameter, letter: str, canonical: Axis) -> EnumeratedAxis:
-    """The values of `hp` that have a token, in order: a subset of the canonical axis."""
+def _refusal(hp: AnyHyperparameter, what: str, value: object, allowed: str, hint: str = _OTHER) -> SpaceError:
+    return SpaceError(f"pocket cannot speak of {hp.name!r}: {what}", value=value, allowed=allowed, hint=hint)
+
+
+def _encode(
+    hp: AnyHyperparameter, letter: str, canonical: Axis
+) -> tuple[str, tuple[float, float], EnumeratedAxis]:
+    """How a hyperparameter is told: its kind, its range, and the values that have a token, in order.
+
+    The values are a subset of the canonical axis.
+    """
+    size = canonical.size
     if isinstance(hp, CategoricalHyperparameter):
-        if canonical.size > len(CHOICES):
-            raise SpaceError(
-                f"pocket cannot speak of {hp.name!r}: it has {canonical.size} choices",
-                value=canonical.size, allowed=f"at most {len(CHOICES)} choices",
-                hint="use another proposer (for example tpe), or fewer choices",
-            )  # fmt: skip
-        return EnumeratedAxis([(letter + CHOICES[i], canonical.value(i)) for i in range(canonical.size)])
+        if size > len(CHOICES):
+            hint = "use another proposer (for example tpe), or fewer choices"
+            raise _refusal(hp, f"it has {size} choices", size, f"at most {len(CHOICES)} choices", hint)
+        choices = [(letter + CHOICES[i], canonical.value(i)) for i in range(size)]
+        return "C", (0.0, float(size)), EnumeratedAxis(choices)
     if isinstance(hp, OrdinalHyperparameter):
-        if canonical.size > BINS:
-            raise SpaceError(
-                f"pocket cannot speak of {hp.name!r}: it has {canonical.size} values",
-                value=canonical.size, allowed=f"at most {BINS} values", hint="use another proposer (for example tpe)",
-            )  # fmt: skip
-        numbers = _numbers(hp)
-        if numbers is None:
-            numbers = tuple(map(float, range(canonical.size)))
-        to_unit, _ = _scale(numbers[0], numbers[-1], _kind(hp) in "LJ")
-        bins = [to_bin(to_unit(v)) for v in numbers]
-        return EnumeratedAxis([(f"{letter}{b:03d}", canonical.value(i)) for i, b in enumerate(bins)])
+        if size > BINS:
+            raise _refusal(hp, f"it has {size} values", size, f"at most {BINS} values")
+        numbers, kind, ends = _numbers(hp), "O", (0.0, float(size))
+        if numbers is not None:
+            kind = _number_kind(all(v.is_integer() for v in numbers), _is_log(numbers))
+            ends = numbers[0], numbers[-1]
+        numbers = numbers or tuple(map(float, range(size)))
+        to_unit, _ = _scale(numbers[0], numbers[-1], kind in "LJ")
+        grid = [(f"{letter}{to_bin(to_unit(v)):03d}", canonical.value(i)) for i, v in enumerate(numbers)]
+        return kind, ends, EnumeratedAxis(grid)
     if not isinstance(hp, NumericalHyperparameter):
-        raise SpaceError(
-            f"pocket cannot speak of {hp.name!r}: it is a {type(hp).__name__}", value=type(hp).__name__,
-            allowed="numbers, categoricals, ordinals and constants", hint="use another proposer (for example tpe)",
-        )  # fmt: skip
-    to_unit, to_value = _scale(float(hp.lower), float(hp.upper), bool(getattr(hp, "log", False)))
+        kinds = "numbers, categoricals, ordinals and constants"
+        raise _refusal(hp, f"it is a {type(hp).__name__}", type(hp).__name__, kinds)
+    ends, log = (float(hp.lower), float(hp.upper)), bool(getattr(hp, "log", False))
+    to_unit, to_value = _scale(*ends, log)
     nearest: dict[int, tuple[float, Any]] = {}
     # A value is told by the bin it lies in; where several lie in one bin, the one nearest to its middle is kept.
     for b in range(BINS):
@@ -142,26 +142,18 @@ def _axis(hp: AnyHyperparameter, letter: str, canonical: Axis) -> EnumeratedAxis
         if home not in nearest or distance < nearest[home][0]:
             nearest[home] = (distance, value)
     entries = [(f"{letter}{b:03d}", nearest[b][1]) for b in sorted(nearest)]
-    return EnumeratedAxis(entries, ordered=True, log=bool(getattr(hp, "log", False)))
+    kind = _number_kind(isinstance(hp, IntegerHyperparameter), log)
+    return kind, ends, EnumeratedAxis(entries, ordered=True, log=log)
 
 
-def _range(hp: AnyHyperparameter, size: int) -> tuple[str, str]:
-    if isinstance(hp, NumericalHyperparameter):
-        return range_token(float(hp.lower)), range_token(float(hp.upper))
-    numbers = _numbers(hp)
-    if numbers is not None:
-        return range_token(numbers[0]), range_token(numbers[-1])
-    return range_token(0.0), range_token(float(size))
-
-
-class _Speech:
-    """One space as the model is told of it: its lattice, and the header that never changes."""
+class _Encoding:
+    """One space as the model reads it: its lattice, and the header that never changes."""
 
     def __init__(self, space: ConfigurationSpace) -> None:
         canonical = canonical_lattice(space)
         axes: dict[str, Axis] = {}
         header: list[str] = []
-        self.spoken: dict[str, EnumeratedAxis] = {}
+        self._axes: dict[str, EnumeratedAxis] = {}
         varying = [n for n in canonical.names if not isinstance(space[n], Constant)]
         if len(varying) > len(LETTERS):
             raise SpaceError(
@@ -174,35 +166,21 @@ class _Speech:
                 axes[name] = full
                 continue
             hp = space[name]
-            axis = _axis(hp, LETTERS[len(self.spoken)], full)
-            axes[name] = self.spoken[name] = axis
+            kind, ends, axis = _encode(hp, LETTERS[len(self._axes)], full)
+            axes[name] = self._axes[name] = axis
             default = axis.text(axis.nearest(hp.default_value))
-            header += [role_token(name), _kind(hp), *_range(hp, axis.size), default]
+            header += [role_token(name), kind, *map(range_token, ends), default]
         self.header = "".join(header) + ";"
-        silent = frozenset(axes) - frozenset(self.spoken)
+        silent = frozenset(axes) - frozenset(self._axes)
         self.lattice = Lattice(space, axes, Notation.bare(silent=silent))
 
     def values(self, config: Mapping[str, Any]) -> list[str]:
         """The value tokens of a configuration's active hyperparameters, each the nearest there is."""
-        return [axis.text(axis.nearest(config[name])) for name, axis in self.spoken.items() if name in config]
+        return [axis.text(axis.nearest(config[name])) for name, axis in self._axes.items() if name in config]
 
 
-# A study asks for the same space again and again; building its lattice takes tens of milliseconds. Spaces are hashed by
-# identity here: two equal spaces only cost a second build.
-class _Same:
-    def __init__(self, space: ConfigurationSpace) -> None:
-        self.space = space
-
-    def __hash__(self) -> int:
-        return id(self.space)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.space is other.space
-
-
-@lru_cache(maxsize=64)
-def _speech(same: _Same) -> _Speech:
-    return _Speech(same.space)
+# A study asks for the same space again and again; building its lattice takes tens of milliseconds.
+_encoding = once_per_space(_Encoding)
 
 
 @lru_cache(maxsize=1)
@@ -235,15 +213,15 @@ class PocketDialect:
     temperature = 0.7
 
     def _prefix(self, problem: Problem) -> str:
-        speech = _speech(_Same(problem.space))
+        encoding = _encoding(problem.space)
         done = [o for o in problem.observations if o.status in ("told", "failed")]
         failed = [o for o in done if o.loss is None]
         told = sorted((o for o in done if o.loss is not None), key=lambda o: -float(o.loss or 0.0))
         shown = _thin(failed + told)
         losses = np.array([o.loss for o in told], dtype=np.float64)
         score = {id(o): int(s) for o, s in zip(told, scores(losses, losses), strict=True)} if told else {}
-        trials = (trial_text(speech.values(o.config), score.get(id(o))) for o in shown)
-        return speech.header + "".join(trials)
+        trials = (trial_text(encoding.values(o.config), score.get(id(o))) for o in shown)
+        return encoding.header + "".join(trials)
 
     def render(self, problem: Problem) -> str:
         """The prompt for the next proposal: header, trials from the worst to the best, and the mark `>`.
@@ -254,7 +232,7 @@ class PocketDialect:
 
     def render_query(self, problem: Problem, config: Mapping[str, Any]) -> str:
         """The prompt after which the model's next token is its prediction of `config`'s score."""
-        return self._prefix(problem) + "?" + "".join(_speech(_Same(problem.space)).values(config))
+        return self._prefix(problem) + "?" + "".join(_encoding(problem.space).values(config))
 
     def score_grammar(self) -> Grammar:
         """The language of scores: `=000` to `=999`, one token each; see `codec.scores`."""
@@ -270,7 +248,7 @@ class PocketDialect:
         Raises:
             SpaceError: If the space has more hyperparameters or choices than pocket has letters for.
         """
-        return lattice_grammar(_speech(_Same(space)).lattice, exclude)
+        return lattice_grammar(_encoding(space).lattice, exclude)
 
     def parse(self, text: str, grammar: Grammar) -> dict[str, Any]:
         """The configuration a text stands for; raises DecodeError if it is not in the grammar's language."""

@@ -37,7 +37,6 @@ from airtune.models import (
     Request,
     load_model,
 )
-from airtune.models.backends.replay import RecordingModel, ReplayModel
 from airtune.models.dialects.pocket.dialect import PocketDialect
 
 DIALECT = PocketDialect()
@@ -305,10 +304,10 @@ def test_a_replay_without_the_model_after_answers_that_were_turned_down(tmp_path
     assert report.studies[0].checked == 3
 
 
-def test_a_recording_stands_in_for_the_model() -> None:
-    recording = RecordingModel(load_model("scripted", dialect="pocket"))
-    first = ask(recording, trials(5))
-    assert ask(ReplayModel(recording.records, dialect=DIALECT), trials(5)).config == first.config
+def test_a_recording_stands_in_for_the_model(tmp_path: Path) -> None:
+    file = tmp_path / "answers.jsonl"
+    first = ask(load_model("scripted", dialect="pocket", record=file), trials(5))
+    assert ask(load_model(file, "replay"), trials(5)).config == first.config
 
 
 def test_show_tells_what_was_predicted(tmp_path: Path) -> None:

@@ -1,12 +1,12 @@
-"""Sampling under the mask has exactly the right law.
+"""Sampling under the mask has exactly the right distribution.
 
-The law is defined step by step: at every step the model's distribution, tempered, is renormalised over the
+The distribution is defined step by step: at every step the model's distribution, tempered, is renormalised over the
 tokens that the grammar allows there (locally normalised; it is not the model's distribution conditioned on
-the whole language). Where tokens are forced, they come with probability one. The exact law of every text is
+the whole language). Where tokens are forced, they come with probability one. The exact probability of every text is
 the sum over all token sequences that spell it, each worked out by a plain forward pass without cache; the
 samples come from the batched loop.
 
-False-alarm probability: a chi-square p-value below 1e-6 has probability 1e-6 per case under the right law,
+False-alarm probability: a chi-square p-value below 1e-6 has probability 1e-6 per case under the right distribution,
 were the seeds drawn at random; they are fixed, so each case fails always or never.
 """
 
@@ -54,9 +54,9 @@ def open_ended() -> Grammar:
     return lattice_grammar(Lattice(space, {"n": axis}, Notation("", ";", "", keys=False)))
 
 
-def exact_law(model: TransformersModel, grammar: Grammar, temperature: float) -> dict[str, float]:
+def exact_distribution(model: TransformersModel, grammar: Grammar, temperature: float) -> dict[str, float]:
     """Probability of every text, by teacher forcing all token sequences that the masks allow."""
-    law: Counter[str] = Counter()
+    exact: Counter[str] = Counter()
     prompt = model.prompts.encode(PROMPT)
     open_: dict[int, list[tuple[tuple[int, ...], float]]] = {
         0: [((), 1.0)]
@@ -70,7 +70,7 @@ def exact_law(model: TransformersModel, grammar: Grammar, temperature: float) ->
                 matcher.advance(token)
             forced = matcher.forced(canonical=model.fast_forward)
             if matcher.finished:
-                law[model.vocabulary.text(taken)] += probability
+                exact[model.vocabulary.text(taken)] += probability
             elif forced:
                 open_.setdefault(length + len(forced), []).append(((*taken, *forced), probability))
             else:
@@ -84,7 +84,7 @@ def exact_law(model: TransformersModel, grammar: Grammar, temperature: float) ->
                 chances = torch.softmax(line[torch.from_numpy(allowed)] / temperature, dim=0).tolist()
                 longer = open_.setdefault(length + 1, [])
                 longer += [((*taken, int(t)), probability * p) for t, p in zip(allowed, chances, strict=True)]
-    return dict(law)
+    return dict(exact)
 
 
 @pytest.mark.parametrize(
@@ -98,26 +98,26 @@ def exact_law(model: TransformersModel, grammar: Grammar, temperature: float) ->
         ("bpe", open_ended, True, 1.5),
     ],
 )
-def test_exact_law(
+def test_exact_distribution(
     request: pytest.FixtureRequest, kind: str, make: object, fast_forward: bool, temperature: float
 ) -> None:
     path: Path = request.getfixturevalue(f"{kind}_checkpoint")
     model = TransformersModel(path, dialect=ChatDialect(), fast_forward=fast_forward)
     grammar = make()  # type: ignore[operator]
-    law = exact_law(model, grammar, temperature)
-    assert sum(law.values()) == pytest.approx(1)
-    assert set(law) == {text for text in law if grammar.accepts(text)}
-    assert len(law) == grammar.count()
+    exact = exact_distribution(model, grammar, temperature)
+    assert sum(exact.values()) == pytest.approx(1)
+    assert set(exact) == {text for text in exact if grammar.accepts(text)}
+    assert len(exact) == grammar.count()
 
     requests = [Request(PROMPT, grammar, seed, temperature) for seed in range(SAMPLES)]
     seen = Counter(
         answer.text for i in range(0, SAMPLES, 500) for answer in model.generate(requests[i : i + 500])
     )
-    assert set(seen) <= set(law)
-    texts = sorted(law, key=law.__getitem__)
-    expected = np.array([law[text] for text in texts]) * SAMPLES
+    assert set(seen) <= set(exact)
+    texts = sorted(exact, key=exact.__getitem__)
+    expected = np.array([exact[text] for text in texts]) * SAMPLES
     observed = np.array([seen[text] for text in texts])
-    # Cells expected less than five times are pooled from the rarest up, as the chi-square law needs.
+    # Cells expected less than five times are pooled from the rarest up, as the chi-square test needs.
     pooled = np.searchsorted(np.cumsum(expected), 5) + 1
     if expected[0] < 5 and pooled < len(texts):
         expected = np.array([expected[:pooled].sum(), *expected[pooled:]])
@@ -126,10 +126,10 @@ def test_exact_law(
 
 
 def test_the_test_can_fail(bpe_checkpoint: Path) -> None:
-    """The same statistic rejects the law of twice the temperature: it has power at this sample size."""
+    """The same statistic rejects the distribution of twice the temperature: it has power at this sample size."""
     model = TransformersModel(bpe_checkpoint, dialect=ChatDialect())
     grammar = bare()
-    right, wrong = (exact_law(model, grammar, t) for t in (1.0, 2.0))
+    right, wrong = (exact_distribution(model, grammar, t) for t in (1.0, 2.0))
     texts = sorted(right)
     drawn = [
         model.generate([Request(PROMPT, grammar, s) for s in range(i, i + 500)])

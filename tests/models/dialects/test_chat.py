@@ -392,9 +392,9 @@ def test_units_and_meanings_are_told() -> None:
 def test_examples_are_of_no_benchmark() -> None:
     """Invented tasks, whose answers are better than their trials and allowed."""
     from airtune.benchmarks import task_names
-    from airtune.models.dialects.chat.examples import _examples
+    from airtune.models.dialects.chat.examples import worked_examples
 
-    for example in _examples():
+    for example in worked_examples():
         assert not any(example.problem.name in name for name in task_names())
         assert not set(example.problem.space) & {"C", "gamma", "alpha", "depth", "learning_rate_init", "eta"}
         assert example.grammar.accepts(example.grammar.encode(example.answer))

@@ -1,4 +1,4 @@
-"""The law of a model's answers, told exactly: it is what `generate` draws from, and it sums to one."""
+"""The distribution of a model's answers, told exactly: it is what `generate` draws from, and it sums to one."""
 
 from __future__ import annotations
 
@@ -8,18 +8,11 @@ import numpy as np
 import pytest
 from ConfigSpace import ConfigurationSpace, EqualsCondition
 
-from airtune.grammars import (
-    DecodeError,
-    EnumeratedAxis,
-    Grammar,
-    Lattice,
-    Notation,
-    lattice_grammar,
-    space_grammar,
-)
+from airtune.grammars import Grammar, space_grammar
 from airtune.models import LanguageModel, ModelError, Observation, Problem, Request, load_model
 from airtune.models.backends.replay import ReplayModel
 from airtune.models.inspection.distribution import answer_distribution
+from tests.models.exact import branching_points, path_logprob, text_probabilities
 
 PROMPT = "Trials: 0.25 -> 0.5\nNext:"
 
@@ -32,13 +25,6 @@ def enumerable() -> ConfigurationSpace:
 
 
 TRIED = [{"a": "x", "n": 99, "f": "p"}, {"a": "xy", "f": "q"}, {"a": "x", "n": 100, "f": "p"}]
-
-
-def digits() -> Grammar:
-    """No marks between values, and one text that goes on where another ends."""
-    space = ConfigurationSpace({"n": [1, 12, 123, 2]})
-    axis = EnumeratedAxis([("1", 1), ("12", 12), ("123", 123), ("2", 2)])
-    return lattice_grammar(Lattice(space, {"n": axis}, Notation("", ";", "", keys=False)))
 
 
 @pytest.fixture(scope="module", params=["pocket", "byte", "bpe", "scripted"])
@@ -62,68 +48,52 @@ def texts_of(grammar: Grammar) -> list[str]:
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.7, 3.0])
-def test_is_the_law_of_the_answers(model: LanguageModel, temperature: float) -> None:
+def test_is_what_generate_draws_from(model: LanguageModel, temperature: float) -> None:
     """The sum of `Completion.logprobs`, where a text has one spelling; elsewhere that of the spelling drawn."""
     prompt, grammar = ask(model, enumerable(), TRIED)
-    law = answer_distribution(model, prompt, grammar, temperature)
-    answers = model.generate([Request(prompt, grammar, seed, temperature) for seed in range(12)])
-    told = law.log_probabilities([answer.text for answer in answers])
-    for answer, logprob in zip(answers, told, strict=True):
-        at = law.along(answer.token_ids)
-        drawn = [
-            step.logprob(answer.token_ids[len(step.written) + len(step.forced)])
-            for step in at
-            if len(step.allowed)
-        ]
-        assert sum(drawn) == pytest.approx(sum(answer.logprobs), abs=1e-4)
-        assert logprob >= sum(answer.logprobs) - 1e-4
+    distribution = answer_distribution(model, prompt, grammar, temperature)
+    chances = text_probabilities(distribution)
+    for answer in model.generate([Request(prompt, grammar, seed, temperature) for seed in range(12)]):
+        assert answer.logprobs is not None
+        assert answer.token_ids is not None
+        drawn = sum(answer.logprobs)
+        assert path_logprob(distribution, answer.token_ids) == pytest.approx(drawn, abs=1e-4)
+        assert np.log(chances[answer.text]) >= drawn - 1e-4
         if model.name in ("pocket", "scripted"):
-            assert logprob == pytest.approx(sum(answer.logprobs), abs=1e-4)
+            assert np.log(chances[answer.text]) == pytest.approx(drawn, abs=1e-4)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 2.0])
 @pytest.mark.parametrize("tried", [[], TRIED], ids=["untried", "tried"])
 def test_sums_to_one(model: LanguageModel, temperature: float, tried: list[dict[str, object]]) -> None:
     prompt, grammar = ask(model, enumerable(), tried)
-    texts = texts_of(grammar)
-    assert len(texts) == 2 * 4 + 4 - len(tried)
-    chances = np.exp(answer_distribution(model, prompt, grammar, temperature).log_probabilities(texts))
-    assert chances.sum() == pytest.approx(1, abs=1e-6)
+    chances = text_probabilities(answer_distribution(model, prompt, grammar, temperature))
+    assert sorted(chances) == sorted(texts_of(grammar))
+    assert len(chances) == 2 * 4 + 4 - len(tried)
+    assert sum(chances.values()) == pytest.approx(1, abs=1e-6)
     if temperature:
-        assert (chances > 0).all()
+        assert min(chances.values()) > 0
     else:
         (greedy,) = model.generate([Request(prompt, grammar, 0, 0.0)])
-        assert chances[texts.index(greedy.text)] == pytest.approx(1)
+        assert chances[greedy.text] == pytest.approx(1)
 
 
 @pytest.mark.parametrize("fast_forward", [True, False])
-def test_all_spellings_count(bpe_checkpoint: Path, fast_forward: bool) -> None:
-    """`12` is one token or two: leaving one way out, the texts would not sum to one."""
-    model = load_model(bpe_checkpoint, fast_forward=fast_forward)
-    law = answer_distribution(model, PROMPT, digits(), 1.5)
-    texts = texts_of(digits())
-    every, own = law.log_probabilities(texts), law.log_probabilities(texts, spellings="canonical")
-    assert np.exp(every).sum() == pytest.approx(1, abs=1e-6)
-    assert (own <= every + 1e-5).all()
-    assert np.exp(own).sum() < 0.999
-
-
-def test_agrees_with_a_plain_forward_pass(bpe_checkpoint: Path) -> None:
-    """No cache, no packing: the next token's law after each prefix of an answer."""
+def test_agrees_with_a_plain_forward_pass(bpe_checkpoint: Path, fast_forward: bool) -> None:
+    """No cache, no tree: the next token's distribution after each prefix of an answer."""
     import torch
 
     from airtune.models.backends.transformers import TransformersModel
 
-    model = load_model(bpe_checkpoint)
+    model = load_model(bpe_checkpoint, fast_forward=fast_forward)
     assert isinstance(model, TransformersModel)
     grammar = space_grammar(enumerable(), TRIED)
-    law = answer_distribution(model, PROMPT, grammar, 0.5)
-    answers = model.generate([Request(PROMPT, grammar, seed, 0.5) for seed in range(6)])
+    distribution = answer_distribution(model, PROMPT, grammar, 0.5)
     prompt = model.prompts.encode(PROMPT)
-    for answer in answers:
-        for step in law.along(answer.token_ids):
-            if not len(step.allowed):
-                continue
+    for answer in model.generate([Request(PROMPT, grammar, seed, 0.5) for seed in range(6)]):
+        steps = branching_points(distribution, answer.token_ids or ())
+        assert steps
+        for step in steps:
             ids = [*prompt, *step.written, *step.forced]
             with torch.inference_mode():
                 line = model.model(torch.tensor([ids])).logits[0, -1].double()
@@ -156,65 +126,49 @@ def test_architectures(tmp_path: Path, kind: str) -> None:
     model = load_model(tmp_path)
     grammar = space_grammar(enumerable(), TRIED)
     answers = model.generate([Request(PROMPT, grammar, seed, 1.0) for seed in range(8)])
-    told = answer_distribution(model, PROMPT, grammar).log_probabilities([answer.text for answer in answers])
-    assert told == pytest.approx([sum(answer.logprobs) for answer in answers], abs=1e-4)
+    distribution = answer_distribution(model, PROMPT, grammar)
+    told = [path_logprob(distribution, answer.token_ids or ()) for answer in answers]
+    assert told == pytest.approx([sum(answer.logprobs or ()) for answer in answers], abs=1e-4)
     if kind in ("MistralForCausalLM", "Gemma2ForCausalLM"):
         with pytest.raises(ModelError, match="last 128 tokens"):
-            answer_distribution(model, PROMPT * 8, grammar).log_probabilities([answers[0].text])
+            answer_distribution(model, PROMPT * 8, grammar).next_tokens([()])
 
 
 def test_many_passes_tell_the_same(byte_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A tree too large for one pass is cut; the cut is not seen in the result."""
     model = load_model(byte_checkpoint)
     grammar = space_grammar(enumerable())
-    texts = texts_of(grammar)
-    whole = answer_distribution(model, PROMPT, grammar).log_probabilities(texts)
+    whole = text_probabilities(answer_distribution(model, PROMPT, grammar))
     monkeypatch.setattr("airtune.models.inspection.tree_logits.NODES", 24)
-    assert answer_distribution(model, PROMPT, grammar).log_probabilities(texts) == pytest.approx(
-        whole, abs=1e-5
-    )
+    assert text_probabilities(answer_distribution(model, PROMPT, grammar)) == pytest.approx(whole, abs=1e-5)
 
 
 def test_next_tokens_start_the_answers(model: LanguageModel) -> None:
     prompt, grammar = ask(model, enumerable(), TRIED)
-    law = answer_distribution(model, prompt, grammar, 0.7)
-    (start,) = law.next_tokens([()])
+    distribution = answer_distribution(model, prompt, grammar, 0.7)
+    (start,) = distribution.next_tokens([()])
     assert start.written == ()
     assert np.exp(start.logprobs).sum() == pytest.approx(1, abs=1e-9)
     longer = [(*start.forced, int(token)) for token in start.allowed]
-    assert [step.written for step in law.next_tokens([*longer, longer[0]])] == [*longer, longer[0]]
-    assert law.next_tokens([]) == []
-    assert len(law.log_probabilities([])) == 0
+    assert [step.written for step in distribution.next_tokens([*longer, longer[0]])] == [*longer, longer[0]]
+    assert distribution.next_tokens([]) == []
 
 
 def test_bad_input(model: LanguageModel) -> None:
     prompt, grammar = ask(model, enumerable(), TRIED)
-    law = answer_distribution(model, prompt, grammar)
-    with pytest.raises(DecodeError, match="not in the grammar"):
-        law.log_probabilities(["nonsense"])
-    with pytest.raises(ModelError, match="spellings"):
-        law.log_probabilities([], spellings="some")  # type: ignore[arg-type]
-    with pytest.raises(ModelError, match="token"):
-        law.along([0])
     (answer,) = model.generate([Request(prompt, grammar, 0)])
-    with pytest.raises(ModelError, match="cannot come after"):
-        law.along([*answer.token_ids, answer.token_ids[0]])
+    ids = answer.token_ids or ()
+    for stray in ([0], [*ids, ids[0]]):
+        with pytest.raises(ModelError, match="not allowed"):
+            answer_distribution(model, prompt, grammar).next_tokens([stray])
     with pytest.raises(ModelError, match="temperature"):
         answer_distribution(model, prompt, grammar, -1.0)
     with pytest.raises(ModelError, match="empty"):
         answer_distribution(model, prompt, space_grammar(ConfigurationSpace({"a": [1]}), [{"a": 1}]))
 
 
-def test_too_many_spellings(bpe_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airtune.models.inspection.distribution.MAX_SPELLINGS", 2)
-    law = answer_distribution(load_model(bpe_checkpoint), PROMPT, digits())
-    with pytest.raises(ModelError, match="more than 2 ways"):
-        law.log_probabilities(["123"])
-    assert np.isfinite(law.log_probabilities(["123"], spellings="canonical")).all()
-
-
-def test_a_backend_that_does_not_show_its_law() -> None:
+def test_a_backend_that_does_not_show_its_distribution() -> None:
     model = ReplayModel([], dialect=load_model("scripted").dialect)
     with pytest.raises(ModelError, match="backend 'replay'") as caught:
-        answer_distribution(model, PROMPT, digits())
+        answer_distribution(model, PROMPT, space_grammar(enumerable()))
     assert "transformers" in str(caught.value)

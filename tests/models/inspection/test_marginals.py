@@ -1,4 +1,4 @@
-"""What a model believed, against the whole language written down: every text's probability, added up."""
+"""The densities of an answer, against the whole language written down: every text's probability, added up."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from airtune.models import LanguageModel, ModelError, Observation, Problem, Requ
 from airtune.models.inspection.bins import Bins
 from airtune.models.inspection.distribution import answer_distribution
 from airtune.models.inspection.marginals import ProposalDensities, proposal_densities
-from airtune.models.inspection.tree_walk import read_on
+from airtune.models.inspection.tree_walk import read_values
+from tests.models.exact import text_probabilities
 
 
 def conditional() -> ConfigurationSpace:
@@ -44,18 +45,18 @@ class Case:
         observations = tuple(Observation(config, 1.0 / (i + 1)) for i, config in enumerate(tried))
         prompt = model.dialect.render(Problem("t", "", space, "loss", observations))
         self.grammar: Grammar = model.dialect.grammar(space, tried)
-        self.law = answer_distribution(model, prompt, self.grammar, temperature)
+        self.distribution = answer_distribution(model, prompt, self.grammar, temperature)
         (self.answer,) = model.generate([Request(prompt, self.grammar, seed, temperature)])
-        self.said = self.grammar.decode(self.answer.text)
-        texts = [self.grammar.encode(self.grammar.nth(i)) for i in range(self.grammar.count())]
-        chances = np.exp(self.law.log_probabilities(texts))
-        self.configs = [(self.grammar.decode(t), float(p)) for t, p in zip(texts, chances, strict=True)]
+        self.config = self.grammar.decode(self.answer.text)
+        chances = text_probabilities(self.distribution)
+        assert len(chances) == self.grammar.count()
+        self.configs = [(self.grammar.decode(text), chance) for text, chance in chances.items()]
 
     def densities(self, budget: int) -> ProposalDensities:
-        return proposal_densities(self.law, self.answer.token_ids, budget)
+        return proposal_densities(self.distribution, self.answer.token_ids, budget)
 
     def expected(self, names: tuple[str, ...], given: dict[str, Any]) -> dict[tuple[Any, ...], float]:
-        """The law of some hyperparameters (None: inactive), given others, by adding up."""
+        """The distribution of some hyperparameters (None: inactive), given others, by adding up."""
         found: dict[tuple[Any, ...], float] = defaultdict(float)
         for config, chance in self.configs:
             if all(config.get(name) == value for name, value in given.items()):
@@ -79,7 +80,7 @@ def test_is_what_adding_up_gives(model: LanguageModel, temperature: float, budge
     for seed in range(3):
         case = Case(model, temperature, seed, conditional())
         densities = case.densities(budget)
-        assert densities.opened <= (1 + len(case.said)) * budget
+        assert densities.opened <= (1 + len(case.config)) * budget
         if budget == 1000:
             assert all(density.marginal for density in densities.univariate)
             assert {density.name for density in densities.univariate} == {"a", "n", "flag"}
@@ -87,7 +88,7 @@ def test_is_what_adding_up_gives(model: LanguageModel, temperature: float, budge
         axes = dict(zip(case.grammar.lattice.names, case.grammar.lattice.axes, strict=True))
         for density in densities.univariate:
             assert density.mass.sum() + density.inactive + density.unresolved == pytest.approx(1, abs=1e-9)
-            assert set(density.given) <= set(case.said)
+            assert set(density.given) <= set(case.config)
             if density.unresolved:
                 assert budget < 1000
                 continue
@@ -112,28 +113,32 @@ def test_a_small_budget_is_conditional(model: LanguageModel) -> None:
     assert densities.univariate[0].marginal
     assert densities.univariate[-1].given  # what came before it
     assert densities.univariate[-1].given == {
-        n: v for n, v in case.said.items() if n in densities.univariate[-1].given
+        n: v for n, v in case.config.items() if n in densities.univariate[-1].given
     }
 
 
 def test_numbers_are_certain_only_at_their_end() -> None:
     grammar = space_grammar(ConfigurationSpace({"n": (1, 130), "x": Float("x", (0.1, 10.0), log=True)}))
 
-    def said(text: str, finished: bool = False) -> list[Any]:
-        found, _, _ = read_on(grammar, grammar.root, text.encode(), finished=finished)
+    def certain(text: str, finished: bool = False) -> list[Any]:
+        found, _, _ = read_values(grammar, grammar.root, text.encode(), finished=finished)
         return [grammar.lattice.axes[level].value(index) for level, index in found]
 
-    assert said('{"n":1') == said('{"n":13') == said('{"n":130') == []
-    assert said('{"n":13,') == said('{"n":13,"x"') == [13]
+    assert certain('{"n":1') == certain('{"n":13') == certain('{"n":130') == []
+    assert certain('{"n":13,') == certain('{"n":13,"x"') == [13]
     whole = grammar.encode({"n": 7, "x": 0.25})
-    assert said(whole[:-1]) == [7]
-    assert said(whole) == [7, 0.25]
+    assert certain(whole[:-1]) == [7]
+    assert certain(whole) == [7, 0.25]
     space = ConfigurationSpace({"name": ["a,b", "a", "λ"]})
     words = space_grammar(space)
     for choice in ("a,b", "a", "λ"):
         text = words.encode({"name": choice}).encode()
-        assert [len(read_on(words, words.root, text[:n], finished=False)[0]) for n in (0, 9, 10)] == [0, 0, 0]
-        assert len(read_on(words, words.root, text, finished=True)[0]) == 1
+        assert [len(read_values(words, words.root, text[:n], finished=False)[0]) for n in (0, 9, 10)] == [
+            0,
+            0,
+            0,
+        ]
+        assert len(read_values(words, words.root, text, finished=True)[0]) == 1
 
 
 def test_digits_that_the_budget_does_not_reach(model: LanguageModel) -> None:
@@ -193,4 +198,4 @@ def test_bad_input() -> None:
     with pytest.raises(ModelError, match="budget"):
         case.densities(0)
     with pytest.raises(ModelError, match="not an answer"):
-        proposal_densities(case.law, case.answer.token_ids[:3])
+        proposal_densities(case.distribution, case.answer.token_ids[:3])

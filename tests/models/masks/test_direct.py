@@ -1,4 +1,4 @@
-"""The direct mask engine: where it can be used, its masks are those of the engines that take any grammar."""
+"""The direct mask engine: where it can be used, its masks are those of the language, and of llguidance."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from airtune.models.masks.base import engine_for, make_engine
 from airtune.models.masks.vocabulary import Vocabulary, byte_vocabulary
 
 
-def words(tokens: Sequence[str]) -> Vocabulary:
+def whole_tokens(tokens: Sequence[str]) -> Vocabulary:
     """A vocabulary of whole texts and, last, the end; it never splits a text in any other way."""
     known = {token: i for i, token in enumerate(tokens)}
 
@@ -40,7 +40,7 @@ def words(tokens: Sequence[str]) -> Vocabulary:
     return Vocabulary((*(t.encode() for t in tokens), b""), (len(tokens),), len(tokens) + 1, encode)
 
 
-def pocket_words() -> Vocabulary:
+def pocket_vocabulary() -> Vocabulary:
     tokens = vocabulary()
     return Vocabulary(
         tuple(b"" if t.startswith("<") else t.encode() for t in tokens),
@@ -51,13 +51,15 @@ def pocket_words() -> Vocabulary:
 
 
 def few() -> tuple[Lattice, Vocabulary]:
-    """Three values, two, three, one constant that is never said: few enough to exclude whole branches."""
+    """Three values, two, three, one constant that is never written: few enough to exclude whole branches."""
     space = ConfigurationSpace({"a": ["x", "y", "z"], "b": ["x", "y"], "c": ["x", "y", "z"]})
     space.add(Constant("fixed", 7))
     axes = {name: EnumeratedAxis([(f"{name}{c}", c) for c in space[name].choices]) for name in "abc"}
     axes["fixed"] = EnumeratedAxis([("7", 7)])
     lattice = Lattice(space, axes, Notation.bare(silent=frozenset({"fixed"})))
-    return lattice, words(["cz", "cy", "cx", "bx", "by", "ax", "az", "ay"])  # ids in no order of the values
+    return lattice, whole_tokens(
+        ["cz", "cy", "cx", "bx", "by", "ax", "az", "ay"]
+    )  # ids in no order of the values
 
 
 def compare(grammar: Grammar, vocabulary: Vocabulary, rng: np.random.Generator, answers: int) -> None:
@@ -83,7 +85,7 @@ def compare(grammar: Grammar, vocabulary: Vocabulary, rng: np.random.Generator, 
 
 
 @pytest.mark.parametrize("tried", [0, 1, 5, 10, 14, 17])
-def test_masks_are_llguidances_whatever_was_tried(tried: int) -> None:
+def test_masks_are_what_is_left_whatever_was_tried(tried: int) -> None:
     """With most of 18 configurations tried whole branches are gone, and the last tokens are forced."""
     lattice, vocabulary = few()
     rng = np.random.default_rng(tried)
@@ -91,7 +93,20 @@ def test_masks_are_llguidances_whatever_was_tried(tried: int) -> None:
     order = rng.permutation(whole.count())[:tried]
     grammar = lattice_grammar(lattice, [whole.nth(int(i)) for i in order])
     assert grammar.count() == 18 - tried == grammar.root.count
-    compare(grammar, vocabulary, rng, 20)
+    left = [grammar.encode(grammar.nth(i)) for i in range(grammar.count())]
+    for _ in range(20):
+        matcher, text = make_engine("direct", vocabulary).compile(grammar), ""
+        while not matcher.finished:
+            allowed = [vocabulary.tokens[token].decode() for token in matcher.allowed()]
+            assert sorted(allowed) == sorted({one[len(text) :][:2] for one in left if one.startswith(text)})
+            token = int(rng.choice(matcher.allowed()))
+            assert matcher.forced() == ([token] if len(allowed) == 1 else [])
+            matcher.advance(token)
+            text += vocabulary.tokens[token].decode()
+        assert matcher.accepting
+        assert matcher.forced() == []
+        assert matcher.allowed().tolist() == list(vocabulary.eos_ids)
+        assert text in left
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -103,12 +118,12 @@ def test_masks_are_llguidances_on_pockets_vocabulary(seed: int) -> None:
     except SpaceError:
         pytest.skip("pocket cannot speak of this space")
     grammar = PocketDialect().grammar(whole.space, [whole.sample(rng) for _ in range(20)])
-    compare(grammar, pocket_words(), rng, 5)
+    compare(grammar, pocket_vocabulary(), rng, 5)
 
 
 def test_equal_lattices_of_two_spaces_share_what_is_known_of_tokens() -> None:
     """And nothing else: each has an automaton of its own."""
-    vocabulary, engine = pocket_words(), make_engine("direct", pocket_words())
+    vocabulary, engine = pocket_vocabulary(), make_engine("direct", pocket_vocabulary())
     for _ in range(2):
         grammar = PocketDialect().grammar(ConfigurationSpace({"a": (0.0, 1.0), "b": ["u", "v"]}))
         matcher = engine.compile(grammar)
@@ -142,7 +157,7 @@ def test_a_vocabulary_that_can_write_a_value_otherwise(more: list[str], said: st
     lattice, vocabulary = few()
     tokens = [token.decode() for token in vocabulary.tokens[:-1]]
     with pytest.raises(ModelError, match=said) as caught:
-        make_engine("direct", words(tokens + more)).compile(lattice_grammar(lattice))
+        make_engine("direct", whole_tokens(tokens + more)).compile(lattice_grammar(lattice))
     assert "llguidance" in str(caught.value.hint)
 
 
@@ -153,7 +168,7 @@ def test_a_grammar_with_more_than_values() -> None:
 
 def test_which_engine_suits() -> None:
     """A tokenizer that has all of pocket's tokens and single letters too is left to llguidance."""
-    whole = pocket_words()
+    whole = pocket_vocabulary()
     assert engine_for(PocketDialect(), whole) == "direct"
     assert engine_for(ChatDialect(), whole) == "llguidance"
     assert engine_for(PocketDialect(), byte_vocabulary()) == "llguidance"
