@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from airtune.benchmarks.analysis.comparison import comparison_path
-from airtune.benchmarks.report.text_table import Table
+from airtune.benchmarks.analysis.table import Table
 from airtune.engine.storage.study_file import StudyFile
 from airtune.engine.storage.usage import study_usage
 
@@ -138,10 +138,10 @@ def costs_table(costs: list[Costs], labels: Mapping[str, str]) -> Table:
         "method", "prompt tokens", "answer tokens", "thought tokens", "seconds", "cost", "violations", "rejected",
         "repeats", "same %",
     )  # fmt: skip
-    return Table(
+    return Table.of_texts(
         "tokens and seconds per proposal; cost, violations, rejected answers and repeats in all",
         columns,
-        tuple(rows),
+        rows,
     )
 
 

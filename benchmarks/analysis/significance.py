@@ -134,12 +134,16 @@ def over_seeds(pairs: Sequence[tuple[Array, Array]]) -> list[Verdicts]:
     return verdicts
 
 
-def over_tasks(method: Array, reference: Array) -> float:
-    """The p-value of a difference between two methods, from one mean normalised regret per task, shape (tasks,).
+def over_tasks(method: Array, reference: Array) -> tuple[float, int]:
+    """The p-value and the direction of a difference between two methods, from one mean normalised regret per task.
 
     A regret of 1 is what one random evaluation has: those near zero are differences of losses, and as rough as these.
+
+    Args:
+        method: Shape (tasks,).
+        reference: The same of the other method.
     """
-    return wilcoxon(method, reference, scale=1.0)[0]
+    return wilcoxon(method, reference, scale=1.0)
 
 
 def critical_difference(methods: int, tasks: int) -> float:

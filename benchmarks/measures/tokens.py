@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from airtune.benchmarks import get_task
-from airtune.benchmarks.report.text_table import Table
+from airtune.benchmarks.analysis.table import Table
 from airtune.grammars import space_grammar
 from airtune.models.dialects.chat.description import LOSS_DIGITS, Guard, Words, loss_text
 from airtune.models.dialects.chat.dialect import ChatDialect
@@ -136,8 +136,8 @@ class TokenCounts:
             for form in next(iter(self.numbers.values()))
         )
         return [
-            Table(title, ("variant", *heads), rows),
-            Table("mean tokens", ("written", *self.numbers), forms),
+            Table.of_texts(title, ("variant", *heads), rows),
+            Table.of_texts("mean tokens", ("written", *self.numbers), forms),
         ]
 
 

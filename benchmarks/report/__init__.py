@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from airtune.benchmarks.report.comparison_tables import report_tables
 from airtune.benchmarks.report.densities import Density
-from airtune.benchmarks.report.tables import Report, make_report
-from airtune.benchmarks.report.text_table import Table
+from airtune.benchmarks.report.findings import report_markdown
+from airtune.benchmarks.report.report import Report, make_report
 
-__all__ = ["Density", "Report", "Table", "make_report", "write_report"]
+__all__ = ["Density", "Report", "make_report", "report_markdown", "report_tables", "write_report"]
 
 
 def write_report(

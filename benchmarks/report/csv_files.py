@@ -3,93 +3,76 @@
 from __future__ import annotations
 
 import csv
-import math
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable
+from typing import Any
 
 from airtune.benchmarks.analysis.comparison import Array
-from airtune.benchmarks.analysis.statistics import Estimate
-from airtune.benchmarks.report.figures import changes
+from airtune.benchmarks.analysis.statistics import Row
+from airtune.benchmarks.report.comparison_tables import changes
+from airtune.benchmarks.report.report import Report
 from airtune.benchmarks.report.style import Output
-from airtune.benchmarks.report.tables import Report
-
-_ESTIMATES = ("beats", "median_change", "mean_change", "mean_change_far", "rank")
-_COUNTS = ("wins", "ties", "losses", "tasks", "tasks_far")
 
 
 def comparison_csv(report: Report, bands: tuple[Array, Array, Array], out: Output) -> None:
     """Write table.csv, pairwise.csv, tasks.csv and regret.csv."""
-    heads = [f"{name}{end}" for name in _ESTIMATES for end in ("", "_low", "_high")]
-    table, pairs = [], []
-    for budget in report.budgets:
-        for row in report.rows[budget]:
-            table.append([budget, row.method, *_numbers(row), report.test_errors[budget][row.method]])
-        tests = zip(
-            report.pairwise.get(budget, ()),
-            report.verdicts.get(budget, ()),
-            report.p_values.get(budget, ()),
-            strict=True,
-        )
-        for row, verdict, p in tests:
-            pairs.append(
-                [budget, row.method, row.reference, *_numbers(row), p, verdict.better, verdict.worse,
-                 verdict.better_holm, verdict.worse_holm]
-            )  # fmt: skip
-    _write(out.path("table.csv"), ["evaluations", "method", *heads, *_COUNTS, "test_error"], table)
-    tests_heads = [
-        "p_over_tasks_holm",
-        "tasks_better",
-        "tasks_worse",
-        "tasks_better_holm",
-        "tasks_worse_holm",
-    ]
-    _write(
-        out.path("pairwise.csv"), ["evaluations", "method", "against", *heads, *_COUNTS, *tests_heads], pairs
-    )
-    _write(out.path("tasks.csv"), _TASK_HEADS, _tasks(report))
-    mean, low, high = bands
-    curve = [
-        [method, point + 1, mean[m, point], low[m, point], high[m, point]]
+    budgets = report.budgets
+    table = (
+        {"evaluations": b, "method": row.method, **_figures(row), "test_error": report.test_errors[b][row.method]}
+        for b in budgets
+        for row in report.rows[b]
+    )  # fmt: skip
+    pairs = (
+        {
+            "evaluations": b, "method": pair.row.method, "against": pair.row.reference, **_figures(pair.row),
+            "p_over_tasks_holm": pair.p, "tasks_better": pair.verdicts.better, "tasks_worse": pair.verdicts.worse,
+            "tasks_better_holm": pair.verdicts.better_holm, "tasks_worse_holm": pair.verdicts.worse_holm,
+        }
+        for b in budgets
+        for pair in report.pairwise.get(b, ())
+    )  # fmt: skip
+    mean, low, high = (part.tolist() for part in bands)
+    curve = (
+        {"method": method, "evaluations": i + 1, "mean": mean[m][i], "low": low[m][i], "high": high[m][i]}
         for m, method in enumerate(report.comparison.methods)
-        for point in range(mean.shape[1])
-    ]
-    _write(out.path("regret.csv"), ["method", "evaluations", "mean", "low", "high"], curve)
+        for i in range(len(mean[m]))
+    )
+    _write("table", table, out)
+    if report.pairwise:
+        _write("pairwise", pairs, out)
+    _write("tasks", _tasks(report), out)
+    _write("regret", curve, out)
 
 
-_TASK_HEADS = ("evaluations", "task", "method", "mean_best_loss", "test_error", "change_percent", "exact")
-
-
-def _tasks(report: Report) -> Iterable[list[object]]:
+def _tasks(report: Report) -> Iterable[dict[str, Any]]:
     for budget in report.budgets:
         means, tests = report.means[budget], report.task_tests(budget)
         kept, values = changes(report, budget)
         for t, task in enumerate(report.tasks):
             for method in report.comparison.methods:
-                moved = float(values[kept.index(method), t]) if method in kept else 0.0
-                exact = bool(report.comparison.exact[t]) and method not in kept
-                yield [budget, task, method, means[method][task], tests[method][task], moved, exact]
+                yield {
+                    "evaluations": budget, "task": task, "method": method, "mean_best_loss": means[method][task],
+                    "test_error": tests[method][task],
+                    "change_percent": float(values[kept.index(method), t]) if method in kept else 0.0,
+                    "exact": int(report.comparison.exact[t] and method not in kept),
+                }  # fmt: skip
 
 
-def _numbers(row: object) -> list[object]:
-    numbers: list[object] = []
-    for name in _ESTIMATES:
-        estimate = getattr(row, name)
-        if isinstance(estimate, Estimate):
-            numbers += [estimate.value, estimate.low, estimate.high]
-    return numbers + [getattr(row, name) for name in _COUNTS]
+def _figures(row: Row) -> dict[str, Any]:
+    """A row's estimates, each with the ends of its interval, and its counts."""
+    flat: dict[str, Any] = {}
+    for name, value in row.json().items():
+        if isinstance(value, dict):
+            flat |= {name: value["value"], f"{name}_low": value["low"], f"{name}_high": value["high"]}
+        elif isinstance(value, int) and name != "budget":
+            flat[name] = value
+    return flat
 
 
-def _write(path: Path, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
+def _write(name: str, rows: Iterable[dict[str, Any]], out: Output) -> None:
+    """One file, its heads the names of the first row; floats exactly, NaN as an empty cell."""
+    with out.path(f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(heads)
-        writer.writerows([_cell(value) for value in row] for row in rows)
-
-
-def _cell(value: object) -> object:
-    """Floats exactly, NaN as an empty cell, truth as 0 or 1."""
-    if isinstance(value, bool):
-        return int(value)
-    if isinstance(value, float):
-        return "" if math.isnan(value) else repr(float(value))
-    return value
+        for i, row in enumerate(rows):
+            if i == 0:
+                writer.writerow(row)
+            writer.writerow("" if value != value else value for value in row.values())

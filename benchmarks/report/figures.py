@@ -10,9 +10,9 @@ import numpy as np
 
 from airtune.benchmarks.analysis.comparison import RANDOM, Array
 from airtune.benchmarks.analysis.significance import critical_difference
-from airtune.benchmarks.analysis.statistics import change
+from airtune.benchmarks.report.comparison_tables import change_text, changes
+from airtune.benchmarks.report.report import Report
 from airtune.benchmarks.report.style import BAND, GREY, INK, MUTED, PAPER, plain_log, strokes
-from airtune.benchmarks.report.tables import Report, display_order, focal_of
 
 TICKS = (1, 2, 3, 5, 10, 20, 30, 60, 100, 200, 500, 1000)
 
@@ -23,9 +23,12 @@ def regret_figure(report: Report, bands: tuple[Array, Array, Array]) -> Any:
 
     mean, low, high = bands
     methods = report.comparison.methods
-    styles = strokes(methods, focal_of(methods), RANDOM)
+    styles = strokes(methods, report.focal, RANDOM)
     figure = Figure(figsize=(7.4, 4.2))
-    axes = figure.add_axes((0.085, 0.125, 0.715, 0.845))
+    room = 0.03 + 0.0115 * max(
+        len(report.label(method)) for method in methods
+    )  # for the names at the lines' ends
+    axes = figure.add_axes((0.085, 0.125, 0.915 - min(0.5, room), 0.845))
     x = np.arange(1, mean.shape[1] + 1)
     floor = max(float(mean[mean > 0].min(initial=1.0)) / 3.0, 1e-5)
     for m, method in enumerate(methods):
@@ -55,7 +58,7 @@ def rank_figure(report: Report) -> Any:
     from matplotlib.figure import Figure
 
     methods = report.comparison.methods
-    styles = strokes(methods, focal_of(methods), RANDOM)
+    styles = strokes(methods, report.focal, RANDOM)
     last = {row.method: row.rank.value for row in report.rows[report.budgets[-1]]}
     order = sorted(methods, key=lambda method: -last[method])
     distance = critical_difference(len(methods), len(report.tasks))
@@ -132,7 +135,7 @@ def tasks_figure(report: Report) -> Any:
     from matplotlib.lines import Line2D
 
     methods, tasks = report.comparison.methods, report.tasks
-    styles = strokes(methods, focal_of(methods), RANDOM)
+    styles = strokes(methods, report.focal, RANDOM)
     columns = min(4, len(tasks))
     lines = -(-len(tasks) // columns)
     height = 0.55 + 1.4 * lines
@@ -166,22 +169,6 @@ def tasks_figure(report: Report) -> Any:
         left=0.065, right=0.985, top=1 - 0.55 / height, bottom=0.25 / height, wspace=0.34, hspace=0.42
     )
     return figure
-
-
-def changes(report: Report, budget: int) -> tuple[tuple[str, ...], Array]:
-    """Change against random search in percent: the methods but random, and shape (methods, tasks)."""
-    comparison = report.comparison
-    means = comparison.best[..., budget - 1].mean(axis=2)
-    base = means[comparison.methods.index(RANDOM)]
-    kept = tuple(m for m in display_order(comparison.methods) if m != RANDOM)
-    return kept, np.stack([change(means[comparison.methods.index(m)], base) for m in kept] or [base[:0]])
-
-
-def change_text(value: float) -> str:
-    """A change as the heat map shows it: whole percents with a sign."""
-    if math.isnan(value):
-        return "–"
-    return f"{value:+.0f}".replace("-", "−") if round(value) else "0"
 
 
 def _evaluations(axes: Any, budget: int, label: str = "evaluations", sparse: bool = False) -> None:

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from airtune.benchmarks.report.cells import Cell, Column, Grid, aligned, significant, sortable
+from airtune.benchmarks.analysis.table import Cell, Column, Table
 from airtune.benchmarks.report.densities import Density, add_densities
 from airtune.benchmarks.report.manifests import manifest_parts, study_commands
+from airtune.benchmarks.report.numbers import aligned, significant, sortable
 from airtune.benchmarks.report.proposals import Shown, count, show
 from airtune.benchmarks.report.study_figures import parallel_figure, trajectory_figure
 from airtune.benchmarks.report.style import Output, draw
@@ -189,7 +190,7 @@ def _warnings(
     return said
 
 
-def _overview(file: StudyFile, studies: list[StudyRecord]) -> Grid:
+def _overview(file: StudyFile, studies: list[StudyRecord]) -> Table:
     columns = [
         Column("study", number=False),
         Column("proposer", number=False),
@@ -212,7 +213,7 @@ def _overview(file: StudyFile, studies: list[StudyRecord]) -> Grid:
                 Cell(significant(loss, 5), sort=sortable(loss)),
             ]
         )
-    return Grid(columns, rows)
+    return Table("Studies", columns, rows)
 
 
 def _best(records: list[TrialRecord]) -> TrialRecord | None:
@@ -220,7 +221,7 @@ def _best(records: list[TrialRecord]) -> TrialRecord | None:
     return min(told, key=lambda record: (record.trial.loss, record.trial.number), default=None)
 
 
-def _trials(records: list[TrialRecord], best: TrialRecord | None, metric: str) -> Grid:
+def _trials(records: list[TrialRecord], best: TrialRecord | None, metric: str) -> Table:
     names = list(dict.fromkeys(name for record in records for name in record.trial.config))
     infos = list(dict.fromkeys(name for record in records for name in record.trial.info))
     columns = [
@@ -255,7 +256,7 @@ def _trials(records: list[TrialRecord], best: TrialRecord | None, metric: str) -
                 Cell(_seconds(trial.evaluation_s), sort=sortable(trial.evaluation_s)),
             ]
         )
-    return Grid(columns, rows)
+    return Table("Trials", columns, rows)
 
 
 def _column(values: Sequence[object]) -> list[Cell]:

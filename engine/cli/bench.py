@@ -12,9 +12,9 @@ from airtune.engine.cli.options import Json, JsonNotTables, ModelSettings
 from airtune.engine.cli.output import err, out, print_json, print_lines
 
 if TYPE_CHECKING:
+    from airtune.benchmarks.analysis.comparison import Run
     from airtune.benchmarks.measures.grammar import AuditResult
     from airtune.benchmarks.running.plan import Plan
-    from airtune.benchmarks.running.runner import Run
 
 MEASUREMENTS = ("grammar", "speed", "compare", "tokens")  # not suites of tasks, but commands of their own
 
@@ -55,7 +55,7 @@ def bench(
 ) -> None:
     """Compare proposers over a suite of tasks, with seeds and intervals; all studies in one file. Resumes."""
     from airtune.benchmarks.analysis.comparison import check_reference
-    from airtune.benchmarks.report import make_report
+    from airtune.benchmarks.report import make_report, report_markdown, report_tables
     from airtune.benchmarks.running.plan import DEFAULT_METHODS, Plan, check_plan, with_models
     from airtune.benchmarks.running.suites import SUITES
     from airtune.grammars import AirtuneError, unknown_name
@@ -75,11 +75,11 @@ def bench(
     check_plan(plan, jobs)
     check_reference(methods, SUITES[suite].tasks)  # before hours of work, not after
     report = make_report(plan, _run(plan, output, jobs))
-    (output / "report.md").write_text(report.markdown(), encoding="utf-8")
+    (output / "report.md").write_text(report_markdown(report), encoding="utf-8")
     if json:
         print_json(report.json())
         return
-    for table in report.tables():
+    for table in report_tables(report):
         out().print(table.rich())
     _say_where(output)
 
@@ -123,7 +123,7 @@ def compare(
     """
     from airtune.benchmarks.analysis.costs import NOTES, comparison_costs, costs_table
     from airtune.benchmarks.measures.compare import compare_plan
-    from airtune.benchmarks.report import make_report
+    from airtune.benchmarks.report import make_report, report_markdown, report_tables
 
     plan = compare_plan(
         _names(models), suite=suite, proposer=proposer, baselines=_names(baselines), seeds=seeds, budget=budget,
@@ -132,12 +132,12 @@ def compare(
     report = make_report(plan, _run(plan, output, jobs))
     costs = comparison_costs(output, plan.methods)
     table = costs_table(costs, {method: report.label(method) for method in plan.methods})
-    words = "\n\n".join([report.markdown(), table.markdown(), *NOTES])
+    words = "\n\n".join([report_markdown(report), table.markdown(), *NOTES])
     (output / "report.md").write_text(f"{words}\n", encoding="utf-8")
     if json:
         print_json({**report.json(), "costs": [asdict(one) for one in costs]})
         return
-    for one in (*report.tables(), table):
+    for one in (*report_tables(report), table):
         out().print(one.rich())
     _say_where(output)
 

@@ -99,20 +99,20 @@ def test_every_pair_has_a_tolerance_of_its_own() -> None:
     )
     expected = by_every_sign(np.array([0.0, -1, -2, -3, -4, -5]))
     assert wilcoxon(method, reference) == (pytest.approx(expected), -1)
-    assert over_tasks(method, reference) == pytest.approx(expected)
+    assert over_tasks(method, reference) == (pytest.approx(expected), -1)
 
 
 def test_over_tasks_ignores_rounding() -> None:
     figures = np.linspace(0.1, 0.9, 9)
-    assert over_tasks(figures, figures + 1e-15) == 1.0
-    assert over_tasks(figures, figures + 0.1) == pytest.approx(2 / 2**9)
+    assert over_tasks(figures, figures + 1e-15) == (1.0, 0)
+    assert over_tasks(figures, figures + 0.1) == (pytest.approx(2 / 2**9), -1)
 
 
 def test_regrets_of_nothing_are_as_rough_as_others() -> None:
     """A regret of 1e-16 against one of 0: a rounding of losses of about 1, though no share of the regret."""
-    assert over_tasks(np.full(8, 1e-16), np.zeros(8)) == 1.0
-    assert over_tasks(np.full(8, 2 * TIE), np.zeros(8)) == pytest.approx(2 / 2**8)
-    assert over_tasks(np.full(8, 1e6), np.full(8, 1e6 + 1e-7)) == 1.0  # large ones, by their own size
+    assert over_tasks(np.full(8, 1e-16), np.zeros(8)) == (1.0, 0)
+    assert over_tasks(np.full(8, 2 * TIE), np.zeros(8)) == (pytest.approx(2 / 2**8), 1)
+    assert over_tasks(np.full(8, 1e6), np.full(8, 1e6 + 1e-7)) == (1.0, 0)  # large ones, by their own size
 
 
 def test_holm_by_hand() -> None:

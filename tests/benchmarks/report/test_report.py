@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 from ConfigSpace import ConfigurationSpace
 
-from airtune.benchmarks.report import make_report, study_page, write_report
-from airtune.benchmarks.report.cells import aligned, number, significant
+from airtune.benchmarks.analysis.significance import holm, over_tasks
+from airtune.benchmarks.analysis.table import Cell, Column, Table
+from airtune.benchmarks.report import make_report, report_markdown, report_tables, study_page, write_report
+from airtune.benchmarks.report.findings import headline, model_note, tiles
+from airtune.benchmarks.report.numbers import aligned, number, significant
 from airtune.benchmarks.report.source import Source, whole_part
 from airtune.benchmarks.running.runner import Plan, run_suite
 from airtune.benchmarks.running.suites import get_suite
@@ -226,7 +229,7 @@ def test_tables_fit_a_terminal_of_90_columns() -> None:
     from rich.measure import Measurement
 
     plan = make_plan()
-    for table in make_report(plan, make_runs(plan)).tables():
+    for table in report_tables(make_report(plan, make_runs(plan))):
         wide = Console(width=500)
         assert Measurement.get(wide, wide.options, table.rich()).maximum <= 90
 
@@ -235,7 +238,7 @@ def test_models_have_their_names() -> None:
     plan = make_plan(methods=("lm:pocket", "lm:./models/mine/", "lm+gp", "random"))
     report = make_report(plan, make_runs(plan))
     assert [report.label(method) for method in plan.methods] == ["pocket", "mine", "pocket+gp", "random"]
-    assert {row.method for row in report.pairwise[12]} == {"lm:pocket"}
+    assert {pair.row.method for pair in report.pairwise[12]} == {"lm:pocket"}
 
 
 def test_numbers_stand_in_line() -> None:
@@ -276,3 +279,69 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     code, out, _ = command(capsys, str(path), "--study", "mien", "--json")
     assert code == 2
     assert json.loads(out)["error"]["value"] == "mien"
+
+
+def test_what_the_model_adds_comes_first(bench: Path, page: str) -> None:
+    """Bug: the page began with random search, and said nothing of the same proposer around another model."""
+    plan = make_plan(
+        methods=("default+tpe", "default+lm+gp:uniform", "default+lm+gp:pocket", "default+gp", "random")
+    )
+    report = make_report(plan, make_runs(plan))
+    assert report.focal == "default+lm+gp:pocket"  # not the control, though it comes before
+    for budget in report.budgets:
+        pairs = report.model_adds[budget]
+        assert [pair.row.reference for pair in pairs] == ["default+lm+gp:uniform", "default+gp", "random"]
+        assert pairs[0].what == "same proposer, know-nothing model"
+        raw = {
+            name: over_tasks(*(report.comparison.regret.mean(axis=2)[m, :, budget - 1] for m in (2, i)))
+            for i, name in enumerate(report.comparison.methods)
+        }
+        family = holm([raw[pair.row.reference][0] for pair in pairs])  # of this table, not of the other one
+        assert [pair.p for pair in pairs] == pytest.approx(family)
+        assert [pair.direction for pair in pairs] == [raw[pair.row.reference][1] for pair in pairs]
+    first = report_tables(report)[0]
+    assert first.title == "What the model adds: default+pocket+gp, 2 evaluations"
+    assert report_markdown(report).startswith(f"**{first.title}**")
+    assert "is not among the methods" not in model_note(report)
+    assert page.index('id="model"') < page.index('id="table"')
+    assert "that control is not among the methods here" in page
+    without = make_plan(methods=("random", "default+tpe"))
+    assert make_report(without, make_runs(without)).model_adds == {}
+
+
+def test_a_loss_that_is_higher_is_called_higher() -> None:
+    """Bug: "-35.5 %" with "lower loss" under it; and a headline that did not say whether it means anything."""
+    plan = make_plan(methods=("random", "lm"))
+    runs = make_runs(plan, failures=0.0)
+    moved = {"lm": 1.0, "random": 0.0}
+    worse = [
+        replace(run, trials=[replace(t, loss=(t.loss or 0.0) + 60.0 * moved[run.method]) for t in run.trials])
+        for run in runs
+    ]
+    report = make_report(plan, worse)
+    tile = tiles(report)[1]
+    assert tile["label"] == "higher loss than random search, median task"
+    assert not tile["value"].startswith("−")
+    assert "on 0 of 6 tasks" in headline(report)
+    assert headline(report).endswith("significantly worse over all tasks (p\u00a0=\u00a00.031)")
+    assert report.model_adds[12][0].verdict == "worse"
+    better = make_report(
+        plan, [replace(run, method={"lm": "random", "random": "lm"}[run.method]) for run in worse]
+    )
+    assert tiles(better)[1]["label"] == "lower loss than random search, median task"
+    assert headline(better).endswith(
+        "6 of 6 tasks after 12 evaluations: more than chance (p\u00a0=\u00a00.031)"
+    )
+
+
+def test_one_table_for_terminal_markdown_and_page() -> None:
+    columns = [Column("name", number=False), Column("x/tie/y"), Column("far", wide=True)]
+    table = Table("T − 1", columns, [[Cell("a"), Cell("−2", "[−3, 1]", -2.0), Cell("9")]])
+    assert table.markdown().splitlines() == [
+        "**T - 1**", "", "| name | x/tie/y |", "|---|---:|", "| a | -2 [-3, 1] |"
+    ]  # fmt: skip
+    rich = table.rich()
+    assert [column.header for column in rich.columns] == ["name", "x/tie/\ny"]
+    assert [list(column.cells) for column in rich.columns] == [["a"], ["-2\n[-3, 1]"]]
+    plain = Table.of_texts("t", ("name", "a", "b"), [("m", "1.5 EUR", "-")])
+    assert [(cell.text, cell.sort) for cell in plain.rows[0]] == [("m", "m"), ("1.5 EUR", 1.5), ("-", "")]

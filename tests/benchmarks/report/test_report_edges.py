@@ -10,18 +10,18 @@ import pytest
 
 from airtune.benchmarks.analysis import comparison
 from airtune.benchmarks.analysis.statistics import curve_bands
-from airtune.benchmarks.report import make_report
+from airtune.benchmarks.report import make_report, report_markdown
+from airtune.benchmarks.report.comparison_tables import change_text
 from airtune.benchmarks.report.csv_files import comparison_csv
 from airtune.benchmarks.report.figures import (
-    change_text,
     heat_figure,
     rank_figure,
     regret_figure,
     tasks_figure,
 )
+from airtune.benchmarks.report.findings import headline, method_notes, sentences, tiles
 from airtune.benchmarks.report.proposals import _proposal, token_words
 from airtune.benchmarks.report.style import Output, draw
-from airtune.benchmarks.report.words import headline, method_notes, sentences, tiles
 from airtune.engine.storage.study_file import TrialRecord
 from airtune.engine.types import Trial
 from tests.benchmarks.synthetic import make_plan, make_runs
@@ -55,7 +55,7 @@ def test_on_tables_random_search_is_marked_exact(monkeypatch: pytest.MonkeyPatch
     report = make_report(plan, [run for run in make_runs(plan) if run.method != "lm" or run.task])
     assert report.label("random") == "random (exact)"
     assert any(what == "Random search, exact" for what, _ in method_notes(report))
-    assert "exact: expectations by order statistics" in report.notes()[0]
+    assert "exact: expectations by order statistics" in report_markdown(report)
     assert report.json()["exact_random"] == list(report.tasks)
     row = next(row for row in report.rows[5] if row.method == "random")
     assert (row.wins, row.ties, row.losses) == (0, 6, 0)
@@ -66,7 +66,7 @@ def test_on_tables_random_search_is_marked_exact(monkeypatch: pytest.MonkeyPatch
     best, at_five = float(table[0].min()), float(expected[0][4])
     won = 100 * (at_five - best) / at_five
     assert report.json()["ceilings"]["5"] == pytest.approx([won, won])  # every task has the same table here
-    assert f"{won:.1f} and {won:.1f} at 5 evaluations" in report.markdown()
+    assert f"{won:.1f} and {won:.1f} at 5 evaluations" in report_markdown(report)
     assert any(what == "What there is to win" for what, _ in method_notes(report))
 
 
@@ -81,7 +81,7 @@ def test_a_task_without_any_loss_is_left_out_and_named() -> None:
     report = make_report(plan, runs)
     assert report.left_out == ("toy/ackley",)
     assert len(report.tasks) == 5
-    assert "Left out, because no method got any loss: toy/ackley." in report.notes()
+    assert ("Left out, because no method got any loss", "toy/ackley.") in method_notes(report)
 
 
 def test_tokens_of_a_model_that_is_not_here_are_numbers() -> None:

@@ -18,7 +18,7 @@ from ConfigSpace import ConfigurationSpace
 
 from airtune.benchmarks import get_task
 from airtune.benchmarks.analysis.comparison import Run
-from airtune.benchmarks.report import make_report
+from airtune.benchmarks.report import make_report, report_markdown, report_tables
 from airtune.benchmarks.running.lockstep import QUICK_S, Cohort, Member
 from airtune.benchmarks.running.plan import study_seed, with_models
 from airtune.benchmarks.running.processes import _no_interrupts
@@ -217,13 +217,13 @@ def test_the_report(done: tuple[Path, list[Run]]) -> None:
         wins += means["default+tpe"] < means["random"]
     assert row.wins == wins
     assert row.beats.value == pytest.approx(100 * wins / 6)
-    assert [r.reference for r in report.pairwise[6]] == ["random", "default+tpe"]
-    assert {r.method for r in report.pairwise[6]} == {"lm"}
-    text = report.markdown()
+    assert [p.row.reference for p in report.pairwise[6]] == ["random", "default+tpe"]
+    assert {p.row.method for p in report.pairwise[6]} == {"lm"}
+    text = report_markdown(report)
     assert "| scripted |" in text  # the model's name instead of `lm`
     assert "bootstrap" in text
     json.dumps(report.json(), allow_nan=False)
-    for table in report.tables():
+    for table in report_tables(report):
         assert table.rich().row_count == len(table.rows)
     part = make_report(PLAN, done[1], prefix="toy/quadratic")
     assert part.tasks == ("toy/quadratic-well", "toy/quadratic-ill")

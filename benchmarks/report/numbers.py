@@ -1,44 +1,14 @@
-"""Tables of the page: columns and cells with what to sort by, and numbers as people write them."""
+"""Numbers as people write them, and cells of them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from airtune.benchmarks.analysis.statistics import Estimate
+from airtune.benchmarks.analysis.table import Cell
 
 DASH = "–"
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column: its head, what it means, and whether it holds numbers."""
-
-    head: str
-    title: str = ""
-    number: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A cell: its text, a smaller text after it, what it is sorted by, its classes, and its tint from -1 to 1."""
-
-    text: str
-    sub: str = ""
-    sort: float | str = ""
-    kind: str = ""
-    tint: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """A table of the page."""
-
-    columns: Sequence[Column]
-    rows: Sequence[Sequence[Cell]]
-    caption: str = ""
-    kind: str = ""
 
 
 def number(value: float, digits: int) -> str:

@@ -1,0 +1,235 @@
+"""The tables of a comparison, for the terminal, Markdown and the page alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from airtune.benchmarks.analysis.comparison import RANDOM, Array
+from airtune.benchmarks.analysis.costs import comparison_costs, costs_table
+from airtune.benchmarks.analysis.statistics import Row, change
+from airtune.benchmarks.analysis.table import Cell, Column, Table
+from airtune.benchmarks.report.numbers import DASH, estimated, number, p_value, significant, sortable
+from airtune.benchmarks.report.report import Pair, Report
+
+_BLANK = Cell(DASH, kind="none")
+
+
+def report_tables(report: Report) -> list[Table]:
+    """All that is printed, in its order: what the model adds comes first."""
+    budgets, last = report.budgets, report.budgets[-1]
+    return [
+        *(model_adds(report, budget) for budget in budgets if budget in report.model_adds),
+        *(against_random(report, budget) for budget in budgets),
+        *(against_each(report, budget) for budget in budgets if budget in report.pairwise),
+        by_task(report, last, report.tasks),
+        proposals(report),
+    ]
+
+
+def model_adds(report: Report, budget: int) -> Table:
+    """The focal method against its proposer without the model's knowledge, and against methods without a model."""
+    pairs = report.model_adds[budget]
+    name = report.label(pairs[0].row.method)
+    columns = [
+        Column("against", number=False),
+        Column("win/tie/loss", f"tasks on which {name} is better, equal, worse"),
+        Column("median change %", "(other − method) / |other|, positive is better"),
+        Column(
+            "p (Holm)", "Wilcoxon signed-rank test over tasks, Holm’s correction over the rows of this table"
+        ),
+        Column("in words", f"what the test says of {name} at 5 %", number=False),
+    ]
+    rows = [
+        [
+            Cell(report.label(pair.row.reference), pair.what, report.label(pair.row.reference), "name"),
+            _tally(pair.row),
+            estimated(pair.row.median_change, 1),
+            Cell(p_value(pair.p), sort=pair.p),
+            Cell(pair.verdict, sort=pair.verdict),
+        ]
+        for pair in pairs
+    ]
+    return Table(f"What the model adds: {name}, {budget} evaluations", columns, rows)
+
+
+def against_random(report: Report, budget: int) -> Table:
+    """Every method against random search, in the order of their mean ranks."""
+    rows = sorted(report.rows[budget], key=lambda row: row.rank.value)
+    near = any(row.tasks_far < row.tasks for row in rows)
+    far = Column(
+        "mean change far from 0, %", "without the tasks on which random search is within 0.01 of 0", wide=True
+    )
+    columns = [
+        Column("method", number=False),
+        Column("beats %", "share of tasks on which it is better than random search"),
+        Column("median change %", "(random − method) / |random|, positive is better"),
+        Column("mean change %", "the same, mean over the tasks"),
+        *([far] if near else []),
+        Column("mean rank", "among all methods, 1 is best"),
+        Column("win/tie/loss", "tasks, against random search"),
+        Column("test %", "test error of the configuration chosen on validation"),
+    ]
+    made = []
+    for row in rows:
+        changes = [estimated(row.beats, 0), estimated(row.median_change, 1), estimated(row.mean_change, 1)]
+        changes += [estimated(row.mean_change_far, 1)] if near else []
+        test = report.test_errors[budget][row.method]
+        made.append(
+            [
+                _name(report, row.method),
+                *([_BLANK] * len(changes) if row.method == RANDOM else changes),
+                estimated(row.rank, 2),
+                _BLANK if row.method == RANDOM else _tally(row),
+                Cell(number(100 * test, 2), sort=sortable(test)),
+            ]
+        )
+    plan = report.plan
+    title = (
+        f"{plan.suite}: {budget} evaluations, {len(report.tasks)} tasks, {plan.seeds} seeds, against {RANDOM}"
+    )
+    return Table(title, columns, made)
+
+
+def against_each(report: Report, budget: int) -> Table:
+    """The focal method against every other."""
+    pairs = report.pairwise[budget]
+    columns = [
+        Column("against", number=False),
+        Column("beats %", "share of tasks on which it is better"),
+        Column("median change %", "(other − method) / |other|, positive is better"),
+        Column("mean change %"),
+        Column("win/tie/loss", "tasks"),
+        Column(
+            "p (Holm)", "Wilcoxon signed-rank test over tasks, Holm’s correction over the rows of this table"
+        ),
+    ]
+    rows = [
+        [
+            _name(report, pair.row.reference),
+            estimated(pair.row.beats, 0),
+            estimated(pair.row.median_change, 1),
+            estimated(pair.row.mean_change, 1),
+            _tally(pair.row),
+            Cell(p_value(pair.p), sort=pair.p),
+        ]
+        for pair in pairs
+    ]
+    return Table(f"{_focal(report)} against the others, {budget} evaluations", columns, rows)
+
+
+def over_seeds(report: Report, budget: int) -> Table:
+    """On how many tasks, each tested by itself over seeds, the focal method is better and worse."""
+    columns = [
+        Column("against", number=False),
+        Column("better", "tasks on which it is better at 5 %, each test by itself"),
+        Column("worse", "tasks on which it is worse"),
+        Column("better (Holm)", "the same with Holm’s correction over all tests of this table"),
+        Column("worse (Holm)"),
+        Column("tasks tested"),
+    ]
+    rows = [[_name(report, pair.row.reference), *_counts(pair)] for pair in report.pairwise[budget]]
+    return Table(f"{_focal(report)} task by task over seeds, {budget} evaluations", columns, rows)
+
+
+def _counts(pair: Pair) -> list[Cell]:
+    v = pair.verdicts
+    counts = (v.better, v.worse, v.better_holm, v.worse_holm, v.tasks)
+    return [Cell(str(n), sort=n) if v.tasks else _BLANK for n in counts]
+
+
+def changes(report: Report, budget: int) -> tuple[tuple[str, ...], Array]:
+    """Change against random search in percent: the methods but random, and shape (methods, tasks)."""
+    comparison = report.comparison
+    means = comparison.best[..., budget - 1].mean(axis=2)
+    base = means[comparison.methods.index(RANDOM)]
+    kept = tuple(m for m in report.display_order if m != RANDOM)
+    return kept, np.stack([change(means[comparison.methods.index(m)], base) for m in kept] or [base[:0]])
+
+
+def change_text(value: float) -> str:
+    """A change as the heat map shows it: whole percents with a sign."""
+    if math.isnan(value):
+        return DASH
+    return f"{value:+.0f}".replace("-", "−") if round(value) else "0"
+
+
+def heat(report: Report, budget: int) -> Table:
+    """Change against random search, task by method."""
+    methods, values = changes(report, budget)
+    columns = [Column("task", number=False), *(Column(report.label(method)) for method in methods)]
+    rows = [
+        [
+            Cell(name, sort=t, kind="name"),
+            *(Cell(change_text(v), "", sortable(v), "heat", None if math.isnan(v) else max(-1.0, min(1.0, v / 100)))
+              for v in map(float, values[:, t])),
+        ]
+        for t, name in enumerate(short_names(report.tasks))
+    ]  # fmt: skip
+    return Table(f"Change against random search by task, {budget} evaluations", columns, rows, kind="heatmap")
+
+
+def by_task(report: Report, budget: int, names: Sequence[str]) -> Table:
+    """Mean best losses, task by method, and test errors under them; `names` are those of the tasks."""
+    methods = report.display_order
+    means, tests = report.means[budget], report.task_tests(budget)
+    columns = [Column("task", number=False), *(Column(report.label(method)) for method in methods)]
+    rows = []
+    for t, task in enumerate(report.tasks):
+        lowest = min(means[m][task] for m in methods)
+        cells = [Cell(names[t], sort=t, kind="name")]
+        for method in methods:
+            loss, test = means[method][task], tests[method][task]
+            sub = "" if math.isnan(test) else f"test {significant(test, 3)}"
+            kind = "best" if loss <= lowest + 1e-12 * abs(lowest) else ""
+            cells.append(Cell(significant(loss), sub, sortable(loss), kind))
+        rows.append(cells)
+    return Table(
+        f"best loss after {budget} evaluations, mean over seeds (toy: loss − optimum)", columns, rows
+    )
+
+
+def short_names(tasks: Sequence[str]) -> list[str]:
+    """The tasks' names without the suite that they all begin with: a phone is narrow."""
+    heads = {task.partition("/")[0] for task in tasks}
+    return [task.partition("/")[2] if len(heads) == 1 and "/" in task else task for task in tasks]
+
+
+def proposals(report: Report) -> Table:
+    """How long proposals took, and how many were not the method's own."""
+    columns = [
+        Column("method", number=False),
+        Column("mean seconds", "per proposal; a batch’s seconds are shared out evenly over its studies"),
+        Column("drawn uniformly instead %", "the method’s own suggestions were all taken or not valid"),
+    ]
+    rows = [
+        [
+            _name(report, method),
+            Cell(significant(seconds, 3), sort=seconds),
+            Cell(number(100 * report.redrawn[method], 2), sort=report.redrawn[method]),
+        ]
+        for method, seconds in report.proposal_s.items()
+    ]
+    return Table("proposals", columns, rows)
+
+
+def costs(report: Report, path: Path) -> Table | None:
+    """What the methods that ask a model took; None where there are none."""
+    found = [one for one in comparison_costs(path, tuple(report.proposal_s)) if one.said]
+    return costs_table(found, {one.method: report.label(one.method) for one in found}) if found else None
+
+
+def _focal(report: Report) -> str:
+    return report.label(report.focal or RANDOM)
+
+
+def _name(report: Report, method: str) -> Cell:
+    kind = "name focal" if method == report.focal else "name"
+    return Cell(report.label(method), sort=report.label(method), kind=kind)
+
+
+def _tally(row: Row) -> Cell:
+    return Cell(f"{row.wins}/{row.ties}/{row.losses}", sort=row.wins - row.losses)

@@ -1,0 +1,294 @@
+"""The figures of a comparison: every method against random search, and one of them against each other."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from airtune.benchmarks.analysis.comparison import (
+    RANDOM,
+    Array,
+    Comparison,
+    Run,
+    check_reference,
+    compare_runs,
+)
+from airtune.benchmarks.analysis.significance import LEVEL, Verdicts, holm, over_seeds, over_tasks
+from airtune.benchmarks.analysis.statistics import (
+    COVERAGE,
+    NEAR_ZERO,
+    RESAMPLES,
+    Row,
+    bootstrap_means,
+    compare,
+    pairwise,
+)
+from airtune.benchmarks.running.plan import Plan, proposer_of
+from airtune.benchmarks.running.suites import get_suite
+from airtune.grammars import AirtuneError
+from airtune.models.spec import parse_spec
+
+KNOW_NOTHING = ("uniform", "scripted")  # names and backends of models that have learnt nothing
+WITHOUT_A_MODEL = {
+    "default+local": "the best, one value redrawn",
+    "default+gp": "Gaussian process from the default",
+    "default+random": "random search from the default",
+    RANDOM: "random search",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The focal method against another one.
+
+    Attributes:
+        row: Its figures, with the other method as the reference.
+        verdicts: The tests over seeds, task by task.
+        p: Of the test over the tasks' mean normalised regrets, Holm's in the table that it is printed in.
+        direction: Of that test: -1 where the focal method's regrets are lower.
+        what: What the other method is, where the pair tells what the model adds.
+    """
+
+    row: Row
+    verdicts: Verdicts
+    p: float
+    direction: int
+    what: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """What the test says, in a word or two."""
+        return "no clear difference" if self.p > LEVEL else "better" if self.direction < 0 else "worse"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A comparison's figures.
+
+    Attributes:
+        plan: What was compared.
+        comparison: Its runs as arrays.
+        left_out: Tasks on which no method got any loss: there is nothing to compare.
+        focal: The method that is compared with every other: the first whose language model knows something, or the
+            first with a language model; None if there is none.
+        rows: By budget: every method against random search.
+        pairwise: By budget: the focal method against every other.
+        model_adds: By budget: those pairs that tell what the model adds, in order of how much they tell.
+        proposal_s: By method: mean seconds per proposal.
+        redrawn: By method: share of proposals that fell back on a uniform draw.
+    """
+
+    plan: Plan
+    comparison: Comparison
+    left_out: tuple[str, ...]
+    focal: str | None
+    rows: dict[int, list[Row]]
+    pairwise: dict[int, list[Pair]]
+    model_adds: dict[int, list[Pair]]
+    proposal_s: dict[str, float]
+    redrawn: dict[str, float]
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What was compared on."""
+        return self.comparison.tasks
+
+    @property
+    def budgets(self) -> tuple[int, ...]:
+        """Evaluations at which it is looked at."""
+        return self.comparison.budgets
+
+    @property
+    def means(self) -> dict[int, dict[str, dict[str, float]]]:
+        """By budget: best loss (regret for toy tasks) averaged over seeds, by method and task."""
+        return {b: self._by_task(self.comparison.best, b) for b in self.budgets}
+
+    @property
+    def test_errors(self) -> dict[int, dict[str, float]]:
+        """By budget and method: test error of the configuration chosen on validation; NaN if there is none.
+
+        Averaged over seeds and over the tasks that have one.
+        """
+        return {
+            b: {m: _mean(np.array(list(v.values()))) for m, v in self.task_tests(b).items()}
+            for b in self.budgets
+        }
+
+    def task_tests(self, budget: int) -> dict[str, dict[str, float]]:
+        """The same by method and task."""
+        return self._by_task(self.comparison.test, budget)
+
+    def _by_task(self, values: Array, budget: int) -> dict[str, dict[str, float]]:
+        return {
+            m: {t: _mean(values[i, j, :, budget - 1]) for j, t in enumerate(self.tasks)}
+            for i, m in enumerate(self.comparison.methods)
+        }
+
+    @property
+    def display_order(self) -> tuple[str, ...]:
+        """The methods as tables show them: the focal method first, random search last."""
+        return tuple(sorted(self.comparison.methods, key=lambda m: (m == RANDOM, m != self.focal)))
+
+    def label(self, method: str) -> str:
+        """A method's name in tables: the language model's own instead of `lm`; random marked where exact."""
+        proposer, _, model = method.partition(":")
+        model = parse_spec(model or self.plan.model).label
+        parts = proposer.split("+")
+        name = "+".join(model if part == "lm" else part for part in parts)
+        if ":" in method and "lm" not in parts:
+            name += f":{model}"
+        return f"{name} (exact)" if method == RANDOM and self.comparison.exact.all() else name
+
+    def json(self) -> dict[str, Any]:
+        """As JSON."""
+        exact = [t for t, e in zip(self.tasks, self.comparison.exact, strict=True) if e]
+        return {
+            "plan": asdict(self.plan),
+            "tasks": list(self.tasks),
+            "left_out": list(self.left_out),
+            "exact_random": exact,
+            "ceilings": {str(b): list(changes) for b, changes in self.comparison.ceilings().items()},
+            "settings": {
+                "resamples": RESAMPLES, "coverage": COVERAGE, "near_zero": NEAR_ZERO, "test_level": LEVEL
+            },
+            "model_adds": {
+                str(b): [
+                    {"against": p.row.reference, "what": p.what, "p_value": p.p, "verdict": p.verdict} for p in pairs
+                ]
+                for b, pairs in self.model_adds.items()
+            },
+            "rows": {str(b): [row.json() for row in rows] for b, rows in self.rows.items()},
+            "pairwise": {str(b): [p.row.json() for p in pairs] for b, pairs in self.pairwise.items()},
+            "verdicts": {str(b): [p.verdicts.json() for p in pairs] for b, pairs in self.pairwise.items()},
+            "p_values": {str(b): [p.p for p in pairs] for b, pairs in self.pairwise.items()},
+            "means": {str(b): means for b, means in self.means.items()},
+            "test_errors": {
+                str(b): {m: None if math.isnan(e) else e for m, e in errors.items()}
+                for b, errors in self.test_errors.items()
+            },
+            "proposal_s": self.proposal_s,
+            "redrawn": self.redrawn,
+        }  # fmt: skip
+
+
+def make_report(
+    plan: Plan, runs: Sequence[Run], prefix: str = "", tasks: Sequence[str] | None = None
+) -> Report:
+    """The figures of a comparison whose every run is there.
+
+    Args:
+        plan: What was compared.
+        runs: All its runs. On table tasks those of random search may be missing: its figures are exact.
+        prefix: Only the tasks whose names begin with it, for example "toy/".
+        tasks: Only these; None for all of the suite.
+
+    Raises:
+        AirtuneError: If runs are missing, or random search is not among the methods.
+    """
+    chosen = get_suite(plan.suite).tasks if tasks is None else tasks
+    chosen = tuple(task for task in chosen if task.startswith(prefix))
+    if not chosen:
+        raise AirtuneError(f"no task of the suite {plan.suite!r} begins with {prefix!r}", value=prefix)
+    by_key = {(run.method, run.task, run.seed): run for run in runs if run.task in chosen}
+    keys = [(m, t, s) for m in plan.methods for t in chosen for s in range(plan.seeds)]
+    missing = [key for key in keys if key not in by_key]
+    if missing:
+        raise AirtuneError(
+            f"{len(missing)} of {len(keys)} runs are missing, the first of them {missing[0]}",
+            value=missing[0],
+            hint="run the same comparison again: it does what is missing",
+        )
+    scored = {run.task for run in by_key.values() if any(trial.loss is not None for trial in run.trials)}
+    if not scored:
+        raise AirtuneError(
+            "a comparison without any loss has nothing to be compared with",
+            value=plan.methods,
+            hint="see why the trials failed",
+        )
+    check_reference(plan.methods, chosen)
+    kept = [task for task in chosen if task in scored]
+    comparison = compare_runs(by_key, plan.methods, kept, plan.seeds, plan.budget)
+    trials = {m: [(t, o) for key, run in by_key.items() if key[0] == m
+                  for t, o in zip(run.trials, run.origins, strict=True)] for m in plan.methods}  # fmt: skip
+    focal = _focal(plan)
+    return Report(
+        plan=plan,
+        comparison=comparison,
+        left_out=tuple(task for task in chosen if task not in scored),
+        focal=focal,
+        proposal_s={m: float(np.mean([t.proposal_s for t, _ in trials[m]])) for m in plan.methods},
+        redrawn={m: float(np.mean([o.endswith("+uniform") for _, o in trials[m]])) for m in plan.methods},
+        **_compare_all(plan, comparison, focal),
+    )
+
+
+def _knows_nothing(model: str | None) -> bool:
+    return model is not None and re.split("[:@+]", model)[0] in KNOW_NOTHING
+
+
+def _focal(plan: Plan) -> str | None:
+    """See Report.focal."""
+    models = {method: plan.model_of(method) for method in plan.methods}
+    asking = [method for method, model in models.items() if model is not None]
+    return next(iter([*(m for m in asking if not _knows_nothing(models[m])), *asking]), None)
+
+
+def _controls(plan: Plan, focal: str) -> dict[str, str]:
+    """The methods that the focal one is like but for its model, or that have none, and what they are."""
+    around = {
+        method: "same proposer, know-nothing model"
+        for method in plan.methods
+        if method != focal
+        and proposer_of(method) == proposer_of(focal)
+        and _knows_nothing(plan.model_of(method))
+    }
+    return around | WITHOUT_A_MODEL
+
+
+def _compare_all(plan: Plan, comparison: Comparison, focal: str | None) -> dict[str, Any]:
+    """Rows, pairs and their tests at every number of evaluations; one bootstrap serves them all."""
+    methods, clusters = comparison.methods, comparison.clusters
+    at = [budget - 1 for budget in comparison.budgets]
+    means = bootstrap_means(comparison.best[..., at], clusters)
+    regret = comparison.regret.mean(axis=2)
+    rows: dict[int, list[Row]] = {}
+    pairs: dict[int, list[Pair]] = {}
+    adds: dict[int, list[Pair]] = {}
+    for i, budget in enumerate(comparison.budgets):
+        best = comparison.best[..., budget - 1]
+        rows[budget] = compare(best, methods, RANDOM, budget, clusters, means[..., i])
+        if focal is None:
+            continue
+        mine, others = methods.index(focal), [m for m, method in enumerate(methods) if method != focal]
+        sampled, last = comparison.sampled[..., budget - 1], regret[..., budget - 1]
+        made = zip(
+            pairwise(best, methods, focal, budget, clusters, means[..., i]),
+            over_seeds([(sampled[mine], sampled[other]) for other in others]),
+            [over_tasks(last[mine], last[other]) for other in others],
+            strict=True,
+        )
+        raw = [Pair(row, verdicts, *test) for row, verdicts, test in made]
+        by_name = {pair.row.reference: pair for pair in raw}
+        chosen = [(by_name[name], what) for name, what in _controls(plan, focal).items() if name in by_name]
+        pairs[budget] = _one_family(raw, [""] * len(raw))
+        if chosen:
+            adds[budget] = _one_family([pair for pair, _ in chosen], [what for _, what in chosen])
+    return {"rows": rows, "pairwise": pairs, "model_adds": adds}
+
+
+def _one_family(pairs: Sequence[Pair], what: Sequence[str]) -> list[Pair]:
+    """The pairs of one table: their p-values are corrected together."""
+    adjusted = holm([pair.p for pair in pairs])
+    return [Pair(pair.row, pair.verdicts, p, pair.direction, words)
+            for pair, p, words in zip(pairs, adjusted, what, strict=True)]  # fmt: skip
+
+
+def _mean(values: Array) -> float:
+    """The mean of what is there; NaN if nothing is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else math.nan
