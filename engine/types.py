@@ -21,7 +21,8 @@ class StoreError(AirtuneError):
     """A study file that cannot be opened, read, written or trusted."""
 
 
-# The best of them on development tasks and reported ones (LOG.md).
+# The best of them on development tasks and on HPOBench, which had been looked at before this was named
+# (docs/log/looks.md).
 DEFAULT_PROPOSER = "default+lm+gp"
 
 

@@ -81,7 +81,7 @@ SUITES: Mapping[str, Suite] = {
         Suite(
             "unseen",
             partial(_development_names, "unseen"),
-            "tables of 3 algorithms that pocket never met and random functions, nothing chosen on them",
+            "tables of 3 algorithms that pocket was not trained on and random functions, for reporting",
         ),
         _hpobench("hpobench", "4 models", "clean", PAPER_MODELS),
         _hpobench("hpobench-published", "4 models", "published", PAPER_MODELS),

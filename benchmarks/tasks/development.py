@@ -1,4 +1,4 @@
-"""Tasks to choose designs on, and tasks of the same kinds that nothing was chosen on.
+"""Tasks to choose designs on, and tasks of the same kinds to report on.
 
 `dev/{algorithm}/{i}`: a real algorithm on a generated data set, by a table that `pocket` was not trained on (every
 seventh one of an algorithm's tables); between the table's rows the loss is interpolated.

@@ -75,7 +75,7 @@ def standardised(losses: Floats) -> Floats:
     """Losses (n,) with mean 0 and variance 1, the far worst drawn in; infinity, a failure, is as bad as the worst.
 
     While there are few of them, a scale on which the best is 0, the median 1/2 and infinity 1 has an equal say:
-    then it matters most which of them are good. Chosen on development tasks (LOG.md, 2026-11-25).
+    then it matters most which of them are good. Chosen on development tasks (docs/log/proposers.md).
     """
     losses = losses / (np.abs(losses[np.isfinite(losses)]).max() or 1.0)  # their differences do not overflow
     finite = losses[np.isfinite(losses)]

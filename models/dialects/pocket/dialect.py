@@ -208,8 +208,8 @@ class PocketDialect:
     value_texts = frozenset(
         letter + place for letter in LETTERS for place in (*CHOICES, *(f"{b:03d}" for b in range(BINS)))
     )
-    # Chosen on development tables and functions (LOG.md, 2026-11-23): below 0.5 it repeats itself where the names
-    # tell it nothing, at 1 it is too broad for ten trials where they do.
+    # Chosen on development tables and functions, after a look at the toy functions (docs/log/pocket.md): below 0.5 it
+    # repeats itself where the names tell it nothing, at 1 it is too broad for ten trials where they do.
     temperature = 0.7
 
     def _prefix(self, problem: Problem) -> str:

@@ -1,9 +1,9 @@
 """Tables as response surfaces: continuous, and never the same twice.
 
-A model that sees the rows of a table often enough learns them by heart, and knows nothing of the next table (LOG.md,
-2026-11-26). So a table is read as a function: the mean of a Gaussian process through its rows, which can be asked
-anywhere. Every episode then gets a surface of its own: of two tables of one algorithm mixed, a random function added,
-ranges cut to a part, choices in another order.
+A model that sees the rows of a table often enough learns them by heart, and knows nothing of the next table
+(docs/log/pocket.md). So a table is read as a function: the mean of a Gaussian process through its rows, which can be
+asked anywhere. Every episode then gets a surface of its own: of two tables of one algorithm mixed, a random function
+added, ranges cut to a part, choices in another order.
 """
 
 from __future__ import annotations

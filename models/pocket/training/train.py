@@ -190,7 +190,7 @@ def write_release(model: Pocket, config: Config, out: Path) -> None:
 
 
 # The shipped weights: first what names mean; then, from those weights on, that names may mislead, too. Both read tables
-# row by row and learn them by heart (LOG.md, 2026-11-26); the third stage reads them as surfaces, and half of each is
+# row by row and learn them by heart (docs/log/pocket.md); the third stage reads them as surfaces, and half of each is
 # what is shipped.
 STAGES = (
     Config(borrow_from=1_000_000),

@@ -36,7 +36,7 @@ def test_it_beats_random_search_on_held_out_tables(pocket: LanguageModel) -> Non
     """On tables kept out of training, best of 5 trials, against random search's exact expectation.
 
     Deterministic: a fixed seed on fixed tables. The bar (60 % of the tables) lies well below what was measured at
-    release (LOG.md), so that it fails on a broken model and not on another processor's rounding.
+    release (docs/log/pocket.md), so that it fails on a broken model and not on another processor's rounding.
     """
     _, development = split_tables()
     tables = [t for name in ("svm", "sgd", "mlp") for t in development[name][:8]]
@@ -48,7 +48,7 @@ def test_it_beats_random_search_on_held_out_tables(pocket: LanguageModel) -> Non
 def test_it_has_not_learnt_its_tables_by_heart() -> None:
     """Nats per position on rows of tables that it was trained on and on others; a guess has 6.9.
 
-    The weights before these had 5.5 and 6.9, these 6.0 and 6.5 (LOG.md, 2026-11-26).
+    The weights before these had 5.5 and 6.9, these 6.0 and 6.5 (docs/log/pocket.md).
     """
     found = losses(SHIPPED)
     assert found["development"] - found["training"] < 0.7
