@@ -12,29 +12,47 @@ if TYPE_CHECKING:
     from airtune.engine.evaluation.commands import command_objective
     from airtune.engine.evaluation.objectives import load_objective
     from airtune.engine.evaluation.outcome import TrialFailed
-    from airtune.engine.events import Asked, Event, Finished, Proposing, Result, SpaceExhausted
+    from airtune.engine.evaluation.pool import Evaluation
     from airtune.engine.minimization import minimize
     from airtune.engine.proposers import PROPOSERS, load_proposer
     from airtune.engine.seeds import derive_seed
+    from airtune.engine.state import StudyState
     from airtune.engine.storage.export import export_csv, export_jsonl
     from airtune.engine.storage.study_file import StudyFile
     from airtune.engine.study import Study
-    from airtune.engine.types import Job, Proposal, Proposer, Status, StoreError, Task, TaskError, Trial
+    from airtune.engine.types import (
+        Asked,
+        Event,
+        Finished,
+        Job,
+        Proposal,
+        Proposer,
+        Proposing,
+        Result,
+        SpaceExhausted,
+        Status,
+        StoreError,
+        Task,
+        TaskError,
+        Trial,
+    )
 
 _HOME = {
-    "Asked": "events",
-    "Event": "events",
-    "Finished": "events",
+    "Asked": "types",
+    "Evaluation": "evaluation.pool",
+    "Event": "types",
+    "Finished": "types",
     "PROPOSERS": "proposers",
     "Job": "types",
     "Proposal": "types",
     "Proposer": "types",
-    "Proposing": "events",
-    "Result": "events",
-    "SpaceExhausted": "events",
+    "Proposing": "types",
+    "Result": "types",
+    "SpaceExhausted": "types",
     "Status": "types",
     "StoreError": "types",
     "Study": "study",
+    "StudyState": "state",
     "StudyFile": "storage.study_file",
     "Task": "types",
     "TaskError": "types",
@@ -52,6 +70,7 @@ _HOME = {
 __all__ = [
     "PROPOSERS",
     "Asked",
+    "Evaluation",
     "Event",
     "Finished",
     "Job",
@@ -64,6 +83,7 @@ __all__ = [
     "StoreError",
     "Study",
     "StudyFile",
+    "StudyState",
     "Task",
     "TaskError",
     "Trial",

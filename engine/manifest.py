@@ -35,7 +35,7 @@ def study_manifest(task: Task, proposer: Proposer, seed: int, schedule: str | No
         task: What is tuned.
         proposer: What proposes.
         seed: The study's seed.
-        schedule: Which results a proposal sees, where that is not: all before it; see `settings.Evaluation`.
+        schedule: Which results a proposal sees, where that is not: all before it; see `evaluation.pool.Evaluation`.
     """
     model = language_model(proposer)
     described = None if model is None else model.manifest()
@@ -55,6 +55,13 @@ def study_manifest(task: Task, proposer: Proposer, seed: int, schedule: str | No
         "versions": study_versions(),
         "hardware": hardware(),
     }
+
+
+def default_name(task: Task, proposer: Proposer, seed: int, schedule: str | None) -> str:
+    """The name of a study that was not given one: what it is, so that another one has another."""
+    model = language_model(proposer)
+    parts = [task.name, proposer.name, *([] if model is None else [model.name]), f"seed={seed}"]
+    return "/".join([*parts, *([] if schedule is None else [schedule.replace(" ", "-")])])
 
 
 def check_same_study(name: str, path: str, stored: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 from ConfigSpace import ConfigurationSpace
 
-from airtune.engine.settings import Executor
-from airtune.engine.study import Event, Result, Study
-from airtune.engine.types import DEFAULT_PROPOSER, Proposer, Task
+from airtune.engine.evaluation.pool import Evaluation, Executor
+from airtune.engine.study import Study
+from airtune.engine.types import DEFAULT_PROPOSER, Event, Proposer, Result, Task
 from airtune.models import LanguageModel
 
 
@@ -49,9 +49,9 @@ def minimize(
         path: The study file; None keeps nothing.
         timeout_s: Longest evaluation in seconds; evaluations then take place in another process.
         isolate: Evaluate in another process in any case (True), or in this one (False).
-        jobs: Trials at a time, in worker processes; see `Study`.
+        jobs: Trials at a time, in worker processes; see `Evaluation`.
         asynchronous: With several jobs, propose whenever one ends, not in batches.
-        executor: "local", or "ray" to evaluate on a Ray cluster; see `Study`.
+        executor: "local", or "ray" to evaluate on a Ray cluster; see `Evaluation`.
         on_event: Called at every step.
 
     Returns:
@@ -67,16 +67,6 @@ def minimize(
     (5, 'budget')
     """
     task = Task(name, space, objective, metric, description)
-    with Study(
-        task,
-        proposer,
-        model=model,
-        seed=seed,
-        path=path,
-        timeout_s=timeout_s,
-        isolate=isolate,
-        jobs=jobs,
-        asynchronous=asynchronous,
-        executor=executor,
-    ) as study:
+    evaluation = Evaluation(timeout_s, isolate, executor, jobs, asynchronous)
+    with Study(task, proposer, model=model, seed=seed, path=path, evaluation=evaluation) as study:
         return study.run(budget, on_event)

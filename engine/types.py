@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from ConfigSpace import ConfigurationSpace
@@ -19,6 +20,10 @@ class TaskError(AirtuneError):
 
 class StoreError(AirtuneError):
     """A study file that cannot be opened, read, written or trusted."""
+
+
+class SpaceExhausted(AirtuneError):
+    """Every configuration of the space has been tried: the end of a study, not a failure."""
 
 
 # The best of them on development tasks and on HPOBench, which had been looked at before this was named
@@ -126,3 +131,75 @@ class Proposer(Protocol):
         Jobs are independent of each other, but a language model answers all of them in one batch. None stays where a
         space is exhausted.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Proposing:
+    """The proposer is being asked for trial `number`."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A trial is stored and its evaluation begins; `resumed` if an earlier process had asked it already."""
+
+    trial: Trial
+    resumed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A trial was told or has failed, and is stored; its `proposal_s` and `evaluation_s` are seconds."""
+
+    trial: Trial
+
+
+Event = Proposing | Asked | Finished
+Stopped = Literal["budget", "space exhausted", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A study after a run.
+
+    Attributes:
+        best: The trial with the least loss, the first of equals; None if none has one.
+        trials: All trials of the study, those of earlier runs included, in the order of their numbers.
+        stopped: Why the run ended.
+        path: The study file, or None if it was in memory.
+    """
+
+    best: Trial | None
+    trials: tuple[Trial, ...]
+    stopped: Stopped
+    path: Path | None
+
+
+def check_budget(budget: int) -> None:
+    """Raise an AirtuneError if it is no number of trials."""
+    if isinstance(budget, bool) or not isinstance(budget, int) or budget < 1:
+        raise AirtuneError(
+            f"budget {budget!r} is not a whole number from 1 up",
+            value=budget,
+            allowed="1 or more",
+            hint="--budget counts the trials of the study in all",
+        )
+
+
+def check_task(task: Task, seed: int) -> None:
+    """Raise an AirtuneError if the task has no objective to call, or the seed is none."""
+    if not callable(task.objective):
+        raise TaskError(
+            f"the objective of task {task.name!r} cannot be called: {task.objective!r}",
+            value=task.objective,
+            allowed="a function of one configuration (a dict) that returns the loss",
+            hint="pass the function itself, not what it returns",
+        )
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise AirtuneError(
+            f"seed {seed!r} is not a whole number",
+            value=seed,
+            allowed="any whole number",
+            hint="for example seed=0",
+        )

@@ -1,99 +1,77 @@
-"""Studies of one study file that advance in lock step: a wave is trial i of all of them, in one transaction.
+"""Studies of one study file that advance in lock step: a step is trial i of all of them, in one transaction.
 
-A wave is proposed and stored as "asked" as a whole, so whatever interrupts a run, the studies are asked again in
-the same company, and a language model gets the same batch again: the same bits. Results are stored a second's worth
-at a time; trials that were asked and have no result are evaluated first of all, under their numbers.
+A step is proposed and stored as "asked" as a whole, so whatever interrupts a run, a language model gets the same
+batch of studies again, and gives the same bits. Results are stored a second's worth at a time; trials that were
+asked and have no result are evaluated first of all, under their numbers.
 """
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from airtune.engine.evaluation.outcome import evaluate
 from airtune.engine.manifest import check_same_study
-from airtune.engine.proposal_check import checked
-from airtune.engine.seeds import derive_seed
-from airtune.engine.storage.study_file import StudyFile, TrialInsert, TrialUpdate
-from airtune.engine.types import Job, Proposer, StoreError, Task, Trial
+from airtune.engine.state import StudyState
+from airtune.engine.storage.study_file import StudyFile, TrialUpdate
+from airtune.engine.study import ask_together
+from airtune.engine.types import Proposer, StoreError, Task, Trial
 from airtune.grammars import canonical_grammar
 
 COMMIT_S = 1.0  # results are stored at least this often, as far as single evaluations allow
 QUICK_S = 0.001  # a result that takes less is computed again rather than looked up
 
 
-@dataclass(slots=True)
-class Member:
-    """One study.
-
-    Attributes:
-        name: Its name in the study file.
-        task: What it tunes.
-        seed: Its own.
-        manifest: What it is.
-        trials: Its trials by number, those without a result included.
-        texts: The canonical texts of their configurations.
-        exhausted: Whether every configuration has been tried.
-    """
-
-    name: str
-    task: Task
-    seed: int
-    manifest: Mapping[str, Any]
-    trials: dict[int, Trial] = field(default_factory=dict)
-    texts: set[str] = field(default_factory=set)
-    exhausted: bool = False
-
-    @property
-    def finished(self) -> int:
-        """How many trials have a result."""
-        return sum(trial.status != "asked" for trial in self.trials.values())
-
-    @property
-    def next(self) -> int:
-        """The first number that no trial has: behind the last, but in a salvaged file that lost some."""
-        return next(number for number in itertools.count() if number not in self.trials)
-
-
-class Cohort:
-    """The studies of a group, made or resumed; `advance` does the next wave.
+class LockStepRunner:
+    """The studies of a group, made or resumed; `step` does the next step.
 
     Args:
         file: Their study file, which must hold their leases.
         proposer: The one that all of them ask.
-        members: The studies, fresh; their trials are read from the file.
+        studies: The studies, without trials: those are read from the file.
+        manifests: What they are, by name.
 
     Raises:
         StoreError: If the file holds another study under one of the names.
     """
 
-    def __init__(self, file: StudyFile, proposer: Proposer, members: Sequence[Member]) -> None:
+    def __init__(
+        self,
+        file: StudyFile,
+        proposer: Proposer,
+        studies: Sequence[StudyState],
+        manifests: Mapping[str, Mapping[str, Any]],
+    ) -> None:
         self._file = file
         self._proposer = proposer
-        self.members = tuple(members)
         self._quick: set[str] = set()
+        self._states: dict[str, StudyState] = {}
         new: dict[str, Mapping[str, Any]] = {}
-        for member in self.members:
-            found = file.find(member.name)
+        for state in studies:
+            self._states[state.name] = state
+            found = file.find(state.name)
             if found is None:
-                new[member.name] = member.manifest
+                new[state.name] = manifests[state.name]
                 continue
-            check_member(member, str(file.path), found.manifest)
-            records = file.records(member.name)
-            member.trials = {record.trial.number: record.trial for record in records}
-            member.texts = {record.text for record in records}
+            check_comparable(state.name, str(file.path), found.manifest, manifests[state.name])
+            records = file.records(state.name)
+            self._states[state.name] = state.resumed((one.trial, one.text) for one in records)
         if new:
             file.create_all(new)
 
+    @property
+    def studies(self) -> tuple[StudyState, ...]:
+        """The studies as they are now."""
+        return tuple(self._states.values())
+
     def settled(self, budget: int) -> int:
         """How many of the trials up to `budget` are done; all of them where a space is exhausted."""
-        return sum(budget if one.exhausted else min(one.finished, budget) for one in self.members)
+        return sum(budget if one.exhausted else min(one.finished, budget) for one in self.studies)
 
-    def advance(self, budget: int) -> bool:
-        """Do the next wave: what has no result yet, or else the next trial of the studies furthest behind.
+    def step(self, budget: int) -> bool:
+        """Do the next step: what has no result yet, or else the next trial of the studies furthest behind.
 
         Returns:
             Whether there was anything to do.
@@ -101,106 +79,67 @@ class Cohort:
         Raises:
             AirtuneError: If a proposal is not valid or not new (it is stored as a violation).
         """
-        left = [
+        asked = self._waiting(budget)
+        if not asked:
+            open_ = [one for one in self.studies if not one.exhausted]
+            behind = [one.first_missing for one in open_ if one.first_missing < budget]
+            if not behind:
+                return False
+            # All of them together, as they were asked the first time, also where only some have lost the trial.
+            for state in ask_together(self._file, self._proposer, open_, min(behind)):
+                self._states[state.name] = state
+            asked = self._waiting(budget)
+        self._evaluate(asked)
+        return True
+
+    def _waiting(self, budget: int) -> list[tuple[StudyState, Trial]]:
+        return [
             (one, trial)
-            for one in self.members
+            for one in self.studies
             for trial in one.trials.values()
             if trial.status == "asked" and trial.number < budget
         ]
-        if not left:
-            behind = [one for one in self.members if not one.exhausted and one.next < budget]
-            if not behind:
-                return False
-            number = min(one.next for one in behind)
-            # In the company that they were asked in, also where only some have lost the trial.
-            wave = [one for one in self.members if not one.exhausted and one.next >= number]
-            left = self._ask(wave, number)
-        self._evaluate(left)
-        return True
 
-    def _ask(self, members: Sequence[Member], number: int) -> list[tuple[Member, Trial]]:
-        """Propose and store trial `number` of all of them; those whose space is not exhausted, with it."""
-        jobs = [
-            Job(
-                one.task,
-                tuple(one.trials[earlier] for earlier in range(number)),
-                (),
-                derive_seed(one.seed, number),
-            )
-            for one in members
-        ]
-        started = time.perf_counter()
-        self._proposer.propose(jobs)
-        seconds = (time.perf_counter() - started) / len(jobs)
-        asked: list[tuple[Member, Trial]] = []
-        stored: list[TrialInsert] = []
-        for one, job in zip(members, jobs, strict=True):
-            if number in one.trials:
-                continue
-            if job.proposal is None:
-                one.exhausted = True
-                continue
-            grammar, name = canonical_grammar(one.task.space), self._proposer.name
-            text, config = checked(self._file, one.name, grammar, one.texts, number, job.proposal, name)
-            trial = Trial(number, config, proposal_s=seconds)
-            stored.append(TrialInsert(one.name, trial, text, job.proposal))
-            asked.append((one, trial))
-        if stored:
-            self._file.insert(stored)
-        for (one, trial), asking in zip(asked, stored, strict=True):
-            one.trials[number] = trial
-            one.texts.add(asking.text)
-        return asked
-
-    def _evaluate(self, asked: Sequence[tuple[Member, Trial]]) -> None:
-        done: list[tuple[Member, TrialUpdate]] = []
-        fresh: dict[tuple[str, str], TrialUpdate] = {}
+    def _evaluate(self, asked: Sequence[tuple[StudyState, Trial]]) -> None:
+        results: dict[tuple[str, str], TrialUpdate] = {}
+        done: list[TrialUpdate] = []
         since = time.perf_counter()
-        for one, trial in asked:
-            text = canonical_grammar(one.task.space).encode(trial.config)
-            known = fresh.get((one.task.name, text)) or self._known(one.task, text)
-            found = _computed(one.task, trial) if known is None else known
+        for study, trial in asked:
+            key = study.task.name, canonical_grammar(study.task.space).encode(trial.config)
+            found = results.get(key) or self._known(*key) or _computed(study.task, trial)
             if (found.trial.evaluation_s or 0.0) < QUICK_S:
-                self._quick.add(one.task.name)
-            fresh[one.task.name, text] = found
+                self._quick.add(study.task.name)
+            results[key] = found
             same = replace(found.trial, number=trial.number, config=trial.config, proposal_s=trial.proposal_s)
-            done.append((one, TrialUpdate(one.name, same, found.log)))
+            done.append(TrialUpdate(study.name, same, found.log))
             if time.perf_counter() - since > COMMIT_S:
                 self._store(done)
                 done, since = [], time.perf_counter()
         self._store(done)
 
-    def _store(self, done: Sequence[tuple[Member, TrialUpdate]]) -> None:
+    def _store(self, done: Sequence[TrialUpdate]) -> None:
         if done:
-            self._file.update([update for _, update in done])
-        for one, finishing in done:
-            one.trials[finishing.trial.number] = finishing.trial
+            self._file.update(done)
+        for one in done:
+            self._states[one.study] = self._states[one.study].told(one.trial)
 
-    def _known(self, task: Task, text: str) -> TrialUpdate | None:
+    def _known(self, task: str, text: str) -> TrialUpdate | None:
         """The result that any study of the task has for the configuration, if it takes long to compute.
 
         Built-in objectives are deterministic: methods are compared on what they choose, nothing is trained twice.
         """
-        return None if task.name in self._quick else self._file.known(f"{task.name}/", text)
+        return None if task in self._quick else self._file.known(f"{task}/", text)
 
 
 def _computed(task: Task, trial: Trial) -> TrialUpdate:
     outcome = evaluate(task.objective, trial.config)
-    told = replace(
-        trial,
-        status="told" if outcome.reason is None else "failed",
-        loss=outcome.loss,
-        reason=outcome.reason,
-        info=dict(outcome.info),
-        evaluation_s=outcome.seconds,
-    )
-    return TrialUpdate(task.name, told, outcome.log)
+    return TrialUpdate(task.name, outcome.told(trial, outcome.seconds), outcome.log)
 
 
-def check_member(member: Member, path: str, stored: Mapping[str, Any]) -> None:
-    """Raise a StoreError that names the field if the stored study is not the member's."""
+def check_comparable(name: str, path: str, stored: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:
+    """Raise a StoreError that names the field if the stored study is not the one of the comparison."""
     try:
-        check_same_study(member.name, path, stored, member.manifest)
+        check_same_study(name, path, stored, manifest)
     except StoreError as error:
         raise StoreError(
             error.message,

@@ -1,9 +1,9 @@
 """Runs a comparison: every method on every task of a suite with every seed, in several processes, resumably.
 
 All studies are in one study file. Work is cut into groups (`plan.Group`), whose studies advance in lock step
-(`cohort.Cohort`), each group in one process at a time. The same command again does what is missing, trial by trial;
-more methods, seeds or trials may be asked for later. What is in the file at the end depends neither on the number
-of processes, nor on the order of the work, nor on what interrupted it.
+(`lockstep.LockStepRunner`), each group in one process at a time. The same command again does what is missing, trial
+by trial; more methods, seeds or trials may be asked for later. What is in the file at the end depends neither on the
+number of processes, nor on the order of the work, nor on what interrupted it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from airtune.benchmarks import get_task
 from airtune.benchmarks.analysis.comparison import Run, comparison_path
-from airtune.benchmarks.running.lockstep import Cohort, Member, check_member
+from airtune.benchmarks.running.lockstep import LockStepRunner, check_comparable
 from airtune.benchmarks.running.plan import (
     DEFAULT_METHODS,
     DEFAULT_MODEL,
@@ -31,6 +31,7 @@ from airtune.benchmarks.running.processes import spread
 from airtune.benchmarks.running.suites import get_suite
 from airtune.engine.manifest import study_manifest
 from airtune.engine.proposers import load_proposer
+from airtune.engine.state import StudyState
 from airtune.engine.storage.study_file import COMPARISON_FILE, StudyFile
 from airtune.engine.types import Proposer, Task
 from airtune.grammars import AirtuneError
@@ -112,7 +113,7 @@ def run_suite(
 
 
 def run_group(plan: Plan, file: StudyFile, group: Group) -> Iterator[int]:
-    """Run what is missing of one group; yield, wave by wave, how many more of its trials are done.
+    """Run what is missing of one group; yield, step by step, how many more of its trials are done.
 
     Args:
         plan: Of the comparison.
@@ -123,21 +124,26 @@ def run_group(plan: Plan, file: StudyFile, group: Group) -> Iterator[int]:
         StoreError: If the method was begun with something else, such as another model.
     """
     _check_begun(plan, file, group.method)
-    members = [_member(plan, group, task) for task in group.tasks]
-    cohort = Cohort(file, _proposer(*_asked(plan, group.method)), members)
-    before = cohort.settled(plan.budget)
-    while cohort.advance(plan.budget):
-        now = cohort.settled(plan.budget)
+    manifests = {name: manifest for name, manifest in (_described(plan, group, task) for task in group.tasks)}
+    studies = [
+        StudyState(name, _task(task), manifests[name]["seed"])
+        for name, task in zip(manifests, group.tasks, strict=True)
+    ]
+    runner = LockStepRunner(file, _proposer(*_asked(plan, group.method)), studies, manifests)
+    before = runner.settled(plan.budget)
+    while runner.step(plan.budget):
+        now = runner.settled(plan.budget)
         yield now - before
         before = now
 
 
-def _member(plan: Plan, group: Group, task: str) -> Member:
+def _described(plan: Plan, group: Group, task: str) -> tuple[str, dict[str, Any]]:
+    """The name of the group's study of a task, and its manifest."""
     name, seed = study_name(task, group.method, group.seed), study_seed(task, group.method, group.seed)
-    # With "batch", those that a model is asked for together: a replay asks in the same company.
+    # With "batch", those that a model is asked for together: a replay asks for the same ones.
     what = {"suite": plan.suite, "method": group.method, "seed": group.seed, "batch": list(group.studies)}
     manifest = {**_manifest(task, *_asked(plan, group.method)), "seed": seed, "comparison": what}
-    return Member(name, _task(task), seed, manifest)
+    return name, manifest
 
 
 def _asked(plan: Plan, method: str) -> tuple[str, str | None, float | None]:
@@ -150,7 +156,8 @@ def _check_begun(plan: Plan, file: StudyFile, method: str) -> None:
     first = next(group for group in plan.groups() if group.method == method)
     stored = file.find(first.studies[0])
     if stored is not None:
-        check_member(_member(plan, first, first.tasks[0]), str(file.path), stored.manifest)
+        name, manifest = _described(plan, first, first.tasks[0])
+        check_comparable(name, str(file.path), stored.manifest, manifest)
 
 
 def load_plan(path: Path) -> Plan:

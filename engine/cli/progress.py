@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from rich.status import Status
 
     from airtune.benchmarks.running.runner import Progress as ComparisonProgress
-    from airtune.engine.study import Event
-    from airtune.engine.types import Trial
+    from airtune.engine.types import Event, Trial
 
 SPINNER_COLUMNS = 3  # what stands before the live line, and one to spare
 LINES = 20  # so many plain lines for a whole comparison, and one for each method's end
@@ -60,7 +59,7 @@ class Progress:
 
     def __call__(self, event: Event) -> None:
         """Show one step of `Study.run`."""
-        from airtune.engine.study import Asked, Finished
+        from airtune.engine.types import Asked, Finished
 
         if isinstance(event, Finished):
             self._finished(event.trial)

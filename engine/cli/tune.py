@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import typer
 
@@ -22,7 +21,7 @@ from airtune.engine.cli.progress import Progress
 
 if TYPE_CHECKING:
     from airtune.engine import Result, Study, Task
-    from airtune.engine.settings import Executor
+    from airtune.engine.evaluation.pool import Evaluation, Executor
     from airtune.engine.storage.usage import StudyUsage
 
 TASK_OPTIONS = "What to tune"
@@ -163,7 +162,7 @@ def tune(
             seed=seed,
             path=study,
             name=name,
-            **evaluation,
+            evaluation=evaluation,
         ) as running,
     ):
         before = len([trial for trial in running.trials if trial.status != "asked"])
@@ -180,18 +179,13 @@ def tune(
 
 def _evaluation(
     budget: int, timeout: float | None, jobs: int, asynchronous: bool, executor: str
-) -> dict[str, Any]:
+) -> Evaluation:
     """How to evaluate, as `Study` takes it: what is wrong is refused before anything is loaded or written."""
-    from airtune.engine.settings import Evaluation
+    from airtune.engine.evaluation.pool import Evaluation
+    from airtune.engine.types import check_budget
     from airtune.grammars import AirtuneError
 
-    if budget < 1:
-        raise AirtuneError(
-            f"budget {budget} is not a number of trials",
-            value=budget,
-            allowed="1 or more",
-            hint="--budget counts the trials of the study in all",
-        )
+    check_budget(budget)
     if timeout is not None and not (0 < timeout < math.inf):
         raise AirtuneError(
             f"a time limit of {timeout} seconds is no limit",
@@ -200,7 +194,7 @@ def _evaluation(
             hint="leave --timeout out for no limit",
         )
     # isolate: an objective that crashes or never ends must not take the study with it.
-    return asdict(Evaluation(timeout, True, cast("Executor", executor), jobs, asynchronous))
+    return Evaluation(timeout, True, cast("Executor", executor), jobs, asynchronous)
 
 
 def _task(task: str | None, space: Path | None, command: str | None, objective: str | None) -> Task:

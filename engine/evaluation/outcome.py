@@ -12,9 +12,12 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airtune.engine.types import Trial
 
 # Reasons are shown to the model and in tables: one line, no longer than this many characters.
 REASON_LENGTH = 300
@@ -43,6 +46,17 @@ class Outcome:
     reason: str | None = None
     log: str = ""
     seconds: float = 0.0
+
+    def told(self, trial: Trial, evaluation_s: float | None) -> Trial:
+        """The trial with this result; it took `evaluation_s` seconds, if that is known."""
+        return replace(
+            trial,
+            status="told" if self.reason is None else "failed",
+            loss=self.loss,
+            reason=self.reason,
+            info=dict(self.info),
+            evaluation_s=evaluation_s,
+        )
 
 
 def one_line(text: str) -> str:
@@ -101,6 +115,15 @@ def _interrupts_kept() -> Iterator[None]:
             signal.signal(number, handler)
         if swallowed:
             raise KeyboardInterrupt from None
+
+
+def outcome_of(returned: object) -> Outcome:
+    """What an objective returned, as an outcome: a failure where it is no result."""
+    try:
+        loss, info = read_result(returned)
+    except TrialFailed as error:
+        return Outcome(reason=one_line(str(error)))
+    return Outcome(loss, info)
 
 
 def reason_of(error: BaseException) -> str:

@@ -1,23 +1,24 @@
-"""Where evaluations run: in this process, in worker processes of this machine, or on a Ray cluster.
+"""How trials are evaluated, and where: in this process, or in worker processes of this machine.
 
-All are used alike, from one thread: `submit` begins an evaluation while there is room, `wait` waits until at least one
-is over. Results come in any order.
+Both are used alike, and so is a Ray cluster (`integrations.ray.executor`), from one thread: `submit` begins an
+evaluation while there is room, `wait` waits until at least one is over. Results come in any order.
 """
 
 from __future__ import annotations
 
+import math
 import selectors
 from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, get_args
 
 from airtune.engine.evaluation.outcome import Outcome, evaluate
 from airtune.engine.evaluation.workers import Worker
-
-if TYPE_CHECKING:
-    from airtune.engine.integrations.ray.executor import RayExecutor
+from airtune.grammars import AirtuneError
 
 Objective = Callable[[dict[str, Any]], Any]
+Executor = Literal["local", "ray"]
+MOST_JOBS = 1024  # more than a machine runs; a slip of the pen, not a wish
 
 
 class Evaluator(Protocol):
@@ -37,7 +38,7 @@ class Evaluator(Protocol):
         """End it, and what is still being evaluated. May be called again."""
 
 
-class Inline:
+class InProcess:
     """Evaluates in this process, when it is waited for."""
 
     def __init__(self, objective: Objective) -> None:
@@ -109,26 +110,91 @@ class WorkerPool:
         return worker.end()
 
 
-class OnRay:
-    """Evaluates on a Ray cluster.
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """How trials are evaluated.
 
-    Args:
-        executor: Closed with this evaluator.
+    With `jobs` above 1, trials come in batches of that size: each is proposed from the results of the batches before
+    its own and from the configurations (not the results) before it in its batch, so that it does not matter which
+    evaluation ends first: such a study is as reproducible as any. `asynchronous` ones propose a trial whenever a
+    worker is free, from the results that are there: they waste no time, the file tells what each trial saw, but
+    another run sees results in another order.
+
+    Attributes:
+        timeout_s: Longest evaluation in seconds, or None.
+        isolate: In a worker process (True), in this one (False), or (None) in a worker where that is needed.
+        executor: On this machine ("local"), or ("ray") on the Ray cluster that RAY_ADDRESS names; without one, on a
+            cluster of this machine alone while the study is open. On a cluster another program evaluates, whatever
+            `isolate` says.
+        jobs: Trials at a time.
+        asynchronous: With several jobs, whether a trial is proposed as soon as one ends; else in batches.
+
+    Raises:
+        AirtuneError: If these cannot be.
     """
 
-    def __init__(self, executor: RayExecutor) -> None:
-        self._executor = executor
-        self._begun: dict[Future[Outcome], int] = {}
+    timeout_s: float | None = None
+    isolate: bool | None = None
+    executor: Executor = "local"
+    jobs: int = 1
+    asynchronous: bool = False
 
-    def submit(self, number: int, config: Mapping[str, Any]) -> None:
-        """See `Evaluator`."""
-        self._begun[self._executor.submit(config)] = number
+    def __post_init__(self) -> None:
+        if self.executor not in get_args(Executor):
+            raise AirtuneError(
+                f"executor {self.executor!r} is not known",
+                value=self.executor,
+                allowed="'local' or 'ray'",
+                hint="leave it out to evaluate on this machine",
+            )
+        if isinstance(self.jobs, bool) or not isinstance(self.jobs, int) or not 1 <= self.jobs <= MOST_JOBS:
+            raise AirtuneError(
+                f"jobs {self.jobs!r} is not a number of trials at a time",
+                value=self.jobs,
+                allowed=f"1 to {MOST_JOBS}",
+                hint="--jobs 4 evaluates four trials at a time",
+            )
+        if self.timeout_s is not None:
+            self._check_time(self.timeout_s)
+        if self.isolate is False and (self.timeout_s is not None or self.jobs > 1):
+            several = self.timeout_s is None
+            raise AirtuneError(
+                "several evaluations at a time cannot be in this process"
+                if several
+                else "an evaluation in this process cannot be stopped at a time limit",
+                value=self.jobs if several else self.timeout_s,
+                allowed="jobs above 1, or timeout_s, with isolate=True",
+                hint=f"leave isolate out, or {'jobs' if several else 'timeout_s'}",
+            )
 
-    def wait(self) -> list[tuple[int, Outcome]]:
-        """See `Evaluator`."""
-        over = wait(self._begun, return_when=FIRST_COMPLETED).done
-        return sorted(((self._begun.pop(one), one.result()) for one in over), key=lambda pair: pair[0])
+    @staticmethod
+    def _check_time(seconds: float) -> None:
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+            raise AirtuneError(
+                f"timeout_s {seconds!r} is not a time",
+                value=seconds,
+                allowed="seconds greater than 0, or None for no limit",
+                hint="--timeout takes seconds",
+            )
 
-    def close(self) -> None:
-        """See `Evaluator`."""
-        self._executor.close()
+    @property
+    def schedule(self) -> str | None:
+        """What proposals depend on, for the manifest: batches of so many, no order at all, or (None) one by one."""
+        if self.asynchronous:
+            return "asynchronous"
+        return f"batches of {self.jobs}" if self.jobs > 1 else None
+
+    @property
+    def batch(self) -> int:
+        """Trials that are proposed without each other's results: 1 where each is proposed from all there are."""
+        return 1 if self.asynchronous else self.jobs
+
+    def local_evaluator(self, objective: Objective) -> Evaluator:
+        """Where the objective is evaluated on this machine.
+
+        Raises:
+            TaskError: If the objective cannot be sent there.
+        """
+        if self.isolate or self.timeout_s is not None or self.jobs > 1:
+            return WorkerPool(objective, self.timeout_s, self.jobs)
+        return InProcess(objective)

@@ -17,6 +17,7 @@ from ConfigSpace.exceptions import (
 from ConfigSpace.types import NotSet
 
 from airtune.engine.seeds import derive_seed
+from airtune.engine.state import StudyState
 from airtune.engine.types import Job, Proposal, Proposer, Task, Trial
 from airtune.grammars import DecodeError, canonical_grammar, lattice_grammar
 
@@ -105,6 +106,20 @@ def propose_one(
     job = Job(task, history, pending, seed)
     proposer.propose([job])
     return job.proposal
+
+
+def propose_trial(proposer: Proposer, states: Sequence[StudyState], number: int) -> list[Job]:
+    """Trial `number` of several studies, proposed in one batch.
+
+    Raises:
+        AirtuneError: If the proposer fails, or the trial begins a batch and the one before it has not ended.
+    """
+    jobs = [state.job(number) for state in states]
+    proposer.propose(jobs)
+    again = [state.job_again(number, job) for state, job in zip(states, jobs, strict=True)]
+    if any(again):
+        proposer.propose([job for job in again if job is not None])
+    return [later or job for later, job in zip(again, jobs, strict=True)]
 
 
 class Remaining:

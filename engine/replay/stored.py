@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from airtune.engine.manifest import stored_space
-from airtune.engine.seeds import derive_seed
+from airtune.engine.state import StudyState
 from airtune.engine.storage.study_file import StudyFile, StudyRecord, TrialRecord
 from airtune.engine.types import Job, StoreError, Task
 
@@ -42,29 +42,26 @@ class StoredStudy:
         """The studies whose proposals the model was asked for together with this one's."""
         return tuple((self.manifest.get("comparison") or {}).get("batch") or (self.name,))
 
+    @property
+    def state(self) -> StudyState:
+        """Its trials."""
+        trials = {number: self.records[number].trial for number in sorted(self.records)}
+        return StudyState(self.name, self.task, int(self.manifest["seed"]), trials=trials)
+
     def missing(self, number: int) -> int | None:
         """The first trial before `number` that the file does not have, or None."""
-        return next((i for i in range(number) if i not in self.records), None)
+        first = self.state.first_missing
+        return first if first < number else None
 
     def job(self, number: int) -> Job:
         """What the proposer was given for trial `number`; all trials before it must be there."""
-        earlier = [self.records[i] for i in range(number)]
-        pending = self._pending(number, earlier)
-        history = tuple(one.trial for one in earlier if one.trial.number not in pending)
-        waiting = tuple(
-            one.trial.without_result() for one in self.records.values() if one.trial.number in pending
-        )
-        return Job(self.task, history, waiting, derive_seed(int(self.manifest["seed"]), number))
-
-    def _pending(self, number: int, earlier: list[TrialRecord]) -> frozenset[int]:
-        record = self.records.get(number)
-        if record is None:
-            return frozenset()
-        if record.pending is not None:
-            return frozenset(record.pending)
-        # Schema versions 1 and 2 did not store it, but the times tell.
-        late = (one for one in earlier if one.finished is None or one.finished > record.asked)
-        return frozenset(one.trial.number for one in late)
+        record = self.records[number]
+        pending = record.pending
+        if pending is None:  # schema versions 1 and 2 did not store it, but the times tell
+            earlier = (self.records[i] for i in range(number))
+            late = (one for one in earlier if one.finished is None or one.finished > record.asked)
+            pending = tuple(one.trial.number for one in late)
+        return self.state.job(number, pending)
 
 
 def read_study(file: StudyFile, record: StudyRecord, tasks: dict[str, Task]) -> StoredStudy:

@@ -17,12 +17,13 @@ import pytest
 from pytest_socket import disable_socket, enable_socket
 
 from airtune.benchmarks import get_task
-from airtune.benchmarks.running.lockstep import Cohort, Member
+from airtune.benchmarks.running.lockstep import LockStepRunner
 from airtune.engine.evaluation.outcome import evaluate
 from airtune.engine.manifest import study_manifest
 from airtune.engine.proposers import load_proposer
 from airtune.engine.proposers.base import propose_one
 from airtune.engine.seeds import derive_seed
+from airtune.engine.state import StudyState
 from airtune.engine.storage.export import export_jsonl
 from airtune.engine.storage.study_file import StudyFile
 from airtune.engine.types import Task, Trial
@@ -257,10 +258,11 @@ def together(model: LanguageModel, path: Path, seeds: Sequence[int], budget: int
     """The export of the study with seed 3, which advanced in one batch with those of the other seeds."""
     task, proposer = get_task("toy/branin"), load_proposer("lm", model=model)
     with StudyFile(path) as file:
-        members = [Member(f"study {s}", task, s, study_manifest(task, proposer, s)) for s in seeds]
-        file.acquire(*(member.name for member in members))
-        cohort = Cohort(file, proposer, members)
-        while cohort.advance(budget):
+        studies = [StudyState(f"study {s}", task, s) for s in seeds]
+        manifests = {f"study {s}": study_manifest(task, proposer, s) for s in seeds}
+        file.acquire(*(study.name for study in studies))
+        runner = LockStepRunner(file, proposer, studies, manifests)
+        while runner.step(budget):
             pass
         return "".join(export_jsonl(file, "study 3", times=False, transcripts=True))
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ConfigSpace import ConfigurationSpace
 
-from airtune.engine import Event, Finished, Job, StoreError, Study, StudyFile, Task, load_proposer
+from airtune.engine import Evaluation, Event, Finished, Job, StoreError, Study, StudyFile, Task, load_proposer
 from airtune.engine.replay.replay import replay
 from airtune.engine.replay.report import Options
 from airtune.grammars import AirtuneError
@@ -73,7 +73,9 @@ def test_a_batch_runs_at_the_same_time_and_its_order_of_ending_changes_nothing(
             if isinstance(event, Finished):
                 ended.append(event.trial.number)
 
-        with Study(task, proposer, path=path, seed=4, jobs=JOBS, timeout_s=300) as study:
+        with Study(
+            task, proposer, path=path, seed=4, evaluation=Evaluation(jobs=JOBS, timeout_s=300)
+        ) as study:
             result = study.run(3 * JOBS, on_event)
         assert [trial.status for trial in result.trials] == ["told"] * 9
         texts.append(export(path))
@@ -89,7 +91,7 @@ def test_a_batch_runs_at_the_same_time_and_its_order_of_ending_changes_nothing(
 def test_what_a_batch_sees(task: Task, tmp_path: Path) -> None:
     recording = Recording()
     path = tmp_path / "s.sqlite"
-    with Study(task, recording, path=path, jobs=3) as study:
+    with Study(task, recording, path=path, evaluation=Evaluation(jobs=3)) as study:
         study.run(4)
         study.run(8)
     seen = [
@@ -107,10 +109,10 @@ def test_a_larger_budget_goes_on_as_if_it_had_been_there_from_the_start(
 ) -> None:
     """A batch that the budget cut is completed first: its trials do not see each other's results."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    with Study(task, "tpe", path=whole, jobs=4) as study:
+    with Study(task, "tpe", path=whole, evaluation=Evaluation(jobs=4)) as study:
         study.run(14)
     for budget in (1, 6, 9, 14):
-        with Study(task, "tpe", path=parts, jobs=4) as study:
+        with Study(task, "tpe", path=parts, evaluation=Evaluation(jobs=4)) as study:
             study.run(budget)
     assert export(parts) == export(whole)
 
@@ -118,18 +120,18 @@ def test_a_larger_budget_goes_on_as_if_it_had_been_there_from_the_start(
 def test_trials_without_results_are_evaluated_first_at_the_same_time(task: Task, tmp_path: Path) -> None:
     recording = Recording()
     path = tmp_path / "s.sqlite"
-    with Study(task, recording, path=path, jobs=3) as study:
+    with Study(task, recording, path=path, evaluation=Evaluation(jobs=3)) as study:
         for _ in range(3):
             study.ask()
         study.tell(1, 0.5)
-    with Study(task, recording, path=path, jobs=3) as study:
+    with Study(task, recording, path=path, evaluation=Evaluation(jobs=3)) as study:
         study.run(6)
         assert [trial.status for trial in study.trials] == ["told"] * 6
     assert recording.calls[3:] == [([0, 1, 2], []), ([0, 1, 2], [3]), ([0, 1, 2], [3, 4])]
 
 
 def test_a_batch_does_not_begin_before_the_one_before_has_ended(task: Task) -> None:
-    with Study(task, "random", jobs=2) as study:
+    with Study(task, "random", evaluation=Evaluation(jobs=2)) as study:
         first, second = study.ask(), study.ask()
         study.tell(second, 1.0)
         with pytest.raises(AirtuneError, match="begins a batch") as raised:
@@ -159,7 +161,10 @@ def test_asynchronous_trials_see_what_has_ended(tmp_path: Path) -> None:
     path = tmp_path / "s.sqlite"
     proposer = load_proposer("lm", model=load_model("scripted"))
     with Study(
-        Task("t", space, objective), proposer, path=path, jobs=2, asynchronous=True, timeout_s=300
+        Task("t", space, objective),
+        proposer,
+        path=path,
+        evaluation=Evaluation(jobs=2, asynchronous=True, timeout_s=300),
     ) as study:
         result = study.run(8)
         assert study.name.endswith("/asynchronous")
@@ -179,7 +184,9 @@ def test_no_two_workers_get_the_same_and_the_space_ends_the_study() -> None:
     small = ConfigurationSpace({"c": ["a", "b", "c", "d", "e"], "n": (1, 2)})
     for asynchronous in (False, True):
         with Study(
-            Task("t", small, lambda config: config["n"]), "tpe", jobs=4, asynchronous=asynchronous
+            Task("t", small, lambda config: config["n"]),
+            "tpe",
+            evaluation=Evaluation(jobs=4, asynchronous=asynchronous),
         ) as study:
             result = study.run(50)
         assert result.stopped == "space exhausted"
@@ -195,7 +202,7 @@ def test_a_crash_or_a_time_limit_takes_one_trial_of_a_batch(space: Configuration
             pass
         return 1.0
 
-    with Study(Task("t", space, objective), "random", jobs=3, timeout_s=2.0) as study:
+    with Study(Task("t", space, objective), "random", evaluation=Evaluation(jobs=3, timeout_s=2.0)) as study:
         result = study.run(9)
     ends = {0: "was killed by SIGKILL", 1: "timed out after 2 s", 2: ""}
     assert {trial.config["n"] % 3 for trial in result.trials} == {0, 1, 2}
@@ -208,7 +215,7 @@ def test_a_worker_that_dies_with_nothing_to_do_costs_no_trial(space: Configurati
     def objective(config: dict[str, Any]) -> dict[str, Any]:
         return {"loss": 1.0, "pid": os.getpid()}
 
-    with Study(Task("t", space, objective), "random", isolate=True) as study:
+    with Study(Task("t", space, objective), "random", evaluation=Evaluation(isolate=True)) as study:
         pid = int(study.evaluate(study.ask()).info["pid"])
         os.kill(pid, 9)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
@@ -224,7 +231,7 @@ def test_workers_have_numbers(space: ConfigurationSpace, tmp_path: Path) -> None
             os.sched_yield()
         return {"loss": 0.0, "worker": os.environ["AIRTUNE_WORKER"]}
 
-    with Study(Task("t", space, objective), "random", jobs=2, timeout_s=300) as study:
+    with Study(Task("t", space, objective), "random", evaluation=Evaluation(jobs=2, timeout_s=300)) as study:
         result = study.run(2)
     assert {trial.info["worker"] for trial in result.trials} == {"0", "1"}
 
@@ -236,7 +243,7 @@ def test_what_is_being_evaluated_when_a_proposal_fails_is_not_lost(task: Task) -
                 raise AirtuneError("the model is gone")
             super().propose(jobs)
 
-    with Study(task, Failing(), jobs=3) as study:
+    with Study(task, Failing(), evaluation=Evaluation(jobs=3)) as study:
         with pytest.raises(AirtuneError, match="the model is gone"):
             study.run(3)
         assert [trial.status for trial in study.trials] == ["told", "told"]
@@ -244,13 +251,15 @@ def test_what_is_being_evaluated_when_a_proposal_fails_is_not_lost(task: Task) -
 
 def test_another_schedule_is_another_study(task: Task, tmp_path: Path) -> None:
     path = tmp_path / "s.sqlite"
-    with Study(task, "random", path=path, jobs=2) as study:
+    with Study(task, "random", path=path, evaluation=Evaluation(jobs=2)) as study:
         study.run(2)
     with pytest.raises(
         StoreError, match="begun with another schedule: batches of 2, now one trial at a time"
     ):
         Study(task, "random", path=path, name=study.name)
-    with Study(task, "random", path=path, jobs=1) as other:  # without a name they are two
+    with Study(
+        task, "random", path=path, evaluation=Evaluation(jobs=1)
+    ) as other:  # without a name they are two
         assert other.trials == ()
 
 
@@ -264,7 +273,7 @@ def test_another_schedule_is_another_study(task: Task, tmp_path: Path) -> None:
         ({"jobs": 2, "isolate": False}, "cannot be in this process"),
     ],
 )
-def test_settings_that_cannot_be(task: Task, given: dict[str, Any], said: str) -> None:
+def test_settings_that_cannot_be(given: dict[str, Any], said: str) -> None:
     with pytest.raises(AirtuneError) as raised:
-        Study(task, "random", **given)
+        Evaluation(**given)
     assert said in f"{raised.value}"

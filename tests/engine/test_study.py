@@ -13,6 +13,7 @@ from ConfigSpace import ConfigurationSpace
 
 from airtune.engine import (
     Asked,
+    Evaluation,
     Event,
     Finished,
     Job,
@@ -177,10 +178,6 @@ def test_a_budget_below_one_is_refused(task: Task, budget: Any) -> None:
     [
         ({"seed": 0.5}, "seed 0.5"),
         ({"seed": True}, "seed True"),
-        ({"timeout_s": 0}, "timeout_s 0"),
-        ({"timeout_s": math.nan}, "timeout_s nan"),
-        ({"timeout_s": "3"}, "timeout_s '3'"),
-        ({"timeout_s": 3, "isolate": False}, "cannot be stopped"),
         ({"proposer": "tpee"}, "'tpee'"),
         ({"proposer": "lm", "model": "pockett"}, "'pockett'"),
     ],
@@ -193,6 +190,22 @@ def test_bad_settings_leave_no_file(
     assert caught.value.allowed
     assert caught.value.hint
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"timeout_s": 0}, "timeout_s 0"),
+        ({"timeout_s": math.nan}, "timeout_s nan"),
+        ({"timeout_s": "3"}, "timeout_s '3'"),
+        ({"timeout_s": 3, "isolate": False}, "cannot be stopped"),
+    ],
+)
+def test_evaluations_that_cannot_be(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(AirtuneError, match=message) as caught:
+        Evaluation(**settings)
+    assert caught.value.allowed
+    assert caught.value.hint
 
 
 def test_tasks_that_cannot_be_run(task: Task) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ConfigSpace import ConfigurationSpace
 
-from airtune.engine import Event, Finished, Study, Task
+from airtune.engine import Evaluation, Event, Finished, Study, Task
 from airtune.engine.cli import app as cli
 from airtune.engine.proposers import load_proposer, needs_model
 from airtune.grammars import AirtuneError
@@ -56,7 +56,9 @@ def _study(request: dict[str, Any]) -> int:
     name = request["proposer"]
     proposer = load_proposer(name, model=MODEL(request["model"]) if needs_model(name) else None)
     task = Task("t", SPACE, slow if request.get("slow") else loss, description="A bowl.")
-    with Study(task, proposer, path=request["path"], name="s", **request["settings"]) as study:
+    with Study(
+        task, proposer, path=request["path"], name="s", evaluation=Evaluation(**request["settings"])
+    ) as study:
         study.run(request["budget"], on_event)
     return 0
 

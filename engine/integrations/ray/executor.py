@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from types import TracebackType
 from typing import Any, Self
 
@@ -104,6 +104,32 @@ class RayExecutor:
         if self._ours:
             self._ours = False
             self._ray.shutdown()
+
+
+class RayEvaluator:
+    """The executor as a study uses it, see `airtune.engine.evaluation.pool.Evaluator`.
+
+    Args:
+        objective: `config -> loss`, as of a `Task`.
+        timeout_s: Longest evaluation in seconds, or None.
+    """
+
+    def __init__(self, objective: Callable[[dict[str, Any]], Any], timeout_s: float | None) -> None:
+        self._executor = RayExecutor(objective, timeout_s)
+        self._begun: dict[Future[Outcome], int] = {}
+
+    def submit(self, number: int, config: Mapping[str, Any]) -> None:
+        """See `Evaluator`."""
+        self._begun[self._executor.submit(config)] = number
+
+    def wait(self) -> list[tuple[int, Outcome]]:
+        """See `Evaluator`."""
+        over = wait(self._begun, return_when=FIRST_COMPLETED).done
+        return sorted(((self._begun.pop(one), one.result()) for one in over), key=lambda pair: pair[0])
+
+    def close(self) -> None:
+        """See `Evaluator`."""
+        self._executor.close()
 
 
 class _Sent:

@@ -19,12 +19,12 @@ from ConfigSpace import ConfigurationSpace
 from airtune.benchmarks import get_task
 from airtune.benchmarks.analysis.comparison import Run
 from airtune.benchmarks.report import make_report, report_markdown, report_tables
-from airtune.benchmarks.running.lockstep import QUICK_S, Cohort, Member
+from airtune.benchmarks.running.lockstep import QUICK_S, LockStepRunner
 from airtune.benchmarks.running.plan import study_seed, with_models
 from airtune.benchmarks.running.processes import _no_interrupts
 from airtune.benchmarks.running.runner import Plan, Progress, load_plan, load_runs, run_suite
 from airtune.benchmarks.running.suites import get_suite
-from airtune.engine import Study, StudyFile, Task, Trial, export_jsonl, load_proposer
+from airtune.engine import Study, StudyFile, StudyState, Task, Trial, export_jsonl, load_proposer
 from airtune.engine.storage.schema import upgrade
 from airtune.engine.storage.study_file import COMPARISON_FILE
 from airtune.grammars import AirtuneError
@@ -109,7 +109,7 @@ def test_less_may_be_asked_for_of_what_is_there(done: tuple[Path, list[Run]], tm
 
 
 def test_an_unfinished_trial_is_evaluated_under_its_number(tmp_path: Path) -> None:
-    """What SIGKILL leaves behind between the two transactions of a wave, made by hand."""
+    """What SIGKILL leaves behind between the two transactions of a step, made by hand."""
     plan = replace(PLAN, methods=("random",), seeds=1)
     run_suite(plan, tmp_path / "whole", jobs=1)
     run_suite(replace(plan, budget=3), tmp_path / "cut", jobs=1)
@@ -261,6 +261,30 @@ def diverges(config: dict[str, float]) -> dict[str, float]:
     return {"loss": float("nan") if config["x"] == 0 else 1.0, "test_loss": 2.0}
 
 
+def test_a_known_result_is_that_of_the_task_itself() -> None:
+    """`mlp` does not take the result that `mlp@epochs=5` has for the configuration, nor the other way round."""
+
+    def slow(value: float) -> Any:
+        def objective(config: dict[str, float]) -> float:
+            until = time.perf_counter() + 2 * QUICK_S
+            while time.perf_counter() < until:
+                pass
+            return value
+
+        return objective
+
+    space = ConfigurationSpace({"x": [1, 2]})
+    losses = {"test/mlp@epochs=5": 5.0, "test/mlp": 9.0}
+    with StudyFile(None) as file:
+        for task, value in losses.items():
+            study = StudyState(f"{task}/random/0", Task(task, space, slow(value)), 0)
+            file.acquire(study.name)
+            runner = LockStepRunner(file, load_proposer("random"), [study], {study.name: {}})
+            while runner.step(2):
+                pass
+            assert {trial.loss for trial in file.trials(study.name)} == {value}, task
+
+
 def test_a_slow_evaluation_is_made_once_for_all_studies_of_a_task() -> None:
     calls: list[float] = []
 
@@ -272,16 +296,16 @@ def test_a_slow_evaluation_is_made_once_for_all_studies_of_a_task() -> None:
         return diverges(config)
 
     task = Task("test/diverges", ConfigurationSpace({"x": [-0.5, 0.0, 0.5]}), objective)
-    members = [Member(f"test/diverges/{i}", task, i, {}) for i in range(4)]
+    studies = [StudyState(f"test/diverges/{i}", task, i) for i in range(4)]
     with StudyFile(None) as file:
-        file.acquire(*(member.name for member in members))
-        cohort = Cohort(file, load_proposer("random"), members)
-        while cohort.advance(5):
+        file.acquire(*(study.name for study in studies))
+        runner = LockStepRunner(file, load_proposer("random"), studies, {one.name: {} for one in studies})
+        while runner.step(5):
             pass
         assert sorted(calls) == [-0.5, 0.0, 0.5]
-        assert cohort.settled(5) == 20  # the space has three configurations: it is exhausted
-        for member in members:
-            trials = sorted(file.trials(member.name), key=lambda trial: trial.config["x"])
+        assert runner.settled(5) == 20  # the space has three configurations: it is exhausted
+        for study in studies:
+            trials = sorted(file.trials(study.name), key=lambda trial: trial.config["x"])
             assert [trial.status for trial in trials] == ["failed", "failed", "told"]
             assert trials[0].reason == "ValueError: it diverged"
             assert trials[2].info == {"test_loss": 2.0}

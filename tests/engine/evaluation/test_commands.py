@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ConfigSpace import ConfigurationSpace, EqualsCondition
 
-from airtune.engine import Study, Task, TaskError, command_objective
+from airtune.engine import Evaluation, Study, Task, TaskError, command_objective
 from airtune.engine.evaluation.outcome import evaluate
 from airtune.engine.evaluation.workers import Worker
 
@@ -193,7 +193,9 @@ def test_a_study_of_a_command(space: ConfigurationSpace, tmp_path: Path) -> None
         "import json, sys\nlr, depth = float(sys.argv[1]), int(sys.argv[2])\nprint(json.dumps(lr + depth))\n"
     )
     template = program(tmp_path, code) + " {lr} {depth} {act}"
-    with Study(Task("t", space, command_objective(template, space)), "random", timeout_s=60) as study:
+    with Study(
+        Task("t", space, command_objective(template, space)), "random", evaluation=Evaluation(timeout_s=60)
+    ) as study:
         for trial in study.run(3).trials:
             assert trial.loss == trial.config["lr"] + trial.config["depth"]
 

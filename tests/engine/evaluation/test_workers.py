@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from ConfigSpace import ConfigurationSpace
 
-from airtune.engine import Study, Task, TaskError
+from airtune.engine import Evaluation, Study, Task, TaskError
 from airtune.engine.evaluation.workers import Worker
 
 
@@ -246,7 +246,7 @@ def test_ctrl_c_ends_the_evaluation_and_leaves_the_trial_asked(
             pids.append(int(fifo.read()))
         os.kill(os.getpid(), signal.SIGINT)
 
-    with Study(Task("t", space, objective), "random", isolate=True) as study:
+    with Study(Task("t", space, objective), "random", evaluation=Evaluation(isolate=True)) as study:
         presser = threading.Thread(target=press)
         presser.start()
         result = study.run(3)
@@ -298,7 +298,7 @@ def test_a_process_killed_while_it_loads_is_started_once_more(
 
 
 def test_a_study_in_workers_is_the_same_as_in_this_process(task: Task) -> None:
-    with Study(task, "random") as here, Study(task, "random", timeout_s=60) as there:
+    with Study(task, "random") as here, Study(task, "random", evaluation=Evaluation(timeout_s=60)) as there:
         one, two = here.run(3), there.run(3)
     assert [(t.config, t.loss, t.info) for t in one.trials] == [
         (t.config, t.loss, t.info) for t in two.trials

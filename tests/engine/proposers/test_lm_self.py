@@ -15,7 +15,7 @@ import pytest
 from ConfigSpace import ConfigurationSpace
 from typer.testing import CliRunner
 
-from airtune.engine import Job, Proposal, Study, StudyFile, Task, Trial, load_proposer
+from airtune.engine import Evaluation, Job, Proposal, Study, StudyFile, Task, Trial, load_proposer
 from airtune.engine.cli.app import app
 from airtune.engine.proposers.base import propose_one
 from airtune.engine.proposers.lm import problem_of
@@ -253,7 +253,9 @@ def test_the_bundled_model_repeats_itself_and_knows_good_from_bad(pocket: Langua
 
 
 def run(path: Path, model: LanguageModel, count: int = 5) -> None:
-    with Study(TASK, load_proposer("lm+self", model=model), seed=3, path=path, isolate=False) as study:
+    with Study(
+        TASK, load_proposer("lm+self", model=model), seed=3, path=path, evaluation=Evaluation(isolate=False)
+    ) as study:
         study.run(count)
 
 

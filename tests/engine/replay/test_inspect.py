@@ -12,7 +12,7 @@ import pytest
 from ConfigSpace import ConfigurationSpace, EqualsCondition
 from typer.testing import CliRunner, Result
 
-from airtune.engine import Study, StudyFile, Task, load_proposer
+from airtune.engine import Evaluation, Study, StudyFile, Task, load_proposer
 from airtune.engine.cli.app import app
 from airtune.engine.replay.inspect import Inspector, recorded_model
 from airtune.engine.types import StoreError
@@ -38,7 +38,9 @@ def objective(config: dict[str, Any]) -> float:
 def make(path: Path, proposer: str = "lm", model: Any = None, trials: int = 5) -> Path:
     model = load_model("scripted") if model is None else model
     asked = load_proposer(proposer, model=model) if "lm" in proposer else load_proposer(proposer)
-    with Study(Task("t", space(), objective, "error"), asked, path=path, seed=3, isolate=False) as study:
+    with Study(
+        Task("t", space(), objective, "error"), asked, path=path, seed=3, evaluation=Evaluation(isolate=False)
+    ) as study:
         study.run(trials)
     return path
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ConfigSpace import ConfigurationSpace
 
-from airtune.engine import minimize
+from airtune.engine import Evaluation, minimize
 from airtune.engine.study import Study
 from airtune.engine.types import Task
 from airtune.grammars import AirtuneError, SpaceError
@@ -90,4 +90,4 @@ def test_what_cannot_be_searched_is_refused() -> None:
 
 def test_an_executor_that_is_not_known() -> None:
     with pytest.raises(AirtuneError, match="executor 'dask' is not known"):
-        Study(Task("t", SPACE, len), "random", executor="dask")  # type: ignore[arg-type]
+        Study(Task("t", SPACE, len), "random", evaluation=Evaluation(executor="dask"))  # type: ignore[arg-type]
