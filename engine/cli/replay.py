@@ -49,7 +49,7 @@ def replay(
 
     Exit code 0: all is what it was. 1: something differs; the first difference is shown, with its cause.
     """
-    from airtune.engine.replay.replay import replay as run
+    from airtune.engine.replay.derive import replay as run
     from airtune.engine.replay.report import Options
     from airtune.engine.storage.study_file import study_file
     from airtune.grammars import AirtuneError

@@ -89,6 +89,48 @@ def explained(differing: Sequence[Difference]) -> str:
     return "; ".join(texts)
 
 
+def cause_of(
+    trial: int,
+    study: str,
+    manifest: Mapping[str, Any],
+    altered: Sequence[str],
+    differing: Sequence[Difference],
+    level: int,
+) -> str:
+    """Why a derived proposal diverges, as far as it can be told: edits that checksums show, then what differs.
+
+    Args:
+        trial: The first trial that diverges.
+        study: Its study's name.
+        manifest: That of the study.
+        altered: Rows of the study that are not as they were written, in words: "trial 3".
+        differing: What differs from the recorded machine and model.
+        level: Of the replay.
+    """
+    own = {f"trial {trial}", f"the transcript of trial {trial}", f"the manifest of study {study!r}"}
+    changed = [row for row in altered if row in own]
+    before = [row for row in altered if row in {f"trial {i}" for i in range(trial)}]
+    if changed:
+        return f"{' and '.join(changed)}: changed after it was written (the checksum does not match)"
+    if before:
+        return (
+            f"an edited history: {before[0]} was changed after it was written (the checksum does not match)"
+        )
+    if differing:
+        return explained(differing)
+    settings = (manifest.get("model") or {}).get("settings") or {}
+    if level == 2 and settings.get("deterministic", "off") == "off":
+        return (
+            "the model was not run with deterministic=strict: its last bits depend on the company in a batch"
+        )
+    if level == 0 or manifest.get("model") is None:
+        return "packages and hardware are the recorded ones: the history, the manifest or the proposal was edited"
+    return (
+        "weights, settings, packages and hardware are the recorded ones: the study file was edited, "
+        "or this machine does not compute the same twice"
+    )
+
+
 def _leaves(value: Any, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
     if isinstance(value, Mapping):
         for name, inner in value.items():

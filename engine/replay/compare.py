@@ -147,7 +147,7 @@ def _equal(before: Any, after: Any, tolerance: float | None) -> bool:
 
 def _read(stored: StoredStudy, proposal: Proposal) -> tuple[str, dict[str, Any]]:
     """The proposal's canonical text and configuration, as a study reads them."""
-    grammar = canonical_grammar(stored.task.space)
+    grammar = canonical_grammar(stored.state.task.space)
     try:
         text = grammar.encode(dict(proposal.config))
         return text, grammar.decode(text)

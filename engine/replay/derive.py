@@ -1,27 +1,128 @@
-"""Derives the proposals of a group of studies again, those that were made in one batch together, and compares."""
+"""Replays studies: derives every proposal again from the stored history and seed, and compares.
+
+Levels, from what any machine can check to what depends on it most:
+
+0. From the recorded answers, without a model: prompt, grammar, seeds and configuration, to the bit.
+1. With the model, on the same machine with the same settings, in the same batches: the tokens and their
+   log-probabilities too, to the bit.
+2. The same with all requests in batches of other sizes: holds for models that are run batch-invariant.
+3. On another machine: configurations equal, log-probabilities within a tolerance.
+
+Proposers are stateless, so that every trial is checked on its own, against the history that the file has.
+"""
 
 from __future__ import annotations
 
+import multiprocessing
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 from airtune.engine.proposers import load_proposer, needs_model
-from airtune.engine.replay.causes import differences, explained
+from airtune.engine.replay.causes import cause_of, differences
 from airtune.engine.replay.compare import Agreement, Divergence, compare
-from airtune.engine.replay.models import Models, NotRecordedError, RecordedModel
-from airtune.engine.replay.report import Options, StudyReplay
-from airtune.engine.replay.stored import StoredStudy, read_study
-from airtune.engine.storage.study_file import StudyFile
+from airtune.engine.replay.report import Options, Report, StudyReplay
+from airtune.engine.replay.stored import (
+    NotRecordedError,
+    RecordedModel,
+    RecordedModels,
+    StoredStudy,
+    read_study,
+    stored_batch,
+)
+from airtune.engine.storage.study_file import StudyFile, StudyRecord
 from airtune.engine.types import Job, Proposer, StoreError, Task
 from airtune.grammars import AirtuneError
 from airtune.models import LanguageModel
 
 SIZES = (1, 3, 32)  # of the batches of level 2
+RANKED = {"ranking", "samples"}  # in the transcript of what was chosen among several answers
 Group = tuple[tuple[str, ...], tuple[str, ...]]  # studies whose proposals were made together; those to check
 Found = tuple[list[StudyReplay], Agreement]
+Step = list[tuple[StoredStudy, int, Job]]  # studies and trials that are derived in one batch
+
+
+def replay(
+    path: str | Path,
+    name: str | None = None,
+    options: Options | None = None,
+    *,
+    jobs: int = 1,
+    batch_of: Callable[[StudyRecord], Sequence[str]] | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Replay one study of a file, or all of them. The file is only read.
+
+    Args:
+        path: The study file.
+        name: The study; None for all.
+        options: The level and the rest; None for level 1.
+        jobs: Processes.
+        batch_of: The names of the studies that a study's model was asked for together; by default what its
+            manifest says.
+        on_progress: Called with the number of studies that are done, and of all.
+
+    Raises:
+        StoreError: If the file cannot be read, or has no such study.
+        AirtuneError: If an option is not usable.
+    """
+    options = options or Options()
+    options.check()
+    path = Path(path)
+    with StudyFile(path, readonly=True) as file:
+        records = file.studies(verify=False)
+        if name is not None and name not in [record.name for record in records]:
+            file.get(name)  # raises, with the names that it has
+    chosen = [record for record in records if name in (None, record.name)]
+    groups = _groups(chosen, options, batch_of or stored_batch)
+    report = Report(path, options.level)
+    found: dict[str, StudyReplay] = {}
+    for studies, agreement in _each(path, groups, options, min(jobs, len(groups))):
+        report.agreement.add(agreement)
+        found.update({one.name: one for one in studies})
+        if on_progress is not None:
+            on_progress(len(found), len(chosen))
+    report.studies = [found[one.name] for one in chosen]
+    return report
+
+
+def _groups(
+    chosen: Sequence[StudyRecord], options: Options, batch_of: Callable[[StudyRecord], Sequence[str]]
+) -> list[Group]:
+    """What to replay together: on levels that ask a model, the studies of a batch; else each alone."""
+    groups: dict[tuple[str, ...], list[StudyRecord]] = {}
+    for record in chosen:
+        asks = options.level > 0 and record.manifest.get("model") is not None
+        groups.setdefault(tuple(batch_of(record)) if asks else (record.name,), []).append(record)
+    # Studies of one model one after another, so that it is loaded once.
+    ordered = sorted(groups.items(), key=lambda group: repr(group[1][-1].manifest.get("model")))
+    return [(batch, tuple(one.name for one in ones)) for batch, ones in ordered]
+
+
+_replayer: Replayer | None = None  # of a process of its own
+
+
+def _each(path: Path, groups: Sequence[Group], options: Options, jobs: int) -> Iterable[Found]:
+    if jobs <= 1:
+        with Replayer(path, options) as one:
+            yield from (one.replay(group) for group in groups)
+        return
+    spawn = multiprocessing.get_context("spawn")  # not a fork, which would copy the locks of loaded libraries
+    with ProcessPoolExecutor(jobs, spawn, _start, (path, options)) as pool:
+        yield from pool.map(_serve, groups)
+
+
+def _start(path: Path, options: Options) -> None:
+    global _replayer
+    _replayer = Replayer(path, options)
+
+
+def _serve(group: Group) -> Found:
+    assert _replayer is not None
+    return _replayer.replay(group)
 
 
 class Replayer:
@@ -34,7 +135,9 @@ class Replayer:
 
     def __init__(self, path: Path, options: Options) -> None:
         self._options = options
-        self._models = Models(options)
+        self._models = RecordedModels(
+            options.level == 0, options.model, options.backend, dict(options.settings)
+        )
         self._tasks: dict[str, Task] = {}
         self._file = StudyFile(path, readonly=True)
         self._records = {record.name: record for record in self._file.studies(verify=False)}
@@ -54,50 +157,92 @@ class Replayer:
         batch, chosen = group
         found = {name: StudyReplay(name) for name in chosen}
         agreement = Agreement()
-        members = []
-        for name in batch:
-            try:
-                if name in self._records:
-                    members.append(read_study(self._file, self._records[name], self._tasks))
-            except StoreError as error:
-                if name in found:
-                    found[name].refused = error.message
-                    found[name].altered = self._file.altered(name)
-        for stored in members:
-            if stored.name in found:
-                found[stored.name].altered = stored.altered
+        studies = [one for name in batch if (one := self._read(name, found.get(name))) is not None]
         try:
-            proposer, model = _proposer(members, self._models)
+            proposer, model = _proposer(studies, self._models)
         except AirtuneError as error:
-            for one in found.values():
-                one.refused = one.refused or error.message
+            for result in found.values():
+                result.refused = result.refused or error.message
             return list(found.values()), agreement
         known = None if model is None or isinstance(model, RecordedModel) else model.manifest()
-        for stored in members:
-            if stored.name in found:
-                found[stored.name].differences = differences(stored.manifest, known)
-                for number in stored.records:
-                    missing = stored.missing(number)
-                    if missing is not None and self._options.wants(number):
-                        found[stored.name].skipped[number] = (
-                            f"trial {missing}, which it was proposed from, is lost"
-                        )
-        for wave in _waves(members, self._options):
-            _replay(wave, proposer, model, found, self._options, agreement)
+        for study in studies:
+            if study.name in found:
+                found[study.name].differences = differences(study.manifest, known)
+                found[study.name].skipped = {
+                    number: f"trial {missing}, which it was proposed from, is lost"
+                    for number in study.records
+                    if (missing := study.missing(number)) is not None and self._options.wants(number)
+                }
+        for step in _steps(studies, self._options):
+            failed = _derive(step, proposer, model)
+            for i, (study, number, job) in enumerate(step):
+                if study.name in found:
+                    self._check(study, number, job, failed.get(i), found[study.name], agreement)
         return list(found.values()), agreement
 
+    def _read(self, name: str, found: StudyReplay | None) -> StoredStudy | None:
+        """The study; None if the file does not have it, or it cannot be read, which is noted."""
+        if name not in self._records:
+            return None
+        found = found or StudyReplay(name)
+        found.altered = self._file.altered(name)
+        try:
+            return read_study(self._file, self._records[name], self._tasks)
+        except StoreError as error:
+            found.refused = error.message
+            return None
 
-def _proposer(members: Sequence[StoredStudy], models: Models) -> tuple[Proposer | None, LanguageModel | None]:
+    def _check(
+        self,
+        study: StoredStudy,
+        number: int,
+        job: Job,
+        error: AirtuneError | None,
+        found: StudyReplay,
+        agreement: Agreement,
+    ) -> None:
+        """Compare one derived proposal with the stored one."""
+        transcript = study.transcripts.get(number)
+        why = ""
+        if isinstance(error, NotRecordedError) and transcript and transcript.keys() & RANKED == {"ranking"}:
+            why = "an earlier version did not store all samples of lm+gp: level 1 can check it"
+        elif study.model is not None and transcript is None and study.records[number].origin[:2] == "lm":
+            why = "its transcript is lost"
+        elif isinstance(error, BatchError):
+            why = "the batch that it was proposed in cannot be asked again: another study's trial fails"
+        if why:
+            found.skipped[number] = why
+            return
+        found.checked += 1
+        what: Divergence | None
+        if isinstance(error, NotRecordedError):
+            what = Divergence(number, "seed", f"{error.allowed}", f"{error.value}")
+        elif error is not None:
+            what = Divergence(number, "answer", study.records[number].text, error.message)
+        else:
+            what = compare(study, number, job.proposal, self._options.allowed_difference, agreement)
+        if what is not None:
+            found.diverging.add(number)
+            if found.first is None or number < found.first.trial:
+                cause = cause_of(
+                    number, study.name, study.manifest, found.altered, found.differences, self._options.level
+                )
+                found.first = replace(what, cause=cause)
+
+
+def _proposer(
+    studies: Sequence[StoredStudy], models: RecordedModels
+) -> tuple[Proposer | None, LanguageModel | None]:
     """The proposer that all of them asked, with its model."""
-    if not members:
+    if not studies:
         return None, None
-    manifest = members[0].manifest
+    manifest = studies[0].manifest
     name = str(manifest["proposer"])
     if not needs_model(name):
         return load_proposer(name), None
     if not isinstance(manifest.get("model"), Mapping):
         raise StoreError(
-            f"study {members[0].name!r} does not say which language model {name!r} asked",
+            f"study {studies[0].name!r} does not say which language model {name!r} asked",
             value=name,
             allowed="a study whose manifest has the model",
             hint="earlier versions did not store that of lm+gp and hybrid",
@@ -106,130 +251,50 @@ def _proposer(members: Sequence[StoredStudy], models: Models) -> tuple[Proposer 
     return load_proposer(name, model, manifest.get("temperature")), model
 
 
+def _steps(studies: Sequence[StoredStudy], options: Options) -> Iterator[Step]:
+    """What to derive in one batch: trial i of all studies; on level 2 trials in batches of other sizes."""
+    numbers = sorted({number for one in studies for number in one.records if options.wants(number)})
+    steps = [
+        [(one, number) for one in studies if number in one.records and one.missing(number) is None]
+        for number in numbers
+    ]
+    if options.level == 2:
+        trials = [trial for step in steps for trial in step]
+        steps = []
+        for size in SIZES:
+            random.Random(size).shuffle(trials)
+            steps += [trials[start : start + size] for start in range(0, len(trials), size)]
+    for step in steps:
+        yield [(one, number, one.job(number)) for one, number in step]
+
+
 class BatchError(AirtuneError):
     """A proposal could not be derived in the batch that it was part of."""
 
-    def __init__(self) -> None:
-        super().__init__("the batch cannot be asked again")
 
-
-Wave = list[tuple[StoredStudy, int, Job]]
-
-
-def _waves(members: Sequence[StoredStudy], options: Options) -> Iterator[Wave]:
-    """The jobs, batch by batch: trial i of all studies together; or on level 2 in batches of other sizes."""
-    numbers = sorted({number for one in members for number in one.records if options.wants(number)})
-    waves = (
-        [
-            (one, number, one.job(number))
-            for one in members
-            if number in one.records and one.missing(number) is None
-        ]
-        for number in numbers
-    )
-    if options.level != 2:
-        yield from waves
-        return
-    jobs = [(one, number) for wave in waves for one, number, _ in wave]
-    for size in SIZES:
-        random.Random(size).shuffle(jobs)  # in other company too
-        for start in range(0, len(jobs), size):
-            yield [(one, number, one.job(number)) for one, number in jobs[start : start + size]]
-
-
-def _replay(
-    wave: Wave,
-    proposer: Proposer | None,
-    model: LanguageModel | None,
-    found: Mapping[str, StudyReplay],
-    options: Options,
-    agreement: Agreement,
-) -> None:
-    """Propose a wave again and compare."""
+def _derive(step: Step, proposer: Proposer | None, model: LanguageModel | None) -> dict[int, AirtuneError]:
+    """Propose a step again; what failed, by its place in the step."""
     assert proposer is not None
+    recorded = model if isinstance(model, RecordedModel) else None
+    if recorded is None and _failure(proposer, [job for _, _, job in step]) is None:
+        return {}
+    # Which of them it is shows when each is on its own; for the others, the batch is not what it was.
     failed: dict[int, AirtuneError] = {}
-    if isinstance(model, RecordedModel):
-        for i, (stored, number, job) in enumerate(wave):
-            model.recall(stored.transcripts.get(number, {}))
-            failed.update(_tried(i, [job], proposer))
-    elif _tried(0, [job for _, _, job in wave], proposer):
-        # Which of them it is shows when each is on its own; for the others, the batch is not what it was.
-        for i, (_, _, job) in enumerate(wave):
-            job.proposal, job.rejected = None, []
-            failed.update(_tried(i, [job], proposer) or {i: BatchError()})
-    tolerance = options.tolerance if options.level == 3 else None
-    for i, (stored, number, job) in enumerate(wave):
-        one = found.get(stored.name)
-        if one is None:
-            continue
-        error = failed.get(i)
-        if isinstance(error, NotRecordedError) and _lacks_samples(stored, number):
-            one.skipped[number] = (
-                "an earlier version did not store all samples of lm+gp: level 1 can check it"
-            )
-            continue
-        if (
-            stored.model is not None
-            and number not in stored.transcripts
-            and stored.records[number].origin[:2] == "lm"
-        ):
-            one.skipped[number] = "its transcript is lost"
-            continue
-        if isinstance(error, BatchError):
-            one.skipped[number] = (
-                "the batch that it was proposed in cannot be asked again: another study's trial fails"
-            )
-            continue
-        one.checked += 1
-        what: Divergence | None
-        if isinstance(error, NotRecordedError):
-            what = Divergence(number, "seed", f"{error.allowed}", f"{error.value}")
-        elif error is not None:
-            what = Divergence(number, "answer", stored.records[number].text, error.message)
-        else:
-            what = compare(stored, number, job.proposal, tolerance, agreement)
-        if what is not None:
-            one.diverging.add(number)
-            if one.first is None or number < one.first.trial:
-                cause = _cause(stored, one, what, options.level)
-                one.first = replace(what, cause=cause)
+    for i, (study, number, job) in enumerate(step):
+        if recorded is not None:
+            recorded.recall(study.transcripts.get(number, {}))
+        job.proposal, job.rejected = None, []
+        error = _failure(proposer, [job])
+        if error is not None:
+            failed[i] = error
+        elif recorded is None:
+            failed[i] = BatchError("the batch cannot be asked again")
+    return failed
 
 
-def _tried(i: int, jobs: list[Job], proposer: Proposer) -> dict[int, AirtuneError]:
+def _failure(proposer: Proposer, jobs: list[Job]) -> AirtuneError | None:
     try:
         proposer.propose(jobs)
     except AirtuneError as error:
-        return {i: error}
-    return {}
-
-
-def _lacks_samples(stored: StoredStudy, number: int) -> bool:
-    transcript = stored.transcripts.get(number, {})
-    return "ranking" in transcript and "samples" not in transcript
-
-
-def _cause(stored: StoredStudy, one: StudyReplay, what: Divergence, level: int) -> str:
-    """Why it diverges, as far as it can be told: edits that checksums show, then what differs, then the rest."""
-    number = what.trial
-    own = {f"trial {number}", f"the transcript of trial {number}", f"the manifest of study {stored.name!r}"}
-    before = [row for row in stored.altered if row in {f"trial {i}" for i in range(number)}]
-    changed = [row for row in stored.altered if row in own]
-    if changed:
-        return f"{' and '.join(changed)}: changed after it was written (the checksum does not match)"
-    if before:
-        return (
-            f"an edited history: {before[0]} was changed after it was written (the checksum does not match)"
-        )
-    if one.differences:
-        return explained(one.differences)
-    settings = (stored.manifest.get("model") or {}).get("settings") or {}
-    if level == 2 and settings.get("deterministic", "off") == "off":
-        return (
-            "the model was not run with deterministic=strict: its last bits depend on the company in a batch"
-        )
-    if level == 0 or stored.manifest.get("model") is None:
-        return "packages and hardware are the recorded ones: the history, the manifest or the proposal was edited"
-    return (
-        "weights, settings, packages and hardware are the recorded ones: the study file was edited, "
-        "or this machine does not compute the same twice"
-    )
+        return error
+    return None

@@ -125,7 +125,7 @@ class Inspector:
             raise StoreError(f"the tokens of trial {number} were not recorded", value=number)
         return TrialInspection(
             study.name, study.records[number].trial, study.records[number].origin, str(transcript["model"]),
-            study.task.metric, request.temperature, request.grammar.decode(str(transcript["text"])),
+            study.state.task.metric, request.temperature, request.grammar.decode(str(transcript["text"])),
             proposal_densities(distribution, ids, self._budget),
             tuple(sorted((*job.history, *job.pending), key=lambda t: t.number)),
         )  # fmt: skip

@@ -42,6 +42,11 @@ class Options:
     first: int = 0
     last: int | None = None
 
+    @property
+    def allowed_difference(self) -> float | None:
+        """The tolerance (nats) on level 3; None elsewhere, where bits are compared."""
+        return self.tolerance if self.level == 3 else None
+
     def check(self) -> None:
         """Raise an AirtuneError if an option has no meaning, or none on this level."""
         if self.level not in LEVELS:

@@ -11,7 +11,7 @@ import pytest
 from ConfigSpace import ConfigurationSpace
 
 from airtune.engine import Evaluation, Event, Finished, Job, StoreError, Study, StudyFile, Task, load_proposer
-from airtune.engine.replay.replay import replay
+from airtune.engine.replay.derive import replay
 from airtune.engine.replay.report import Options
 from airtune.grammars import AirtuneError
 from airtune.models import load_model

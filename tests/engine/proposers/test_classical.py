@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -145,6 +146,23 @@ def test_a_default_that_may_not_be_is_passed_over() -> None:
 def test_failures_count_as_the_worst_loss() -> None:
     trials = [Trial(0, {}, "told", 2.0), Trial(1, {}, "failed"), Trial(2, {}, "told", 5.0)]
     assert losses(trials) == [2.0, 5.0, 5.0]
+
+
+@pytest.mark.parametrize("name", ["tpe", "gp", "cmaes"])
+def test_a_failed_trial_is_told_as_the_worst(name: str) -> None:
+    """As if its loss had been the worst one, and not as if it had been none, or 0, which would be the best here."""
+    task, made = bowl_task(2), load_proposer(name)
+    trials = [replace(t, loss=t.loss and t.loss + 1.0) for t in search("random", task, 12, seed=4)]
+    worst = max(t.loss for t in trials[:5] + trials[6:] if t.loss is not None)
+
+    def proposals(sixth: Trial | None) -> list[Mapping[str, Any]]:
+        history = [*trials[:5], *([] if sixth is None else [sixth]), *trials[6:]]
+        return [propose_one(made, task, history, [], seed).config for seed in range(4)]
+
+    failed = proposals(replace(trials[5], status="failed", loss=None, reason="no"))
+    assert failed == proposals(replace(trials[5], loss=worst))
+    assert failed != proposals(replace(trials[5], loss=0.0))
+    assert failed != proposals(None)
 
 
 def test_what_was_tried_off_the_lattice_takes_its_neighbour() -> None:

@@ -20,7 +20,7 @@ from airtune.engine.cli.app import app
 from airtune.engine.proposers.base import propose_one
 from airtune.engine.proposers.lm import problem_of
 from airtune.engine.proposers.lm_self import DRAWS, SAMPLES
-from airtune.engine.replay.replay import replay
+from airtune.engine.replay.derive import replay
 from airtune.engine.replay.report import Options
 from airtune.engine.storage.records import compress_transcript
 from airtune.engine.storage.schema import upgrade

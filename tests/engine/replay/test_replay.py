@@ -15,8 +15,7 @@ import pytest
 from ConfigSpace import ConfigurationSpace
 
 from airtune.engine import Study, StudyFile, Task, load_proposer
-from airtune.engine.replay.derive import Replayer
-from airtune.engine.replay.replay import replay
+from airtune.engine.replay.derive import Replayer, replay
 from airtune.engine.replay.report import Options, Report
 from airtune.engine.storage.records import compress_transcript, decompress_transcript
 from airtune.engine.storage.schema import upgrade
