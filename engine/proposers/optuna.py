@@ -44,6 +44,7 @@ from airtune.engine.types import Job, Proposal, Trial
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.distributions import FloatDistribution, IntDistribution
 
 # The GP sees integers of this many values as real numbers, rounded afterwards: its line search over every
 # single one takes most of its time, and at this many the neighbours of a value are as good as the value.
@@ -171,17 +172,25 @@ def _distributions(space: ConfigurationSpace, smooth_from: float = math.inf) -> 
 
     made: dict[str, Any] = {}
     for name, hp in space.items():
-        if isinstance(hp, FloatHyperparameter):
-            made[name] = d.FloatDistribution(hp.lower, hp.upper, log=hp.log)
-        elif isinstance(hp, IntegerHyperparameter) and hp.size >= smooth_from:
-            made[name] = d.FloatDistribution(int(hp.lower), int(hp.upper), log=hp.log)
-        elif isinstance(hp, IntegerHyperparameter):
-            made[name] = d.IntDistribution(int(hp.lower), int(hp.upper), log=hp.log)
+        if isinstance(hp, FloatHyperparameter | IntegerHyperparameter):
+            made[name] = distribution_of_number(hp, smooth_from)
         elif isinstance(hp, CategoricalHyperparameter):
             made[name] = d.CategoricalDistribution(range(len(hp.choices)))
         elif isinstance(hp, OrdinalHyperparameter):
             made[name] = d.IntDistribution(0, len(hp.sequence) - 1)
     return made
+
+
+def distribution_of_number(
+    hp: FloatHyperparameter | IntegerHyperparameter, smooth_from: float = math.inf
+) -> FloatDistribution | IntDistribution:
+    """Optuna's distribution of a number; integers of `smooth_from` values or more are given as floats."""
+    from optuna.distributions import FloatDistribution, IntDistribution
+
+    if isinstance(hp, FloatHyperparameter):
+        return FloatDistribution(float(hp.lower), float(hp.upper), log=bool(hp.log))
+    kind = FloatDistribution if hp.size >= smooth_from else IntDistribution
+    return kind(int(hp.lower), int(hp.upper), log=bool(hp.log))
 
 
 def _suggest(trial: optuna.Trial, name: str, hp: Hyperparameter[Any, Any]) -> Any:

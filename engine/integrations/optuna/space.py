@@ -27,6 +27,7 @@ from optuna.distributions import (
 )
 
 from airtune.engine.proposers.base import active_part, is_valid
+from airtune.engine.proposers.optuna import distribution_of_number
 from airtune.grammars import SpaceError, check_space
 from airtune.grammars.axes import plain
 
@@ -131,18 +132,16 @@ def distribution_of(hp: Hyperparameter[Any, Any]) -> BaseDistribution:
     Raises:
         SpaceError: If there is none.
     """
-    if isinstance(hp, FloatHyperparameter):
-        return FloatDistribution(float(hp.lower), float(hp.upper), log=bool(hp.log))
-    if isinstance(hp, IntegerHyperparameter):
-        return IntDistribution(int(hp.lower), int(hp.upper), log=bool(hp.log))
+    if isinstance(hp, FloatHyperparameter | IntegerHyperparameter):
+        return distribution_of_number(hp)
     if isinstance(hp, CategoricalHyperparameter | OrdinalHyperparameter | Constant):
         choices = [plain(choice) for choice in _choices(hp)]
-        strange = [c for c in choices if c is not None and not isinstance(c, bool | int | float | str)]
-        if not strange:
+        unfit = [c for c in choices if c is not None and not isinstance(c, bool | int | float | str)]
+        if not unfit:
             return CategoricalDistribution(choices)
         raise SpaceError(
-            f"Optuna cannot keep the choice {strange[0]!r} of {hp.name!r}",
-            value=strange[0],
+            f"Optuna cannot keep the choice {unfit[0]!r} of {hp.name!r}",
+            value=unfit[0],
             allowed="None, truth values, numbers and texts",
             hint="name the choice by a text, and look it up in the objective",
         )
