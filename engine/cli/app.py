@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from airtune.engine.cli.output import report_error
+from airtune.engine.cli.output import report_error, survive_any_encoding
 
 _INTERRUPTED = 130  # typer's answer to an interrupt that no command has caught; our codes are 0, 1, 2
 _NO_MEMORY = "out of memory"
@@ -32,7 +32,7 @@ COMMANDS = {
     "tune": "tune.tune",
     "show": "show.show",
     "report": "report.report",
-    "export": "show.export",
+    "export": "export.export",
     "replay": "replay.replay",
     "diff": "replay.diff",
     "recover": "recover.recover",
@@ -112,6 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: What follows the program's name; None for `sys.argv[1:]`.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    survive_any_encoding()
     # Batch schedulers say with SIGTERM what Ctrl-C says: end, but so that it can be gone on with.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

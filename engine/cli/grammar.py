@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from airtune.engine.cli.output import out, print_json, value_text
+from airtune.engine.cli.options import Json
+from airtune.engine.cli.output import (
+    out,
+    print_json,
+    print_lines,
+    print_table,
+    printable_json,
+    value_text,
+    visible,
+)
 
 if TYPE_CHECKING:
     from ConfigSpace.hyperparameters import Hyperparameter
@@ -23,16 +33,17 @@ CHOICES = 8
 
 
 def grammar(
-    space: Path = typer.Argument(..., help="A ConfigSpace search space as JSON.", metavar="SPACE.json"),
-    emit: Notation | None = typer.Option(None, "--emit", help="Print the grammar in this notation."),
-    sample: int | None = typer.Option(
-        None, "--sample", metavar="N", help="Draw N configurations, exactly uniformly."
-    ),
-    seed: int = typer.Option(0, "--seed", help="Seed of the samples."),
-    exclude: Path | None = typer.Option(
-        None, "--exclude", metavar="FILE.jsonl", help="Configurations to leave out, one JSON object per line."
-    ),
-    json: bool = typer.Option(False, "--json", help="Print one JSON document."),
+    space: Annotated[Path, typer.Argument(help="A ConfigSpace search space as JSON.", metavar="SPACE.json")],
+    emit: Annotated[Notation | None, typer.Option(help="Print the grammar in this notation.")] = None,
+    sample: Annotated[
+        int | None, typer.Option(metavar="N", help="Draw N configurations, exactly uniformly.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the samples.")] = 0,
+    exclude: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.jsonl", help="Configurations to leave out, one JSON object per line."),
+    ] = None,
+    json: Json = False,
 ) -> None:
     """Show the exact grammar of a search space: a summary, a notation, or samples."""
     from airtune.grammars import AirtuneError, read_space, space_grammar
@@ -89,96 +100,81 @@ def _excluded(path: Path | None) -> list[dict[str, Any]]:
 def _emit(built: Grammar, emit: Notation, as_json: bool) -> None:
     from json import dumps
 
-    texts = {"regex": built.regex, "lark": built.lark, "gbnf": built.gbnf}
-    text = texts[emit]() if emit in texts else dumps(built.json_schema(), indent=2, ensure_ascii=False)
+    if emit == "json-schema":
+        text = dumps(built.json_schema(), indent=2, ensure_ascii=False)
+        shown = printable_json(text)
+    else:
+        text = {"regex": built.regex, "lark": built.lark, "gbnf": built.gbnf}[emit]()
+        shown = visible(text)  # its \x9b and \u202e are escapes of these notations, too
     if as_json:
         print_json({"notation": emit, "hash": built.hash, "text": text})
     else:
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.write(shown if shown.endswith("\n") else shown + "\n")
 
 
-def _draw(built: Grammar, n: int, seed: int) -> list[dict[str, Any]]:
-    """Up to n samples, none if the language is empty."""
+def _draw(built: Grammar, n: int, seed: int) -> Iterator[dict[str, Any]]:
+    """N samples, none if the language is empty."""
     import numpy as np
 
     rng = np.random.default_rng(seed)
-    return [built.sample(rng) for _ in range(n)] if built.count() else []
+    return (built.sample(rng) for _ in range(n if built.count() else 0))
 
 
 def _sample(built: Grammar, n: int, seed: int, as_json: bool) -> None:
     from airtune.grammars import GrammarError
 
-    drawn = _draw(built, n, seed)
-    if not drawn:
+    count = built.count()
+    if not count:
         raise GrammarError("the space is exhausted: nothing is left to sample", value=0, hint="exclude less")
+    if n > count:
+        raise GrammarError(
+            f"--sample {n} is more than there are configurations",
+            value=n,
+            allowed=f"1 to {count}",
+            hint=f"--sample {min(count, 10)}, say",
+        )
+    drawn = _draw(built, n, seed)
     if as_json:
         print_json([{"text": built.encode(config), "config": config} for config in drawn])
         return
     for config in drawn:
-        sys.stdout.write(built.encode(config) + "\n")
+        sys.stdout.write(printable_json(built.encode(config)) + "\n")
 
 
 def _summary(built: Grammar, seed: int, as_json: bool) -> None:
     """What the space holds: its parameters with their lattice, conditions, clauses, size, and examples."""
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
     lattice, space = built.lattice, built.space
-    examples = [built.encode(config) for config in _draw(built, EXAMPLES, seed)]
     axes = dict(zip(lattice.names, lattice.axes, strict=True))
-    conditions = [str(condition) for condition in space.conditions]
-    forbidden = [str(clause) for clause in space.forbidden_clauses]
+    described = {
+        "conditions": [str(condition) for condition in space.conditions],
+        "forbidden": [str(clause) for clause in space.forbidden_clauses],
+    }
+    examples = {"examples": [built.encode(config) for config in _draw(built, EXAMPLES, seed)]}
     if as_json:
-        print_json(
-            {
-                "hyperparameters": [
-                    {
-                        "name": name,
-                        "values": axis.size,
-                        "first": axis.text(0),
-                        "last": axis.text(axis.size - 1),
-                    }
-                    for name, axis in axes.items()
-                ],
-                "conditions": conditions,
-                "forbidden": forbidden,
-                "count": built.count(),
-                "max_length": built.max_length,
-                "approximate": built.approximate,
-                "hash": built.hash,
-                "examples": examples,
-            }
-        )
+        hyperparameters = [
+            {"name": name, "values": axis.size, "first": axis.text(0), "last": axis.text(axis.size - 1)}
+            for name, axis in axes.items()
+        ]
+        size = {"count": built.count(), "max_length": built.max_length}
+        form = {"approximate": built.approximate, "hash": built.hash}
+        print_json({"hyperparameters": hyperparameters, **described, **size, **form, **examples})
         return
-    console = out()
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    table.add_column("hyperparameter", overflow="fold")
-    table.add_column("kind", no_wrap=True)
-    table.add_column("values", justify="right", no_wrap=True)
-    table.add_column("lattice", overflow="fold")
-    table.add_column("default", overflow="fold")
-    for name, axis in axes.items():
-        default = space[name].default_value
-        cells = (name, _kind(space[name]), f"{axis.size:,}", _lattice_text(axis), value_text(_plain(default)))
-        table.add_row(*(escape(cell) for cell in cells))
-    console.print(table)
-    for title, lines in (("conditions", conditions), ("forbidden", forbidden), ("examples", examples)):
+    rows = [
+        (name, _kind(space[name]), f"{axis.size:,}", _lattice_text(axis), _default(space[name]))
+        for name, axis in axes.items()
+    ]
+    print_table("LlrLL", ("hyperparameter", "kind", "values", "lattice", "default"), rows)
+    most = " at most (over-approximated)" if built.approximate else ""
+    size_lines = [f"{_big(built.count())} valid{most}", f"longest text: {built.max_length} bytes"]
+    for title, lines in {**described, **examples, "configurations": size_lines}.items():
         if lines:
-            console.print(title, style="bold")
-            for line in lines:
-                console.print(f"  {line}", markup=False, soft_wrap=True)
-    count = built.count()
-    console.print("configurations", style="bold")
-    console.print(
-        f"  {_big(count)} valid{' at most (over-approximated)' if built.approximate else ''}", markup=False
-    )
-    console.print(f"  longest text: {built.max_length} bytes", markup=False)
+            out().print(title, style="bold")
+            print_lines(f"  {line}" for line in lines)
 
 
-def _plain(value: Any) -> Any:
-    """A numpy scalar as its Python value."""
-    return value.item() if hasattr(value, "item") else value
+def _default(hyperparameter: Hyperparameter[Any, Any]) -> str:
+    value = hyperparameter.default_value
+    return value_text(value.item() if hasattr(value, "item") else value)
 
 
 def _kind(hyperparameter: Hyperparameter[Any, Any]) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -38,15 +39,17 @@ def visible(text: str) -> str:
 
 
 def console(stream: TextIO) -> Console:
-    """A rich console on `stream`: as wide as the terminal, or PIPE_COLUMNS without one. Strings are made `visible`."""
+    """A rich console on `stream`: as wide as the terminal, or PIPE_COLUMNS without one.
+
+    Strings are made `visible`, and what the stream cannot encode is spelled out, before their width is measured.
+    """
     from rich.console import Console
     from rich.text import Text
 
     class Safe(Console):
-        def render_str(
-            self, text: str, **options: Any
-        ) -> Text:  # all strings come by here, those in tables too
-            return super().render_str(visible(text), **options)
+        def render_str(self, text: str, **options: Any) -> Text:  # all strings, those in tables too
+            shown = visible(text).encode(self.encoding, "backslashreplace").decode(self.encoding)
+            return super().render_str(shown, **options)
 
     width = None if stream.isatty() or "COLUMNS" in os.environ else PIPE_COLUMNS
     return Safe(file=stream, width=width, highlight=False, soft_wrap=False, emoji=False)
@@ -65,7 +68,28 @@ def err() -> Console:
 def print_json(document: Mapping[str, Any] | Sequence[Any]) -> None:
     """Print the one JSON document of a `--json` command. NaN never gets here: losses are finite or null."""
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False, default=str)
-    sys.stdout.write(visible_json(text) + "\n")
+    sys.stdout.write(printable_json(text) + "\n")
+
+
+def printable_json(text: str) -> str:
+    """JSON text with what a terminal would obey, and what standard output cannot encode, as JSON's own escapes."""
+    shown = visible_json(text)
+    if encodable(shown):
+        return shown
+    return "".join(json.dumps(one)[1:-1] if ord(one) > 127 else one for one in shown)
+
+
+def encodable(text: str) -> bool:
+    """Whether standard output can encode the text."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "replace").decode(encoding) == text
+
+
+def survive_any_encoding() -> None:
+    """Let standard output and error spell out the characters that their encoding lacks, in place of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def visible_json(text: str) -> str:
@@ -115,6 +139,32 @@ def trial_json(trial: Trial) -> dict[str, Any]:
     }
 
 
+def make_table(
+    columns: str, headings: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None
+) -> Table:
+    """A table in the one look of this command line.
+
+    Args:
+        columns: A letter per column, as in LaTeX's tabular: "l" or "r"; of a capital one long cells are folded.
+        headings: Of the columns; plain text, as all that follows.
+        rows: Cells, a row at a time.
+        title: Above the table.
+    """
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", title_justify="left", title=title)
+    for letter, heading in zip(columns, headings, strict=True):
+        table.add_column(
+            escape(heading), justify="right" if letter in "rR" else "left",
+            no_wrap=letter.islower(), overflow="fold" if letter.isupper() else "ellipsis",
+        )  # fmt: skip
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table
+
+
 def trial_table(trials: Sequence[Trial], metric: str, best: int | None, width: int) -> Table:
     """The trials in order, the best one marked.
 
@@ -128,55 +178,41 @@ def trial_table(trials: Sequence[Trial], metric: str, best: int | None, width: i
     Returns:
         A rich table.
     """
-    for spread, stacked in ((True, False), (True, True)):
-        table = _trial_table(trials, metric, best, spread, stacked)
-        if _columns(table) <= width:
-            return table
-    return _trial_table(trials, metric, best, spread=False, stacked=True)
-
-
-def _columns(table: Table) -> int:
     from rich.console import Console
     from rich.measure import Measurement
 
     wide = Console(width=10_000)
-    return Measurement.get(wide, wide.options, table).maximum
+    for spread, stacked in ((True, False), (True, True), (False, True)):
+        table = _trial_table(trials, metric, best, spread, stacked)
+        if Measurement.get(wide, wide.options, table).maximum <= width:
+            break
+    return table
 
 
 def _trial_table(
     trials: Sequence[Trial], metric: str, best: int | None, spread: bool, stacked: bool
 ) -> Table:
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
     names = list(dict.fromkeys(name for trial in trials for name in trial.config))
     infos = list(dict.fromkeys(name for trial in trials for name in trial.info))
     failed = any(trial.status != "told" for trial in trials)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
-    table.add_column("trial", justify="right", no_wrap=True)
-    for name in names if spread else []:
-        table.add_column(escape(name), justify="right", no_wrap=True)
-    if not spread:
-        table.add_column("configuration", overflow="fold")
-    for heading in (metric, *(name.replace("_", " ") for name in infos), "propose s", "evaluate s"):
-        shown = heading.replace(" ", "\n") if stacked else heading
-        table.add_column(escape(shown), justify="right", no_wrap=True)
-    if failed:
-        table.add_column("status", overflow="fold")
+    values = [metric, *(name.replace("_", " ") for name in infos), "propose s", "evaluate s"]
+    values = [heading.replace(" ", "\n") for heading in values] if stacked else values
+    rows = []
     for trial in trials:
-        mark = "* " if trial.number == best else ""
+        row = [f"* {trial.number}" if trial.number == best else str(trial.number)]
         if spread:
-            cells = [value_text(trial.config[name]) if name in trial.config else "" for name in names]
+            row += [value_text(trial.config[name]) if name in trial.config else "" for name in names]
         else:
-            cells = [config_text(trial.config)]
-        row = [f"{mark}{trial.number}", *cells]
+            row.append(config_text(trial.config))
         row.append("-" if trial.loss is None else loss_text(trial.loss))
         row += [loss_text(trial.info[name]) if name in trial.info else "" for name in infos]
         row += [seconds_text(trial.proposal_s), seconds_text(trial.evaluation_s)]
-        if failed:
-            row.append(_status_text(trial))
-        table.add_row(*(escape(cell) for cell in row), style="bold green" if mark else None)
+        rows.append([*row, _status_text(trial)] if failed else row)
+    columns = "r" + ("r" * len(names) if spread else "L") + "r" * len(values) + ("L" if failed else "")
+    headings = ["trial", *(names if spread else ["configuration"]), *values, *(["status"] if failed else [])]
+    table = make_table(columns, headings, rows)
+    for trial, drawn in zip(trials, table.rows, strict=True):
+        drawn.style = "bold green" if trial.number == best else ""
     return table
 
 
@@ -194,7 +230,14 @@ def print_trials(trials: Sequence[Trial], metric: str, best: Trial | None) -> No
     shown.print(trial_table(trials, metric, None if best is None else best.number, shown.width))
 
 
-def print_lines(lines: Sequence[str]) -> None:
+def print_table(
+    columns: str, headings: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None
+) -> None:
+    """Print a table; see `make_table`."""
+    out().print(make_table(columns, headings, rows, title))
+
+
+def print_lines(lines: Iterable[str]) -> None:
     """Print plain lines; a terminal wraps the long ones."""
     shown = out()
     for line in lines:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import typer
 
+from airtune.engine.cli.options import DensityBudget, DensityModel, check_density
 from airtune.engine.cli.output import err, print_json, print_lines
-from airtune.engine.cli.show_density import check_density
 
 
 def report(
@@ -23,21 +23,10 @@ def report(
     density: bool = typer.Option(
         False,
         "--density",
-        help="Of a study: what the model believed at each proposal, exactly. Needs the model.",
+        help="Of a study: the exact distribution of every proposal of the model. Needs the model.",
     ),
-    model: str | None = typer.Option(
-        None,
-        "--model",
-        metavar="MODEL",
-        help="Of --density: where the study's model is now, if it was moved.",
-    ),
-    density_budget: int | None = typer.Option(
-        None,
-        "--density-budget",
-        metavar="N",
-        min=1,
-        help="Of --density: beginnings of answers that may be opened for one law. (default: 4096)",
-    ),
+    model: DensityModel = None,
+    density_budget: DensityBudget = None,
     json: bool = typer.Option(False, "--json", help="Print the paths as one JSON document."),
 ) -> None:
     """Write a report: one HTML file that needs no network, with figures (PNG, SVG) and CSV files beside it."""

@@ -1,4 +1,4 @@
-"""`airtune show STUDY --trial N --density`: what the model believed when it proposed a trial."""
+"""`airtune show STUDY --trial N --density`: the distribution of the answer that proposed a trial."""
 
 from __future__ import annotations
 
@@ -6,28 +6,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airtune.engine.cli.output import config_text, out, print_json, print_lines, unwritable, value_text
+from airtune.engine.cli.output import (
+    config_text,
+    encodable,
+    print_json,
+    print_lines,
+    print_table,
+    unwritable,
+    value_text,
+)
 
 if TYPE_CHECKING:
     from airtune.engine import StudyFile
     from airtune.engine.replay.inspect import TrialInspection
     from airtune.models.inspection.marginals import Density, Pair
 
-_BLOCKS = "▁▂▃▄▅▆▇█"
+_BLOCKS, _ASCII_BLOCKS = "▁▂▃▄▅▆▇█", "_.:-=+*#"
 _SPARKS = 32
 _LIKELIEST = 5
-
-
-def check_density(density: bool, options: Mapping[str, object]) -> None:
-    """Raise an AirtuneError if one of the options that belong to --density was given without it."""
-    from airtune.grammars import AirtuneError
-
-    for option, value in options.items():
-        if value is not None and not density:
-            raise AirtuneError(
-                f"{option} has no effect without --density", value=str(value), allowed=f"--density with {option}",
-                hint=f"leave {option} out, or add --density",
-            )  # fmt: skip
 
 
 def show_density(
@@ -48,7 +44,7 @@ def show_density(
         number: The trial; None is refused.
         output: The PNG file; None for one named after file and trial, none at all with `as_json`.
         model: Where the model is here, if not under its recorded name.
-        budget: Beginnings of answers that may be opened; None for the default.
+        budget: Prefixes of answers that may be read for one distribution; None for the default.
         as_json: Print the numbers as JSON.
 
     Raises:
@@ -91,60 +87,46 @@ def _save(view: TrialInspection, output: Path) -> None:
 
 
 def _print(view: TrialInspection) -> None:
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
-    head = [
-        f"trial {view.trial.number} of study {view.study!r}: what {view.model} believed, "
+    found = view.densities
+    lines = [
+        f"trial {view.trial.number} of study {view.study!r}: the distribution of {view.model}'s answer "
         f"after {len(view.tried)} trials, at temperature {view.temperature:g}",
-        f"  it said        {config_text(view.answer)}",
+        f"  answer         {config_text(view.answer)}",
     ]
     if dict(view.answer) != dict(view.trial.config):
-        head.append(f"  {view.origin} chose {config_text(view.trial.config)}")
+        lines.append(f"  {view.origin} chose {config_text(view.trial.config)}")
     elif view.origin != "lm":
-        head.append(f"  {view.origin} chose it among several answers; the law below is that of one answer")
-    print_lines(head)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    table.add_column("hyperparameter", overflow="fold")
-    table.add_column("law")
-    for heading in ("bits", "said", "its mass", "rank"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("density, low to high; or the likeliest", overflow="fold")
-    for density in view.densities.univariate:
-        answered = view.answer.get(density.name)
-        rank = "-" if density.rank is None else f"{density.rank} of {_size(view, density)}"
-        mass = "-" if density.chosen is None else f"{density.of(density.chosen):.2g}"
-        shown = "-" if answered is None else value_text(answered)
-        kind = _kind(density)
-        row = (density.name, kind, f"{density.entropy:.2f}", shown, mass, rank, _shape(view, density))
-        table.add_row(*map(escape, row))
-    out().print(table)
-    marginal = sum(density.marginal for density in view.densities.univariate)
-    lines = [
-        f"exact, nothing sampled: {marginal} of {len(view.densities.univariate)} laws are marginal, the others "
-        "given what the proposal said before",
-        f"{view.densities.opened} beginnings of answers were opened, at most {view.densities.budget} for one law "
-        "(--density-budget: a larger one makes more of them marginal)",
-    ]
-    lines += [f"not drawn, for want of budget: {a} with {b}" for a, b in view.densities.missing]
+        lines.append(
+            f"  {view.origin} chose it among several answers; the distribution is that of one answer"
+        )
     print_lines(lines)
+    headings = (
+        "hyperparameter", "distribution", "bits", "answer", "its mass", "rank",
+        "density, low to high; or the likeliest",
+    )  # fmt: skip
+    print_table("LlrrrrL", headings, [_row(view, density) for density in found.univariate])
+    marginal = sum(density.marginal for density in found.univariate)
+    print_lines(
+        [
+            f"exact, nothing sampled: {marginal} of {len(found.univariate)} distributions are marginal, the others "
+            "are conditional on the values before them in the answer",
+            f"{found.opened} prefixes of answers were read, at most {found.budget} for one distribution "
+            "(--density-budget: a larger one makes more of them marginal)",
+            *(f"not drawn, for want of budget: {a} with {b}" for a, b in found.missing),
+        ]
+    )
 
 
-def _kind(density: Density) -> str:
-    parts = ["marginal" if density.marginal else f"given {len(density.given)}"]
-    parts += [f"{density.inactive:.0%} inactive"] if density.inactive >= 0.005 else []
-    parts += [f"{density.unresolved:.1%} not resolved"] if density.unresolved >= 0.0005 else []
-    return ", ".join(parts)
-
-
-def _size(view: TrialInspection, density: Density) -> int:
-    return view.densities.grammar.lattice.axes[density.level].size
-
-
-def _values(view: TrialInspection, density: Density) -> list[Any]:
-    axis = view.densities.grammar.lattice.axes[density.level]
-    return [axis.value(int(index)) for index in density.indices]
+def _row(view: TrialInspection, density: Density) -> tuple[str, ...]:
+    kind = ["marginal" if density.marginal else f"given {len(density.given)}"]
+    kind += [f"{density.inactive:.0%} inactive"] if density.inactive >= 0.005 else []
+    kind += [f"{density.unresolved:.1%} not resolved"] if density.unresolved >= 0.0005 else []
+    answered = "-" if density.name not in view.answer else value_text(view.answer[density.name])
+    size = view.densities.grammar.lattice.axes[density.level].size
+    chosen = ("-", "-")
+    if density.chosen is not None:
+        chosen = (f"{density.of(density.chosen):.2g}", f"{density.rank} of {size}")
+    return density.name, ", ".join(kind), f"{density.entropy:.2f}", answered, *chosen, _shape(view, density)
 
 
 def _shape(view: TrialInspection, density: Density) -> str:
@@ -158,59 +140,55 @@ def _shape(view: TrialInspection, density: Density) -> str:
         return ", ".join(f"{value} {mass:.2g}" for mass, value in ranked[:_LIKELIEST]) + rest
     height = bins.masses(density.indices, density.mass) / (bins.edges[1:] - bins.edges[:-1])
     peak = height.max(initial=0.0) or 1.0
-    return "".join(_BLOCKS[min(7, int(8 * value / peak))] for value in height)
+    blocks = _BLOCKS if encodable(_BLOCKS) else _ASCII_BLOCKS
+    return "".join(blocks[min(7, int(8 * value / peak))] for value in height)
+
+
+def _values(view: TrialInspection, density: Density) -> list[Any]:
+    axis = view.densities.grammar.lattice.axes[density.level]
+    return [axis.value(int(index)) for index in density.indices]
 
 
 def _document(view: TrialInspection) -> dict[str, Any]:
     """All the numbers."""
-    densities = view.densities
+    found = view.densities
+    univariate = [
+        {
+            **_conditions(density), "name": density.name, "entropy_bits": density.entropy,
+            "answer": None if density.chosen is None else {
+                "value": view.answer[density.name], "mass": density.of(density.chosen), "rank": density.rank
+            },
+            "values": _values(view, density), "mass": density.mass.tolist(),
+        }
+        for density in found.univariate
+    ]  # fmt: skip
+    pairs = [
+        {
+            **_conditions(pair), "first": _binned(view, pair.first), "second": _binned(view, pair.second),
+            "mass": pair.mass.tolist(),
+        }
+        for pair in found.pairs
+    ]  # fmt: skip
     return {
-        "study": view.study,
-        "trial": view.trial.number,
-        "model": view.model,
-        "temperature": view.temperature,
-        "said": dict(view.answer),
-        "config": dict(view.trial.config),
-        "budget": densities.budget,
-        "opened": densities.opened,
-        "densities": [_density(view, density) for density in densities.univariate],
-        "pairs": [_pair(view, pair) for pair in densities.pairs],
-        "missing_pairs": [list(pair) for pair in densities.missing],
-    }
+        "study": view.study, "trial": view.trial.number, "model": view.model, "temperature": view.temperature,
+        "answer": dict(view.answer), "config": dict(view.trial.config), "budget": found.budget,
+        "opened": found.opened, "densities": univariate, "pairs": pairs,
+        "missing_pairs": [list(pair) for pair in found.missing],
+    }  # fmt: skip
 
 
-def _density(view: TrialInspection, density: Density) -> Mapping[str, Any]:
-    return {
-        **_what(density),
-        "name": density.name,
-        "entropy_bits": density.entropy,
-        "said": None
-        if density.chosen is None
-        else {"value": view.answer[density.name], "mass": density.of(density.chosen), "rank": density.rank},
-        "values": _values(view, density),
-        "mass": density.mass.tolist(),
-    }
-
-
-def _pair(view: TrialInspection, pair: Pair) -> Mapping[str, Any]:
+def _binned(view: TrialInspection, name: str) -> Mapping[str, Any]:
     from airtune.models.inspection.bins import Bins
     from airtune.models.inspection.marginals import BINS
 
-    levels = {density.name: density.level for density in view.densities.univariate}
-    axes = {}
-    for side, name in (("first", pair.first), ("second", pair.second)):
-        bins, axis = (
-            Bins(view.densities.grammar, levels[name], BINS),
-            view.densities.grammar.lattice.axes[levels[name]],
-        )
-        axes[side] = {"name": name, "bins_start_at": [axis.value(int(index)) for index in bins.starts]}
-    return {**_what(pair), **axes, "mass": pair.mass.tolist()}
+    lattice = view.densities.grammar.lattice
+    level = lattice.names.index(name)
+    starts = Bins(view.densities.grammar, level, BINS).starts
+    return {"name": name, "bins_start_at": [lattice.axes[level].value(int(index)) for index in starts]}
 
 
-def _what(part: Density | Pair) -> dict[str, Any]:
+def _conditions(part: Density | Pair) -> dict[str, Any]:
     return {
-        "law": "conditional" if part.given else "marginal",
-        "given": dict(part.given),
-        "inactive": part.inactive,
-        "unresolved": part.unresolved,
-    }
+        "distribution": "conditional" if part.given else "marginal", "given": dict(part.given),
+        "inactive": part.inactive, "unresolved": part.unresolved,
+    }  # fmt: skip

@@ -145,7 +145,7 @@ def test_show_density(study: Path, tmp_path: Path) -> None:
     for density in document["densities"]:
         assert len(density["values"]) == len(density["mass"])
         assert sum(density["mass"]) + density["inactive"] + density["unresolved"] == pytest.approx(1)
-        assert (density["law"] == "marginal") == (not density["given"])
+        assert (density["distribution"] == "marginal") == (not density["given"])
     for pair in document["pairs"]:
         assert len(pair["mass"]) == len(pair["first"]["bins_start_at"])
         assert {len(row) for row in pair["mass"]} == {len(pair["second"]["bins_start_at"])}

@@ -1,0 +1,76 @@
+"""`airtune export`: a study file as text, or into an Optuna storage."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from airtune.engine.cli.options import StudyFileArgument, StudyName
+from airtune.engine.cli.output import print_lines, unwritable, visible, visible_json
+
+if TYPE_CHECKING:
+    from airtune.engine import StudyFile
+
+
+def export(
+    file: StudyFileArgument,
+    study_name: StudyName = None,
+    jsonl: bool = typer.Option(False, "--jsonl", help="JSON Lines: the default."),
+    csv: bool = typer.Option(False, "--csv", help="Comma-separated values, a row per trial."),
+    no_times: bool = typer.Option(
+        False, "--no-times", help="Leave out times: identical studies then export identical bytes."
+    ),
+    no_transcripts: bool = typer.Option(
+        False, "--no-transcripts", help="Leave out prompts and answers (CSV never has them)."
+    ),
+    output: Path | None = typer.Option(None, "-o", "--output", metavar="OUT", help="A file to write to."),
+    optuna: str | None = typer.Option(
+        None,
+        "--optuna",
+        metavar="URL",
+        help="Into an Optuna storage instead, for example sqlite:///optuna.db.",
+    ),
+) -> None:
+    """Write a study file as text, the same bytes for the same study with --no-times; or into an Optuna storage."""
+    from airtune.engine import StudyFile, export_csv, export_jsonl
+    from airtune.engine.storage.study_file import study_file
+    from airtune.grammars import AirtuneError
+
+    if jsonl and csv:
+        raise AirtuneError("--jsonl and --csv were both given", allowed="one of them", hint="leave one out")
+    if optuna is not None and (jsonl or csv or no_times or no_transcripts or output):
+        raise AirtuneError(
+            "--optuna writes no text",
+            value=optuna,
+            allowed="--study-name beside it",
+            hint="leave the others out",
+        )
+    with StudyFile(study_file(file), readonly=True) as opened:
+        if optuna is not None:
+            return _export_to_optuna(opened, study_name, optuna)
+        if csv:
+            text = visible(export_csv(opened, study_name, times=not no_times))
+        else:
+            lines = export_jsonl(opened, study_name, times=not no_times, transcripts=not no_transcripts)
+            text = visible_json("".join(lines))
+    if output is None:
+        sys.stdout.buffer.write(text.encode())
+        return
+    try:
+        output.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise unwritable(output, error, "-o") from error
+
+
+def _export_to_optuna(file: StudyFile, study_name: str | None, url: str) -> None:
+    """Write one study, or all, into the storage, and say what was new."""
+    from airtune.engine.integrations import export_to_optuna
+    from airtune.engine.integrations.optuna.export import shown_url
+
+    for one in export_to_optuna(file, url, study_name):
+        waiting = f"; {one.waiting} without a result left out" if one.waiting else ""
+        print_lines([f"{one.study}: {one.added} trials written, {one.present} were there{waiting}"])
+    print_lines([f"look at them: optuna-dashboard '{shown_url(url)}'"])
