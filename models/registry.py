@@ -101,7 +101,7 @@ def _cached_ids() -> list[str]:
     if not _hub_cache().is_dir():
         return []
     names = (p.name.removeprefix("models--").replace("--", "/") for p in _hub_cache().glob("models--*"))
-    return sorted(name for name in names if _snapshot(name) is not None)
+    return sorted(filter(_snapshot, names))
 
 
 def locate(name: str | Path) -> Path:
@@ -275,9 +275,8 @@ def verify_model(name: str | Path) -> dict[str, str]:
     try:
         recorded: dict[str, str] = dict(json.loads(file.read_text(encoding="utf-8"))["files"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ModelError(
-            f"{file} is not a manifest: {error!r}", allowed='{"files": {name: sha256}}'
-        ) from error
+        shape = '{"files": {name: sha256}}'
+        raise ModelError(f"{file} is not a manifest: {error!r}", allowed=shape) from error
     # Those count where the manifest names them: it is that of a pack.
     folders = [folder for folder in FOLDERS if any(name.startswith(f"{folder}/") for name in recorded)]
     actual = file_hashes(path) | folder_hashes(path, folders)

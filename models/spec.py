@@ -16,7 +16,7 @@ from typing import Any
 from airtune.models.registry import BACKENDS, DIALECTS, load_model, locate, make_dialect
 from airtune.models.types import LanguageModel, ModelError
 
-_ASIDE = {
+_NOT_SHOWN = {
     "record",
     "base_url",
     "prices",
@@ -74,7 +74,7 @@ class ModelSpec:
     def label(self) -> str:
         """A short name for tables: no folders, and of the settings those that may change what is proposed."""
         name = self.name.rstrip("/").rpartition("/")[2]
-        given = [f"{key}={value}" for key, value in self.settings.items() if key not in _ASIDE]
+        given = [f"{key}={value}" for key, value in self.settings.items() if key not in _NOT_SHOWN]
         plain, *more = (self.dialect or "").split("+")
         given += more or ([plain] if plain else [])
         return (

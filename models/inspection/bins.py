@@ -25,11 +25,15 @@ class Bins:
         starts: (b,) first index of each bin.
         edges: (b + 1,) where they begin and end on the unit interval of the hyperparameter's (log) scale.
         labels: The choices' texts, or None for numbers.
+        log: Whether the scale is logarithmic.
+        integer: Whether the values are whole numbers.
     """
 
     def __init__(self, grammar: Grammar, level: int, most: int) -> None:
         self._axis, self._hp = grammar.lattice.axes[level], grammar.space[grammar.lattice.names[level]]
         size = self._axis.size
+        self.log = bool(getattr(self._hp, "log", False))
+        self.integer = isinstance(self._axis.value(0), int)
         self.labels: list[str] | None = None
         if not isinstance(self._hp, NumericalHyperparameter):
             self.starts = np.arange(size, dtype=np.int64)
@@ -40,14 +44,11 @@ class Bins:
         half = 0.5 if self.integer else 0.0
         self._ends = float(self._hp.lower) - half, float(self._hp.upper) + half
         wanted = (
-            range(size) if size <= most else (self._axis.nearest(self.value(i / most)) for i in range(most))
+            [self._axis.nearest(self.value(i / most)) for i in range(most)] if size > most else range(size)
         )
         self.starts = np.array(sorted({0, *wanted}), dtype=np.int64)
-        units = [
-            (self.unit(self._axis.value(int(i) - 1)), self.unit(self._axis.value(int(i))))
-            for i in self.starts[1:]
-        ]
-        self.edges = np.array([0.0, *((a + b) / 2 for a, b in units), 1.0])
+        pairs = [(self._axis.value(i - 1), self._axis.value(i)) for i in self.starts[1:].tolist()]
+        self.edges = np.array([0.0, *((self.unit(a) + self.unit(b)) / 2 for a, b in pairs), 1.0])
 
     def unit(self, value: Any) -> float:
         """Where a value lies on the unit interval of the scale; a choice in the middle of its bin."""
@@ -70,16 +71,6 @@ class Bins:
     def masses(self, indices: Indices, mass: Floats) -> Floats:
         """(b,) the probability of each bin, of values with the probabilities `mass`."""
         return np.asarray(np.bincount(self.of(indices), mass, len(self.starts)), dtype=np.float64)
-
-    @property
-    def log(self) -> bool:
-        """Whether the scale is logarithmic."""
-        return bool(getattr(self._hp, "log", False))
-
-    @property
-    def integer(self) -> bool:
-        """Whether the values are whole numbers."""
-        return isinstance(self._axis.value(0), int)
 
 
 def _label(value: Any) -> str:

@@ -14,8 +14,9 @@ from airtune.engine.proposers.base import propose_one
 from airtune.grammars import space_grammar
 from airtune.models import LanguageModel, ModelError, TextRequest, TextWriter, load_model
 from airtune.models.backends.transformers import TransformersModel
-from airtune.models.tiny import FAMILIES, save_random_chat_model
+from airtune.models.tiny import FAMILIES
 from tests.contract.test_models import TransformersContract
+from tests.models.chat_checkpoint import save_random_chat_model
 
 VARIANTS = (
     "chat",

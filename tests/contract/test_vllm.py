@@ -30,8 +30,9 @@ from airtune.engine.types import Task, Trial
 from airtune.models import LanguageModel, ModelError, Request, load_model
 from airtune.models.dialects.pocket.dialect import PocketDialect
 from airtune.models.masks.base import make_engine
-from airtune.models.tiny import chat_tokenizer, save_random_chat_model
+from airtune.models.tiny import chat_tokenizer
 from tests.contract.test_models import Cases, LiveModelContract
+from tests.models.chat_checkpoint import save_random_chat_model
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1800)]
 pytest.importorskip("vllm", reason="vLLM has an environment of its own: .ci/vllm")

@@ -108,15 +108,11 @@ def _choices(parameter: Any) -> list[Any] | None:
     return [axis.value(index) for index in range(axis.size)]
 
 
-def _bounds(parameter: Any) -> tuple[Any, Any]:
-    return parameter.lower, parameter.upper
-
-
 def _value(space: ConfigurationSpace, name: str, value: Any) -> Any:
     """The value if the hyperparameter may have it, as the type it has."""
     if name not in space:
         raise DecodeError(f"there is no hyperparameter {name!r}; there are {', '.join(space)}", value=name)
-    parameter = space[name]
+    parameter: Any = space[name]
     if _choices(parameter) is not None:
         axis = canonical_axis(parameter)
         try:
@@ -127,7 +123,7 @@ def _value(space: ConfigurationSpace, name: str, value: Any) -> Any:
             ) from error
     whole = isinstance(parameter, hp.IntegerHyperparameter)
     kind = "a whole number" if whole else "a number"
-    lower, upper = _bounds(parameter)
+    lower, upper = parameter.lower, parameter.upper
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not lower <= value <= upper or (whole and value != int(value)):
         raise DecodeError(f"{name!r} cannot be {value!r}; it is {kind} from {lower} to {upper}", value=value)
@@ -165,6 +161,7 @@ def strict_schema(space: ConfigurationSpace) -> dict[str, Any]:
         ModelError: If a choice is neither text, number, boolean nor null.
     """
     properties: dict[str, Any] = {}
+    parameter: Any
     for name, parameter in space.items():
         conditional = bool(space.parent_conditions_of[name])
         choices = _choices(parameter)
@@ -176,7 +173,7 @@ def strict_schema(space: ConfigurationSpace) -> dict[str, Any]:
             number = "integer" if isinstance(parameter, hp.IntegerHyperparameter) else "number"
             one = {
                 "type": [number, "null"] if conditional else number,
-                "description": "from {} to {}".format(*_bounds(parameter))
+                "description": f"from {parameter.lower} to {parameter.upper}"
                 + (", log scale" if getattr(parameter, "log", False) else ""),
             }
         if conditional:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,23 +23,15 @@ COMMON_SPECIAL = (
     "<</SYS>>", "<think>", "</think>",
 )  # fmt: skip
 
+# By the names of ConfigSpace's classes, less "Forbidden" before and "Condition", "Clause" or "Relation" after.
 _RELATIONS = {
-    "EqualsCondition": "is",
-    "NotEqualsCondition": "is not",
-    "GreaterThanCondition": "is above",
-    "LessThanCondition": "is below",
-    "InCondition": "is one of",
-    "ForbiddenEqualsClause": "is",
-    "ForbiddenInClause": "is one of",
-    "ForbiddenGreaterThanClause": "is above",
-    "ForbiddenGreaterThanEqualsClause": "is at least",
-    "ForbiddenLessThanClause": "is below",
-    "ForbiddenLessThanEqualsClause": "is at most",
-    "ForbiddenEqualsRelation": "equals",
-    "ForbiddenGreaterThanRelation": "is above",
-    "ForbiddenGreaterThanEqualsRelation": "is at least",
-    "ForbiddenLessThanRelation": "is below",
-    "ForbiddenLessThanEqualsRelation": "is at most",
+    "Equals": "is",
+    "NotEquals": "is not",
+    "GreaterThan": "is above",
+    "GreaterThanEquals": "is at least",
+    "LessThan": "is below",
+    "LessThanEquals": "is at most",
+    "In": "is one of",
 }
 
 
@@ -202,23 +195,26 @@ class Words:
         if parts is not None:
             word = " and " if type(condition).__name__ == "AndConjunction" else " or "
             return "(" + word.join(self._condition(part) for part in parts) + ")"
-        relation = _RELATIONS[type(condition).__name__]
-        return f"{self.quote(condition.parent.name)} {relation} {self._values(condition)}"
+        return f"{self.quote(condition.parent.name)} {_relation(condition)} {self._values(condition)}"
 
     def _forbidden(self, clause: Any) -> str:
         parts = getattr(clause, "components", None)
         if parts is not None:
             word = " or " if type(clause).__name__ == "ForbiddenOrConjunction" else " and "
             return word.join(self._forbidden(part) for part in parts)
-        relation = _RELATIONS[type(clause).__name__]
         if hasattr(clause, "left"):
-            return f"{self.quote(clause.left.name)} {relation} {self.quote(clause.right.name)}"
-        return f"{self.quote(clause.hyperparameter.name)} {relation} {self._values(clause)}"
+            return f"{self.quote(clause.left.name)} {_relation(clause)} {self.quote(clause.right.name)}"
+        return f"{self.quote(clause.hyperparameter.name)} {_relation(clause)} {self._values(clause)}"
 
     def _values(self, clause: Any) -> str:
         if type(clause).__name__ in ("InCondition", "ForbiddenInClause"):
             return ", ".join(self.quote(_plain(value)) for value in clause.values)
         return self.quote(_plain(clause.value))
+
+
+def _relation(clause: Any) -> str:
+    name = re.sub("^Forbidden|(Condition|Clause|Relation)$", "", type(clause).__name__)
+    return "equals" if name == "Equals" and hasattr(clause, "left") else _RELATIONS[name]
 
 
 def _escape(character: str) -> str:

@@ -164,11 +164,6 @@ class ChatDialect:
             # Trials are of like size: jump near the number that fits, then close in one by one.
             shown = max(1, min(shown - 1, int(shown * room / size) + 1))
 
-    def messages(self, problem: Problem) -> list[Message]:
-        """The conversation that `render` makes a prompt of, all trials shown."""
-        words = Words(problem, canonical_grammar(problem.space), self._guard)
-        return self._messages(words, set(range(len(problem.observations))))
-
     def conclude(self, prompt: str, thought: str, answer: int = 0) -> str:
         """The prompt of the answer, once the model has thought.
 

@@ -71,8 +71,6 @@ HEAD_ID = {token: i for i, token in enumerate(_HEAD)}
 # Splits any prompt or answer into tokens; the tokenizer file carries the same expression.
 TOKEN_PATTERN = r"<[^>]*>|\[[^\]]*\]|=[0-9]{3}|=!|[a-x][0-9]{3}|[a-x][A-Z!%&@_~]|."
 
-BEST_SCORE = 200  # the score of the best trial so far; below it lie predictions of an improvement
-
 
 def vocabulary() -> list[str]:
     """All tokens, in the order of their ids."""

@@ -19,7 +19,11 @@ from ConfigSpace import (
     Float,
     ForbiddenAndConjunction,
     ForbiddenEqualsClause,
+    ForbiddenEqualsRelation,
+    ForbiddenGreaterThanEqualsClause,
+    ForbiddenGreaterThanEqualsRelation,
     ForbiddenInClause,
+    ForbiddenLessThanEqualsClause,
     ForbiddenLessThanRelation,
     GreaterThanCondition,
     InCondition,
@@ -38,6 +42,7 @@ from airtune.models.dialects.chat.dialect import ChatDialect
 from airtune.models.dialects.chat.format import (
     ChatFormat,
     JSONFormat,
+    Message,
     PlainFormat,
     TemplateFormat,
     format_of,
@@ -128,8 +133,12 @@ def test_golden_conversations(problem: str, name: str) -> None:
     """
     dialect = make_dialect(name)
     assert dialect.name == name
-    messages = dialect.messages({"simple": simple, "rich": rich}[problem]())
+    messages = conversation(dialect, {"simple": simple, "rich": rich}[problem]())
     check_golden(f"{name}-{problem}.txt", "".join(f"[{m['role']}]\n{m['content']}\n\n" for m in messages))
+
+
+def conversation(dialect: Any, problem: Problem) -> list[Message]:
+    return read_messages(dialect.bind(format=JSONFormat()).render(problem))
 
 
 def check_golden(name: str, text: str) -> None:
@@ -374,7 +383,9 @@ def test_words_of_a_template_without_special_tokens_are_kept_out() -> None:
 
 def test_messages_as_json_and_back() -> None:
     dialect = ChatDialect(format=JSONFormat(), history="turns")
-    assert read_messages(dialect.render(rich())) == dialect.messages(rich())
+    talk = read_messages(dialect.render(rich()))
+    assert JSONFormat().render(talk) == dialect.render(rich())
+    assert [one["role"] for one in talk[:3]] == ["system", "user", "assistant"]
     more = read_messages(dialect.conclude(dialect.render(rich()), "hm"))
     assert [m["role"] for m in more[-3:]] == ["user", "assistant", "user"]
     assert read_messages("Tune:") == [{"role": "user", "content": "Tune:"}]
@@ -399,3 +410,22 @@ def test_examples_are_of_no_benchmark() -> None:
         assert not set(example.problem.space) & {"C", "gamma", "alpha", "depth", "learning_rate_init", "eta"}
         assert example.grammar.accepts(example.grammar.encode(example.answer))
         assert example.answer not in [o.config for o in example.problem.observations]
+
+
+@pytest.mark.parametrize(
+    ("clause", "words"),
+    [
+        (lambda a, b: NotEqualsCondition(b, a, 3), '"a" is not 3'),
+        (lambda a, b: GreaterThanCondition(b, a, 3), '"a" is above 3'),
+        (lambda a, b: InCondition(b, a, [2, 3]), '"a" is one of 2, 3'),
+        (lambda a, b: ForbiddenGreaterThanEqualsClause(a, 3), '"a" is at least 3'),
+        (lambda a, b: ForbiddenLessThanEqualsClause(a, 3), '"a" is at most 3'),
+        (lambda a, b: ForbiddenEqualsClause(a, 3), '"a" is 3'),
+        (lambda a, b: ForbiddenEqualsRelation(a, b), '"a" equals "b"'),
+        (lambda a, b: ForbiddenGreaterThanEqualsRelation(a, b), '"a" is at least "b"'),
+    ],
+)
+def test_conditions_and_clauses_in_words(clause: Any, words: str) -> None:
+    space = ConfigurationSpace({"a": (1, 9), "b": (1, 9)})
+    space.add(clause(space["a"], space["b"]))
+    assert words in ChatDialect().render(Problem("t", "", space, "loss"))
