@@ -418,14 +418,15 @@ def test_examples_are_of_no_benchmark() -> None:
         (lambda a, b: NotEqualsCondition(b, a, 3), '"a" is not 3'),
         (lambda a, b: GreaterThanCondition(b, a, 3), '"a" is above 3'),
         (lambda a, b: InCondition(b, a, [2, 3]), '"a" is one of 2, 3'),
-        (lambda a, b: ForbiddenGreaterThanEqualsClause(a, 3), '"a" is at least 3'),
-        (lambda a, b: ForbiddenLessThanEqualsClause(a, 3), '"a" is at most 3'),
+        (lambda a, b: ForbiddenGreaterThanEqualsClause(a, 9), '"a" is at least 9'),
+        (lambda a, b: ForbiddenLessThanEqualsClause(a, 1), '"a" is at most 1'),
         (lambda a, b: ForbiddenEqualsClause(a, 3), '"a" is 3'),
         (lambda a, b: ForbiddenEqualsRelation(a, b), '"a" equals "b"'),
         (lambda a, b: ForbiddenGreaterThanEqualsRelation(a, b), '"a" is at least "b"'),
     ],
 )
 def test_conditions_and_clauses_in_words(clause: Any, words: str) -> None:
-    space = ConfigurationSpace({"a": (1, 9), "b": (1, 9)})
+    space = ConfigurationSpace()
+    space.add(Integer("a", (1, 9), default=4), Integer("b", (1, 9), default=6))
     space.add(clause(space["a"], space["b"]))
     assert words in ChatDialect().render(Problem("t", "", space, "loss"))
