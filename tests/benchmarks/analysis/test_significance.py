@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 
+from airtune.benchmarks.analysis import significance
 from airtune.benchmarks.analysis.significance import (
     LEVEL,
     critical_difference,
@@ -201,3 +202,49 @@ def test_the_critical_difference_is_the_published_one() -> None:
     assert math.isnan(critical_difference(1, 32))
     assert math.isnan(critical_difference(6, 0))
     assert LEVEL == 0.05
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_ties_of_differences_between_values_of_any_size(swapped: bool) -> None:
+    """What makes two differences equal is how rough their values are, the larger of the two, whichever it is."""
+    for method, reference in (
+        ([0.0, 1e6 + 1e-7, 7e6, 9e6], [1e6, 0.0, 0.0, 0.0]),  # large on one side only
+        (
+            [1e6, 6.0, 8.0, 10.0],
+            [1e6 + 5.0 - 1e-7, 1.0, 1.0, 1.0],
+        ),  # the rough one of two sizes is the smaller
+        ([1.0, 1e6 + 5.0 + 1e-7, 8.0, 10.0], [6.0, 1e6, 1.0, 1.0]),  # and here the larger
+    ):
+        pair = np.array(method), np.array(reference)
+        rough = np.round(pair[0] - pair[1])
+        assert len(set(np.abs(rough))) == 3  # the control
+        found = wilcoxon(*(pair[::-1] if swapped else pair))
+        assert found == (pytest.approx(by_every_sign(rough)), -1 if swapped else 1)
+
+
+def test_the_level_itself_is_significant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six pairs give p = 1/32, a number without rounding: as the level it still counts, after Holm's step too."""
+    reference = np.zeros((1, 6))
+    monkeypatch.setattr(significance, "LEVEL", 1 / 32)
+    (better,), (worse,) = (
+        over_seeds([(reference - 1.0, reference)]),
+        over_seeds([(reference + 1.0, reference)]),
+    )
+    assert (better.better, better.worse, better.better_holm, better.worse_holm) == (1, 0, 1, 0)
+    assert (worse.better, worse.worse, worse.better_holm, worse.worse_holm) == (0, 1, 0, 1)
+    assert better.holm_possible
+    monkeypatch.setattr(significance, "LEVEL", 1 / 33)
+    assert over_seeds([(reference - 1.0, reference)])[0].better == 0
+    assert not better.holm_possible
+
+
+def test_better_and_worse_after_holms_correction_are_not_the_same() -> None:
+    reference = np.random.default_rng(7).random((4, 14))
+    method = reference + np.array([[-1.0], [-1.0], [-1.0], [1.0]])
+    (found,) = over_seeds([(method, reference)])
+    assert (found.better, found.worse, found.better_holm, found.worse_holm) == (3, 1, 3, 1)
+
+
+def test_two_methods_have_the_same_tasks() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        over_seeds([(np.zeros((2, 3)), np.zeros((1, 3)))])

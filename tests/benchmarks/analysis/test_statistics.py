@@ -181,7 +181,7 @@ def test_the_spread_of_one_tasks_mean_is_the_textbook_one() -> None:
     """One task: the spread of a seed mean is s / sqrt(n), to 10 % at 2000 resamples."""
     best = np.random.default_rng(1).normal(10.0, 1.0, size=(2, 1, 25))
     means = bootstrap_means(best, each(1))
-    assert means.shape == (RESAMPLES, 2, 1)
+    assert means.shape == (RESAMPLES, 2, 1) == (2000, 2, 1)
     np.testing.assert_allclose(means.std(axis=0), best.std(axis=2) / 5.0, rtol=0.1)
     np.testing.assert_allclose(means.mean(axis=0), best.mean(axis=2), atol=0.05)
 
