@@ -59,7 +59,7 @@ def tune(
     proposer: str | None = typer.Option(
         None,
         "--proposer",
-        help="lm, lm+gp, lm+self, hybrid, random, tpe, gp, cmaes, smac, or default+ one of them. "
+        help="lm, lm+gp, lm+self, hybrid, random, local, tpe, gp, cmaes, smac, or default+ one of them. "
         "(default: default+lm+gp)",
         rich_help_panel=MODEL_OPTIONS,
     ),
