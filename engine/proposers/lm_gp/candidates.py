@@ -1,7 +1,8 @@
-"""What `lm+gp` chooses among beside the answers: the whole space where it is small, else places worth a look."""
+"""What `lm+gp` chooses among beside the answers: the whole space where it is small, else promising places."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,23 +10,65 @@ import numpy as np
 from ConfigSpace import ConfigurationSpace
 from ConfigSpace.hyperparameters import (
     CategoricalHyperparameter,
+    Constant,
     IntegerHyperparameter,
     OrdinalHyperparameter,
 )
 
 from airtune.engine.proposers.base import active_part
-from airtune.engine.proposers.lm_gp.gaussian_process import Floats, Vectors
+from airtune.engine.proposers.lm_gp.gaussian_process import Floats
 from airtune.grammars import canonical_grammar, once_per_space
 
-# A space of so few configurations is looked at as a whole: ranking them costs less than looking for the best ones.
+# A space of so few configurations is ranked as a whole: ranking them costs less than looking for the best ones.
 ENUMERABLE = 1000
-# Else the surroundings of the best trials and uniform draws, and then twice the surroundings of the best of these.
+# Else neighbours of the incumbents and uniform draws, and then twice neighbours of the best of these.
 NEIGHBOURS, UNIFORM = 256, 128
-_BEST = 4  # trials whose neighbours are looked at
+_INCUMBENTS = 4  # best trials whose neighbours are candidates
 _STEPS = (0.3, 0.1, 0.03, 0.01)  # standard deviations of a step, in units of a scale
-_FURTHER = 128  # neighbours in each further round
-_LEADERS = 6  # candidates whose neighbours they are
-_CLOSER = ((0.1, 0.03), (0.03, 0.01))  # their steps, round by round
+_CLOSE_NEIGHBOURS = 128  # in each further round
+_CENTRES = 6  # best candidates, whose neighbours they are
+_CLOSE_STEPS = ((0.1, 0.03), (0.03, 0.01))  # their steps, round by round
+
+
+class Encoder:
+    """Configurations as points in the unit cube, by way of ConfigSpace's vector form.
+
+    Numbers and ordinals lie on their own scale, a categorical has one column per choice, and a conditional
+    hyperparameter has one more column that says whether it is active (0.5 in its place where it is not).
+
+    Attributes:
+        varying: The hyperparameters that are not constants, in the order of the columns of a vector.
+    """
+
+    def __init__(self, space: ConfigurationSpace) -> None:
+        self.varying = {name: hp for name, hp in space.items() if not isinstance(hp, Constant)}
+        self._conditional = frozenset(space.conditional_hyperparameters)
+
+    def vectors(self, configs: Sequence[Mapping[str, Any]]) -> Floats:
+        """ConfigSpace's vector values (configurations, hyperparameters), NaN where inactive."""
+        values = np.full((len(configs), len(self.varying)), np.nan)
+        for j, (name, hp) in enumerate(self.varying.items()):
+            active = [i for i, config in enumerate(configs) if name in config]
+            given = [configs[i][name] for i in active]
+            if isinstance(hp, CategoricalHyperparameter | OrdinalHyperparameter):
+                values[active, j] = [float(hp.to_vector(value)) for value in given]
+            elif given:  # one call for all: it costs as much as for one
+                values[active, j] = hp.to_vector(np.array(given))
+        return values
+
+    def points(self, vectors: Floats) -> Floats:
+        """Points (m, columns) of vectors (m, hyperparameters)."""
+        columns: list[Floats] = [np.zeros(len(vectors))]  # never none
+        for (name, hp), value in zip(self.varying.items(), vectors.T, strict=True):
+            active = ~np.isnan(value)
+            if isinstance(hp, CategoricalHyperparameter):
+                columns += [(value == i) / math.sqrt(2) for i in range(len(hp.choices))]
+            else:
+                last = max(1, len(hp.sequence) - 1) if isinstance(hp, OrdinalHyperparameter) else 1
+                columns.append(np.where(active, value / last, 0.5))
+            if name in self._conditional:
+                columns.append(active.astype(float))
+        return np.stack(columns, axis=1)
 
 
 class Candidates:
@@ -33,58 +76,58 @@ class Candidates:
 
     Attributes:
         space: The search space.
-        vectors: Its configurations as vectors and points.
+        encoder: Takes its configurations to vectors and points.
     """
 
     def __init__(self, space: ConfigurationSpace) -> None:
         self.space = space
-        self.vectors = Vectors(space)
+        self.encoder = Encoder(space)
 
-    def whole(self, config: Mapping[str, Any]) -> dict[str, Any]:
+    def completed(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The configuration with a value for every hyperparameter."""
         return {name: config.get(name, hp.default_value) for name, hp in self.space.items()}
 
     def config(self, row: Floats) -> dict[str, Any]:
         """The configuration of a vector that has a value for every hyperparameter."""
-        values = self.whole(
-            {name: _value(hp, v) for (name, hp), v in zip(self.vectors.varying.items(), row, strict=True)}
+        values = self.completed(
+            {name: _value(hp, v) for (name, hp), v in zip(self.encoder.varying.items(), row, strict=True)}
         )
         return active_part(self.space, values) if self.space.conditions else values
 
     def points(self, rows: Floats) -> Floats:
         """Points (m, columns) of vectors (m, hyperparameters), which have values for inactive ones, too."""
         if self.space.conditions:
-            rows = self.vectors.vectors([self.config(row) for row in rows])
-        return self.vectors.points(rows)
+            rows = self.encoder.vectors([self.config(row) for row in rows])
+        return self.encoder.points(rows)
 
     def search(
         self,
         best: Sequence[Mapping[str, Any]],
-        rank: Callable[[Floats], Floats],
+        acquisition: Callable[[Floats], Floats],
         rng: np.random.Generator,
     ) -> tuple[Floats, Floats]:
-        """Candidates, and how they rank.
+        """Candidates and their acquisition values.
 
         Args:
             best: The configurations of the best trials, best first.
-            rank: Points (m, columns) -> (m,), larger is better.
+            acquisition: Points (m, columns) -> (m,), larger is better.
             rng: Draws the candidates.
 
         Returns:
-            Vectors (m, hyperparameters) and ranks (m,).
+            Vectors (m, hyperparameters) and values (m,).
         """
-        everything = _everything(self.space)
-        if everything is not None:
-            return everything, rank(self.points(everything))
-        start = self.vectors.vectors([self.whole(config) for config in best[:_BEST]])
+        all_vectors = _all_vectors(self.space)
+        if all_vectors is not None:
+            return all_vectors, acquisition(self.points(all_vectors))
+        start = self.encoder.vectors([self.completed(config) for config in best[:_INCUMBENTS]])
         rows = np.concatenate([self._neighbours(start, NEIGHBOURS, _STEPS, rng), self._uniform(rng)])
-        ranks = rank(self.points(rows))
-        for steps in _CLOSER:
-            leaders = rows[np.argsort(-ranks, kind="stable")[:_LEADERS]]
-            further = self._neighbours(leaders, _FURTHER, steps, rng)
+        scores = acquisition(self.points(rows))
+        for steps in _CLOSE_STEPS:
+            centres = rows[np.argsort(-scores, kind="stable")[:_CENTRES]]
+            further = self._neighbours(centres, _CLOSE_NEIGHBOURS, steps, rng)
             rows = np.concatenate([rows, further])
-            ranks = np.concatenate([ranks, rank(self.points(further))])
-        return rows, ranks
+            scores = np.concatenate([scores, acquisition(self.points(further))])
+        return rows, scores
 
     def _uniform(self, rng: np.random.Generator) -> Floats:
         """Vectors (UNIFORM, hyperparameters) drawn uniformly on every hyperparameter's scale."""
@@ -92,7 +135,7 @@ class Candidates:
             rng.integers(_levels(hp), size=UNIFORM).astype(float)
             if _levels(hp)
             else _legal(hp, rng.random(UNIFORM))
-            for hp in self.vectors.varying.values()
+            for hp in self.encoder.varying.values()
         ]
         return np.stack(columns, axis=1)
 
@@ -105,7 +148,7 @@ class Candidates:
         size = np.array(steps)[turn % len(steps)]
         moving = rng.integers(1, min(3, rows.shape[1]) + 1, size=count)  # hyperparameters that move
         moved = rng.random(rows.shape).argsort(1) < moving[:, None]
-        for j, hp in enumerate(self.vectors.varying.values()):
+        for j, hp in enumerate(self.encoder.varying.values()):
             step, levels = size * rng.standard_normal(count), _levels(hp)
             if isinstance(hp, CategoricalHyperparameter):
                 there = rng.integers(levels, size=count).astype(float)
@@ -120,14 +163,14 @@ class Candidates:
 
 
 @once_per_space
-def _everything(space: ConfigurationSpace) -> Floats | None:
+def _all_vectors(space: ConfigurationSpace) -> Floats | None:
     """The vectors of all configurations of a space, inactive hyperparameters at their defaults; None of a large one."""
     grammar = canonical_grammar(space)
     count = grammar.count()
     if count > ENUMERABLE:
         return None
     made = Candidates(space)
-    return made.vectors.vectors([made.whole(grammar.nth(rank)) for rank in range(count)])
+    return made.encoder.vectors([made.completed(grammar.nth(rank)) for rank in range(count)])
 
 
 def _value(hp: Any, vector: float) -> Any:
@@ -143,7 +186,7 @@ def _levels(hp: Any) -> int:
 
 
 def _legal(hp: Any, column: Floats) -> Floats:
-    """Vector values moved to those that the hyperparameter's values have."""
+    """Vector values (m,) moved to the nearest that stand for a value of the hyperparameter."""
     if isinstance(hp, IntegerHyperparameter):
         column = hp.to_vector(hp.to_value(np.clip(column, 0.0, 1.0)))
-    return np.clip(column, 0.0, max(1, _levels(hp) - 1))
+    return np.clip(column, 0.0, _levels(hp) - 1 if _levels(hp) else 1.0)

@@ -18,18 +18,18 @@ from airtune.engine.proposers.lm import Answer, LMProposer
 from airtune.engine.proposers.lm_gp.candidates import Candidates
 from airtune.engine.proposers.lm_gp.gaussian_process import (
     Floats,
-    Process,
-    posterior_kernels,
+    GaussianProcess,
+    sample_kernels,
     standardised,
 )
 from airtune.engine.seeds import derive_seed
 from airtune.engine.types import Job, Proposal
 from airtune.models import LanguageModel
 
-START = 3  # told trials before the process has a say
+FITTED_FROM = 3  # told trials
 SAMPLES = 16  # of the model, per proposal
 # From so many trials on, fewer: an answer is seldom the best candidate then, and costs most of a proposal's time.
-LATE, FEWER = 10, 4
+LATE, LATE_SAMPLES = 10, 4
 
 
 class LMGPProposer:
@@ -50,55 +50,56 @@ class LMGPProposer:
         Raises:
             ModelError: See `LMProposer.propose`.
         """
-        early = [job for job in jobs if sum(t.loss is not None for t in job.history) < START]
-        self.lm.propose(early)
-        later = [job for job in jobs if job not in early]
-        answered = self.lm.sample(later, lambda job: SAMPLES if len(job.history) < LATE else FEWER)
+        early = [sum(t.loss is not None for t in job.history) < FITTED_FROM for job in jobs]
+        self.lm.propose([job for job, is_early in zip(jobs, early, strict=True) if is_early])
+        later = [job for job, is_early in zip(jobs, early, strict=True) if not is_early]
+        answered = self.lm.sample(later, lambda job: SAMPLES if len(job.history) < LATE else LATE_SAMPLES)
         with one_thread():
             for job, answers in answered:
                 remaining = Remaining(job)
-                said = self.lm.usable(job, answers, remaining)
-                if said:
-                    picked = self._pick(job, said, remaining)
-                    drawn = [
-                        answer.short() for answer in answers
-                    ]  # all: a replay chooses again without the model
-                    job.proposal = replace(picked, transcript={**(picked.transcript or {}), "samples": drawn})
+                usable = self.lm.usable(job, answers, remaining)
+                if usable:
+                    picked = self._pick(job, usable, remaining)
+                    # All of them: a replay chooses again without the model.
+                    samples = [answer.short() for answer in answers]
+                    job.proposal = replace(
+                        picked, transcript={**(picked.transcript or {}), "samples": samples}
+                    )
         # What is left without a proposal: the model alone, which tries again and says what went wrong.
         self.lm.propose([job for job, _ in answered if job.proposal is None])
 
     def _pick(
-        self, job: Job, said: Sequence[tuple[Answer, dict[str, Any]]], remaining: Remaining
+        self, job: Job, usable: Sequence[tuple[Answer, dict[str, Any]]], remaining: Remaining
     ) -> Proposal:
+        """The candidate of highest expected improvement: one of the model's, or a better one of the process's own."""
         candidates = Candidates(job.task.space)
-        vectors = candidates.vectors
+        encoder = candidates.encoder
 
         def points(configs: Iterable[Mapping[str, Any]]) -> Floats:
-            return vectors.points(vectors.vectors(list(configs)))
+            return encoder.points(encoder.vectors(list(configs)))
 
         rng = np.random.default_rng(derive_seed(self.name, job.seed))
-        tried = points(trial.config for trial in job.history)
-        values = standardised(np.array([np.inf if t.loss is None else t.loss for t in job.history]))
+        x = points(trial.config for trial in job.history)
+        y = standardised(np.array([np.inf if t.loss is None else t.loss for t in job.history]))
         pending = points(trial.config for trial in job.pending) if job.pending else None
+        process = GaussianProcess(x, y, *sample_kernels(x, y, rng), pending)
+        log_ei = process.log_expected_improvement(points(config for _, config in usable))
         told = sorted((t for t in job.history if t.loss is not None), key=lambda t: (t.loss, t.number))
-        process = Process(tried, values, *posterior_kernels(tried, values, rng), pending)
-        own = process.log_expected_improvement(points(config for _, config in said))
-        drawn, other = candidates.search(
+        rows, other_log_ei = candidates.search(
             [trial.config for trial in told], process.log_expected_improvement, rng
         )
-        answer, config = said[int(own.argmax())]
-        ranking = {
-            "log_ei": [round(float(v), 6) for v in own],
-            "best_other_log_ei": round(float(other.max()), 6),
-        }
+        answer, config = usable[int(log_ei.argmax())]
         transcript = {
             **self.lm.transcript(answer.request, answer.completion, 0, job.rejected),
-            "ranking": ranking,
+            "ranking": {
+                "log_ei": [round(float(v), 6) for v in log_ei],
+                "best_other_log_ei": round(float(other_log_ei.max()), 6),
+            },
         }
-        for i in np.argsort(-other, kind="stable"):
-            if other[i] <= own.max():
+        for i in np.argsort(-other_log_ei, kind="stable"):
+            if other_log_ei[i] <= log_ei.max():
                 break
-            admitted = remaining.admit(candidates.config(drawn[i]))
+            admitted = remaining.admit(candidates.config(rows[i]))
             if admitted is not None:
                 return Proposal(admitted, f"{self.name}:gp", transcript)
         return Proposal(config, self.name, transcript)
