@@ -3,6 +3,7 @@
 from .axes import Axis, ChoiceAxis, EnumeratedAxis, IntegerAxis
 from .canonical import canonical_axis, canonical_grammar, canonical_lattice, once_per_space, space_grammar
 from .errors import AirtuneError, DecodeError, GrammarError, SpaceError, unknown_name
+from .files import check_output, read_file, write_file
 from .float_axes import LinearFloatAxis, LogFloatAxis
 from .grammar import Grammar, lattice_grammar
 from .lattice import Lattice, Notation, reading_order
@@ -26,13 +27,16 @@ __all__ = [
     "canonical_axis",
     "canonical_grammar",
     "canonical_lattice",
+    "check_output",
     "check_space",
     "lattice_grammar",
     "once_per_space",
+    "read_file",
     "read_space",
     "reading_order",
     "space_from_json",
     "space_grammar",
     "unknown_name",
     "violation",
+    "write_file",
 ]

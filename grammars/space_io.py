@@ -10,6 +10,7 @@ from typing import Any
 from ConfigSpace import ConfigurationSpace
 
 from .errors import SpaceError, unknown_name
+from .files import read_file
 from .space_check import check_range, check_space, is_finite_number
 
 # type -> (required fields, optional fields); "name" comes on top in ConfigSpace's form.
@@ -45,7 +46,7 @@ def read_space(path: str | Path) -> ConfigurationSpace:
         SpaceError: If the file cannot be read, or what is in it is not a usable space.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_file(path).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as e:
         raise SpaceError(
             f"cannot read the space file {str(path)!r}: {e}",

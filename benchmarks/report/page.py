@@ -18,7 +18,7 @@ from airtune.benchmarks.report.densities import Density
 from airtune.benchmarks.report.source import load_source
 from airtune.benchmarks.report.study_page import study_page
 from airtune.benchmarks.report.style import Output
-from airtune.grammars import AirtuneError
+from airtune.grammars import AirtuneError, write_file
 
 PAGE = "report.html"
 
@@ -57,7 +57,7 @@ def write_report(
             context = study_page(file, study, written, density)
         context["file"] = file.name
         context["files"] = written.names
-        (folder / PAGE).write_text(render(context), encoding="utf-8")
+        write_file(folder / PAGE, render(context).encode())
     except OSError as error:
         raise AirtuneError(
             f"the report cannot be written to {str(folder)!r}: {error.strerror}",

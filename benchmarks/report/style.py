@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from airtune.grammars import check_output
+
 # Okabe and Ito's hues, darkened until each has a contrast of 3:1 on white; grey is for random search.
 INK, MUTED, GRID, PAPER, BAND = "#1b1d22", "#666b75", "#dfe2e7", "#fefefe", "#eef1f5"
 ACCENT, GREY = "#0a62b0", "#767a83"
@@ -107,6 +109,7 @@ class Output:
     def path(self, name: str) -> Path:
         """The path of a file that is about to be written."""
         self.names.append(name)
+        check_output(self.folder / name)
         return self.folder / name
 
 

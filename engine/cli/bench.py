@@ -58,7 +58,7 @@ def bench(
     from airtune.benchmarks.report import make_report, report_markdown, report_tables
     from airtune.benchmarks.running.plan import DEFAULT_METHODS, Plan, check_plan, with_models
     from airtune.benchmarks.running.suites import SUITES
-    from airtune.grammars import AirtuneError, unknown_name
+    from airtune.grammars import AirtuneError, unknown_name, write_file
 
     if suite not in SUITES:
         message, allowed, hint = unknown_name("suite", suite, [*SUITES, *MEASUREMENTS])
@@ -75,7 +75,7 @@ def bench(
     check_plan(plan, jobs)
     check_reference(methods, SUITES[suite].tasks)  # before hours of work, not after
     report = make_report(plan, _run(plan, output, jobs))
-    (output / "report.md").write_text(report_markdown(report), encoding="utf-8")
+    write_file(output / "report.md", report_markdown(report).encode())
     if json:
         print_json(report.json())
         return
@@ -124,6 +124,7 @@ def compare(
     from airtune.benchmarks.analysis.costs import NOTES, comparison_costs, costs_table
     from airtune.benchmarks.measures.compare import compare_plan
     from airtune.benchmarks.report import make_report, report_markdown, report_tables
+    from airtune.grammars import write_file
 
     plan = compare_plan(
         _names(models), suite=suite, proposer=proposer, baselines=_names(baselines), seeds=seeds, budget=budget,
@@ -133,7 +134,7 @@ def compare(
     costs = comparison_costs(output, plan.methods)
     table = costs_table(costs, {method: report.label(method) for method in plan.methods})
     words = "\n\n".join([report_markdown(report), table.markdown(), *NOTES])
-    (output / "report.md").write_text(f"{words}\n", encoding="utf-8")
+    write_file(output / "report.md", f"{words}\n".encode())
     if json:
         print_json({**report.json(), "costs": [asdict(one) for one in costs]})
         return

@@ -37,7 +37,7 @@ def export(
     """Write a study file as text, the same bytes for the same study with --no-times; or into an Optuna storage."""
     from airtune.engine import StudyFile, export_csv, export_jsonl
     from airtune.engine.storage.study_file import study_file
-    from airtune.grammars import AirtuneError
+    from airtune.grammars import AirtuneError, write_file
 
     if jsonl and csv:
         raise AirtuneError("--jsonl and --csv were both given", allowed="one of them", hint="leave one out")
@@ -60,7 +60,7 @@ def export(
         sys.stdout.buffer.write(text.encode())
         return
     try:
-        output.write_text(text, encoding="utf-8", newline="\n")
+        write_file(output, text.encode(), reading=study_file(file))
     except OSError as error:
         raise unwritable(output, error, "-o") from error
 

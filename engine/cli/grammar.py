@@ -65,12 +65,12 @@ def _excluded(path: Path | None) -> list[dict[str, Any]]:
     """The configurations of a JSON Lines file: plain ones, or trials as `airtune export` writes them."""
     from json import JSONDecodeError, loads
 
-    from airtune.grammars import SpaceError
+    from airtune.grammars import SpaceError, read_file
 
     if path is None:
         return []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_file(path).decode().split("\n")  # not splitlines: a value may hold U+2028
     except (OSError, UnicodeDecodeError) as error:
         raise SpaceError(
             f"{str(path)!r} cannot be read: {error}", value=str(path), hint="check --exclude"

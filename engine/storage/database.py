@@ -72,6 +72,7 @@ class Database:
                     self._db.execute("PRAGMA journal_mode=WAL")
                     self._db.execute("PRAGMA synchronous=FULL")
                 self._create()
+                self._checkpoint()  # of a process that was killed
             elif not self._is_current():
                 self._copy()
         except BaseException:
@@ -79,8 +80,9 @@ class Database:
             raise
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file. What was written is then in it, and not in the log beside it, also while others read."""
         with self._lock:
+            self._checkpoint()
             self._db.close()
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -108,6 +110,11 @@ class Database:
                 with contextlib.suppress(sqlite3.Error):  # there is none, or SQLite has rolled it back
                     self._db.execute("ROLLBACK")
                 raise
+
+    def _checkpoint(self) -> None:
+        """Bring what the log beside the file holds into the file itself, as far as that can be without waiting."""
+        with contextlib.suppress(sqlite3.Error):  # read-only, closed already, or the disk is full
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _is_current(self) -> bool:
         with self._errors("open"):

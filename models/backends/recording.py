@@ -10,7 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from airtune.grammars import read_file
 from airtune.models.types import Completion, LanguageModel, ModelError, Request
+
+MOST_BYTES = 1 << 33  # of a recording
 
 # What makes a model another one: as in a study's identity, versions, addresses and prices may differ.
 _IDENTITY = ("backend", "dialect", "files", "settings")
@@ -142,7 +145,7 @@ def read_recording(path: str | Path, *, repair: bool = False) -> Recording:
         ModelError: If the file cannot be read or a line is not a record.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_file(path, MOST_BYTES).decode()
         if repair and not text.endswith("\n") and text:
             text = text[: text.rfind("\n") + 1]
             os.truncate(path, len(text.encode()))

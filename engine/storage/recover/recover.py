@@ -29,7 +29,7 @@ from airtune.engine.storage.schema import (
 )
 from airtune.engine.storage.validation import checked_manifest, parse_json
 from airtune.engine.types import StoreError
-from airtune.grammars import AirtuneError, Grammar, space_grammar
+from airtune.grammars import AirtuneError, Grammar, read_file, space_grammar
 
 _REALS = {
     "studies": ("created",),
@@ -37,6 +37,7 @@ _REALS = {
     "violations": ("time",),
 }  # SQLite writes a real that is whole as an integer
 _FIRST_VERSION_WITH_CHECKSUMS = 3
+_MOST_BYTES = 1 << 36
 _MOST = 1 << 22  # studies in a file, and trials in a study: all up to the last one are counted
 
 
@@ -80,7 +81,7 @@ def _read(path: Path, *, missing: bool = False) -> bytes:
     if missing and not path.exists():
         return b""
     try:
-        return path.read_bytes()
+        return read_file(path, _MOST_BYTES)
     except OSError as error:
         raise StoreError(
             f"{str(path)!r} cannot be read: {error.strerror}",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from airtune.grammars import read_file
 from airtune.models.types import ModelError
 
 _NumberT = TypeVar("_NumberT", int, float)
@@ -58,7 +59,7 @@ def read_prices(table: str | Path | Mapping[str, Any] | None, model: str) -> Pri
     where = "the price table" if isinstance(table, Mapping) else f"the price table {str(table)!r}"
     if isinstance(table, str | Path):
         try:
-            text = Path(table).read_text(encoding="utf-8")
+            text = read_file(table).decode()
             table = json.loads(text) if str(table).endswith(".json") else tomllib.loads(text)
         except (OSError, ValueError) as error:
             raise ModelError(

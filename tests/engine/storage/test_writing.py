@@ -302,7 +302,7 @@ def test_no_trial_is_asked_that_could_not_be_read(file: StudyFile, field: str, v
     "changes",
     [
         {"info": {"a": DEEP}}, {"info": {"a": float("inf")}}, {"loss": None}, {"reason": "why"},
-        {"status": "done"}, {"evaluation_s": float("nan")}, {"status": "failed"}, {"info": {"a": object()}},
+        {"status": "done"}, {"evaluation_s": float("nan")}, {"status": "failed"}, {"info": {"a": {1}}},
         {"status": "failed", "loss": None, "reason": 7}, {"status": "failed", "loss": None, "reason": "\ud800"},
     ],
     ids=str,
