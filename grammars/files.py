@@ -31,7 +31,7 @@ def read_file(path: str | Path, most: int = MOST_BYTES) -> bytes:
             raise OSError(
                 errno.EFBIG, f"it has {found.st_size:,} bytes, and {most:,} are the most", str(path)
             )
-        return file.read(most)
+        return file.read(found.st_size)
 
 
 def check_output(path: Path, reading: Path | None = None) -> None:
