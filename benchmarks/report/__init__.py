@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from airtune.benchmarks.report.comparison_tables import report_tables
-from airtune.benchmarks.report.densities import Density
+from airtune.benchmarks.report.density_figure import Density
 from airtune.benchmarks.report.findings import report_markdown
 from airtune.benchmarks.report.report import Report, make_report
 

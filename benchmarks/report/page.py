@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 from airtune.benchmarks.analysis.comparison import comparison_path
 from airtune.benchmarks.report.comparison_page import comparison_page
-from airtune.benchmarks.report.densities import Density
+from airtune.benchmarks.report.density_figure import Density
 from airtune.benchmarks.report.source import load_source
 from airtune.benchmarks.report.study_page import study_page
 from airtune.benchmarks.report.style import Output

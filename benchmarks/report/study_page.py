@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from airtune.benchmarks.analysis.table import Cell, Column, Table
-from airtune.benchmarks.report.densities import Density, add_densities
+from airtune.benchmarks.report.density_figure import Density, add_densities
 from airtune.benchmarks.report.manifests import manifest_parts, study_commands
 from airtune.benchmarks.report.numbers import aligned, significant, sortable
 from airtune.benchmarks.report.proposals import Shown, count, show
