@@ -42,6 +42,10 @@ def get_task(name: str) -> Task:
         from airtune.benchmarks.tasks.hpobench.tasks import hpobench_task
 
         return hpobench_task(name)  # reads the name itself
+    if family == "original":
+        from airtune.benchmarks.tasks.original.tasks import original_task
+
+        return original_task(name)
     if family == "toy":
         from airtune.benchmarks.tasks.toy import toy_names, toy_task
 
@@ -59,6 +63,7 @@ def get_task(name: str) -> Task:
         from airtune.benchmarks.tasks.toy import toy_names
 
         every = [*toy_names(), *sklearn_names(), "hpobench/{svm,lr,rf,mlp,xgb}/{data set}"]
+        every.append("original/{mlp,hpolib,nasbench201}/{data set}")
         message, allowed, hint = unknown_name("task", name, every)
         raise TaskError(message, value=name, allowed=allowed, hint=hint)
     if (name.partition("@")[0] if family == "sklearn" else name) not in known:

@@ -202,13 +202,15 @@ def compare_runs(
 
 
 def _table(task: str) -> tuple[Array, Array] | None:
-    """All losses and test errors of a table task, or None."""
-    if not task.startswith("hpobench/"):
-        return None
+    """All losses and test errors (NaN where a table has none) of a table task, or None."""
     from airtune.benchmarks.tasks.hpobench.tasks import table_losses
+    from airtune.benchmarks.tasks.original.tasks import table_losses as original_losses
 
     try:
-        return table_losses(task)
+        if not task.startswith("original/"):
+            return table_losses(task)
+        loss = original_losses(task)
+        return loss, np.full_like(loss, math.nan)
     except TaskError:
         # Neither a shipped table nor, on this machine, the data: it was run elsewhere. Its runs are all there is.
         return None

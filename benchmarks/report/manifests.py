@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from airtune.benchmarks.running.plan import Plan
 
-BUNDLED = ("toy/", "sklearn/", "hpobench/")
+BUNDLED = ("toy/", "sklearn/", "hpobench/", "original/", "dev/", "unseen/")
 
 
 def comparison_commands(path: Path, plan: Plan) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from airtune.benchmarks import get_task
 from airtune.benchmarks.running.suites import get_suite
 from airtune.engine.proposers import PROPOSERS, load_proposer, needs_model
 from airtune.engine.seeds import derive_seed
@@ -109,6 +110,7 @@ def check_plan(plan: Plan, jobs: int = 1) -> None:
             value=plan.suite,
             hint="install a release of airtune, or build them: python scripts/build_hpobench_tables.py",
         )
+    get_task(get_suite(plan.suite).tasks[0])  # refuses tables that are not installed
     known = [*PROPOSERS, *(f"default+{name}" for name in PROPOSERS)]
     for method in plan.methods:
         name, colon, model = method.partition(":")

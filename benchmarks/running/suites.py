@@ -8,6 +8,7 @@ from functools import cached_property, partial
 
 from airtune.benchmarks.tasks.hpobench.models import Protocol
 from airtune.benchmarks.tasks.hpobench.tasks import hpobench_names
+from airtune.benchmarks.tasks.original.tasks import original_names
 from airtune.benchmarks.tasks.sklearn import ALGORITHMS, DATA, sklearn_names
 from airtune.benchmarks.tasks.toy import toy_names
 from airtune.grammars import AirtuneError, unknown_name
@@ -87,6 +88,11 @@ SUITES: Mapping[str, Suite] = {
         _hpobench("hpobench-published", "4 models", "published", PAPER_MODELS),
         _hpobench("hpobench-xgb", "XGBoost", "clean", ("xgb",)),
         _hpobench("hpobench-xgb-published", "XGBoost", "published", ("xgb",)),
+        Suite(
+            "original",
+            original_names,
+            "tables as their authors published them: HPOBench's MLP on 8 data sets, HPOLib on 4, NAS-Bench-201 on 3",
+        ),
     )
 }
 

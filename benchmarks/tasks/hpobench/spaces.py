@@ -9,12 +9,15 @@ hold the whole grid for svm and lr, stated values of it for rf, mlp and xgb; eac
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
+from typing import Any
 
 from ConfigSpace import ConfigurationSpace, Float, Integer, OrdinalHyperparameter
+
+from airtune.engine.types import TaskError
 
 Value = int | float
 Grid = Mapping[str, tuple[Value, ...]]
@@ -113,6 +116,25 @@ def grid_configs(grid: Grid) -> Iterator[dict[str, Value]]:
     """All points of the grid; the last hyperparameter varies fastest."""
     for values in product(*grid.values()):
         yield dict(zip(grid, values, strict=True))
+
+
+def grid_row(grid: Mapping[str, Sequence[Any]], config: Mapping[str, Any]) -> int:
+    """The position of a configuration in the order of `grid_configs`.
+
+    Raises:
+        TaskError: If it is not on the grid.
+    """
+    row = 0
+    for name, values in grid.items():
+        if config.get(name) not in values:
+            raise TaskError(
+                f"{name}={config.get(name)!r} is not on the table's grid",
+                value=config.get(name),
+                allowed=", ".join(map(str, values)),
+                hint="propose from the task's own space",
+            )
+        row = row * len(values) + values.index(config[name])
+    return row
 
 
 def _distance(target: float, value: float) -> float:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airtune.benchmarks.tasks.hpobench.models import Protocol
-from airtune.benchmarks.tasks.hpobench.spaces import FIDELITIES, Grid, grid_size
+from airtune.benchmarks.tasks.hpobench.spaces import FIDELITIES, Grid, grid_row, grid_size
 from airtune.engine.types import TaskError
 
 SHIPPED = Path(__file__).with_name("shipped")
@@ -44,23 +44,14 @@ class Table:
     grid: Grid
     losses: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
 
-    def index(self, config: Mapping[str, Any]) -> int:
-        """The row of a configuration, in the order of `spaces.grid_configs`.
+    def losses_at(self, dataset: str, config: Mapping[str, Any]) -> dict[str, float]:
+        """What an objective returns for a configuration: {"loss": validation error, "test_loss": test error}.
 
         Raises:
             TaskError: If it is not on the grid.
         """
-        index = 0
-        for name, values in self.grid.items():
-            if config.get(name) not in values:
-                raise TaskError(
-                    f"{name}={config.get(name)!r} is not on the table's grid",
-                    value=config.get(name),
-                    allowed=", ".join(map(str, values)),
-                    hint="propose from the task's own space",
-                )
-            index = index * len(values) + values.index(config[name])
-        return index
+        row, (validation, test) = grid_row(self.grid, config), self.losses[dataset]
+        return {"loss": float(validation[row]), "test_loss": float(test[row])}
 
 
 @lru_cache(maxsize=32)
@@ -111,9 +102,3 @@ def shipped_tables() -> list[tuple[str, int, Protocol]]:
             value = 0 if fidelity == "full" else int(fidelity)
             found.append((model, value, "published" if protocol == "published" else "clean"))
     return found
-
-
-def mean_losses(table: Table, dataset: str, row: int) -> dict[str, float]:
-    """What an objective returns for one row: {"loss": validation error, "test_loss": test error}."""
-    validation, test = table.losses[dataset]
-    return {"loss": float(validation[row]), "test_loss": float(test[row])}

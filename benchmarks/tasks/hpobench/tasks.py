@@ -26,7 +26,6 @@ from airtune.benchmarks.tasks.hpobench.spaces import FIDELITIES, SPACES, grid_sp
 from airtune.benchmarks.tasks.hpobench.tables import (
     SHIPPED,
     Table,
-    mean_losses,
     read_table,
     shipped_tables,
     table_file,
@@ -64,8 +63,7 @@ class TableObjective:
 
     def __call__(self, config: Mapping[str, Any]) -> dict[str, float]:
         """{"loss": validation error, "test_loss": test error}, means over the table's training seeds."""
-        table = self.table()
-        return mean_losses(table, self.name.dataset, table.index(config))
+        return self.table().losses_at(self.name.dataset, config)
 
 
 @dataclass(frozen=True, slots=True)
