@@ -19,7 +19,8 @@ from ConfigSpace import ConfigurationSpace
 from airtune.engine.types import Task
 from airtune.models.pocket.training.algorithms import ALGORITHMS, HELD_OUT
 from airtune.models.pocket.training.curriculum import split_tables
-from airtune.models.pocket.training.evaluate import fresh_functions, space_of, values_of
+from airtune.models.pocket.training.functions import fresh_functions
+from airtune.models.pocket.training.table_spaces import space_of, values_of
 from airtune.models.pocket.training.tables import Table, squared_distances
 
 TABLES = 5  # per algorithm that pocket knows
@@ -29,7 +30,7 @@ DIMENSIONS = (2, 4, 8)
 _SEEDS = {
     "dev": 2**21,
     "unseen": 2**21 + 1,
-}  # of the functions; training and `models.pocket.evaluate` have others
+}  # of the functions; training and scripts/evaluate_pocket.py have others
 
 
 @lru_cache(maxsize=1)

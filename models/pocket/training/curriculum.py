@@ -10,7 +10,7 @@ from airtune.models.pocket.training import tables as table_module
 from airtune.models.pocket.training.algorithms import ALGORITHMS, HELD_OUT
 from airtune.models.pocket.training.episodes import Episodes
 from airtune.models.pocket.training.prior import synthetic
-from airtune.models.pocket.training.surfaces import mixable
+from airtune.models.pocket.training.surfaces import tables_to_mix
 from airtune.models.pocket.training.table_episodes import from_surfaces, from_tables
 from airtune.models.pocket.training.tables import Table
 
@@ -19,7 +19,7 @@ DEVELOPMENT = 7  # every seventh table is kept, never trained on; and the algori
 
 # Hyperparameters per space and trials per history. Small ones are the usual case and the cheap one.
 _SIZES = {1: 6, 2: 28, 3: 12, 4: 20, 5: 16, 6: 6, 7: 3, 8: 4, 10: 2, 12: 2, 16: 1}
-_ROOMS = {3: 0.21, 6: 0.21, 12: 0.22, 24: 0.18, 40: 0.11, 100: 0.07}
+_HISTORY_LENGTHS = {3: 0.21, 6: 0.21, 12: 0.22, 24: 0.18, 40: 0.11, 100: 0.07}
 _TABLE_SHARE = 0.55  # of the batches whose size some algorithm has
 
 
@@ -65,13 +65,15 @@ def draw(
         surfaces: Whether tables are read as surfaces, or row by row.
     """
     p = int(rng.choice(list(_SIZES), p=np.array(list(_SIZES.values())) / sum(_SIZES.values())))
-    n = int(rng.choice(list(_ROOMS), p=list(_ROOMS.values())))
+    n = int(rng.choice(list(_HISTORY_LENGTHS), p=list(_HISTORY_LENGTHS.values())))
     b = max(4, int(batch_tokens / (5 * p + 1 + 0.75 * n * (p + 1) + 6 * (p + 1.5))))
     length = rng.integers(0 if n == 3 else n // 2, n + 1, size=b)
     if p in tables and rng.uniform() < _TABLE_SHARE:  # every algorithm as often as any other
         groups = [tables[p][i] for i in rng.integers(len(tables[p]), size=b)]
         some = [(group[rng.integers(len(group))], group) for group in groups]
         if surfaces:
-            return from_surfaces(rng, [mixable(rng, t, group) for t, group in some], n, length, borrow=borrow)
+            return from_surfaces(
+                rng, [tables_to_mix(rng, t, group) for t, group in some], n, length, borrow=borrow
+            )
         return from_tables(rng, [table for table, _ in some], n, length, borrow=borrow)
     return synthetic(rng, b, p, n, length, borrow=borrow)

@@ -26,7 +26,7 @@ POOL = 320  # uniform candidates per function
 REFINED = 2 * 64  # further candidates around the best ones, in two rounds
 PROPOSALS, QUERIES = 3, 3  # branches per episode
 # Shares of the episodes whose names are borrowed: roles of other algorithms, that say nothing about this one. They
-# teach that names in a company they were never met in may mislead, and that the history is to be believed.
+# teach that names in an unfamiliar combination may mislead, and that the history counts.
 BORROWED_FUNCTIONS, BORROWED_TABLES = 0.3, 0.08
 
 
@@ -94,28 +94,28 @@ def gather(x: NDArray[Any], index: Ints) -> NDArray[Any]:
     )
 
 
-def borrowed_roles(rng: np.random.Generator, p: int) -> Ints:
+def random_roles(rng: np.random.Generator, p: int) -> Ints:
     """Ids (p,) of roles drawn at random, no role twice, a quarter of them unknown."""
     ids = np.array([HEAD_ID[f"<{role}>"] for role in rng.permutation(np.array(ROLES))[:p]])
     return np.where(rng.uniform(size=p) < 0.25, HEAD_ID[UNKNOWN_ROLE], ids)
 
 
 @dataclass(slots=True)
-class Played:
+class Simulation:
     """What was tried of B functions, and what would have been good to try next; see `Episodes`."""
 
     default: Floats
     points: Floats
     active: Bools
     losses: Floats
-    everything: Floats
-    everything_active: Bools
+    candidates: Floats
+    candidates_active: Bools
     value: Floats
     chosen: Ints
     asked: Ints
 
 
-def play(
+def simulate(
     rng: np.random.Generator,
     function: Callable[[Floats, Bools], Floats],
     activity: Callable[[Floats], Bools],
@@ -124,7 +124,7 @@ def play(
     n: int,
     length: Ints,
     default: Floats | None = None,
-) -> Played:
+) -> Simulation:
     """Histories on functions, and candidates.
 
     Args:
@@ -152,7 +152,7 @@ def play(
     sigma = np.exp(rng.uniform(np.log(0.02), np.log(0.3), size=(b, 1, 1))).astype(np.float32)
     start = pool[:, :n]
     cut = max(1, n // 2)
-    # One function evaluates everything at once: a plateau is relative to all its values.
+    # All candidates of a function are evaluated at once: a plateau is relative to all its values.
     probe = function(pool, activity(pool))
     lead = start[np.arange(b), probe[:, :cut].argmin(1)][:, None, :]
     guided = rng.uniform(size=(b, n, 1)) < rng.uniform(0, 0.9, size=(b, 1, 1))
@@ -172,9 +172,9 @@ def play(
         default = trials[:, 0]
     else:
         trials[:, 0] = default
-    everything = np.concatenate([trials, pool[:, n:], fine, finer], axis=1)
-    active = activity(everything)
-    value = function(everything, active)
+    candidates = np.concatenate([trials, pool[:, n:], fine, finer], axis=1)
+    active = activity(candidates)
+    value = function(candidates, active)
 
     spread = value.std(1, keepdims=True)
     noise = np.where(rng.uniform(size=(b, 1)) < 0.3, rng.uniform(0.02, 0.3, size=(b, 1)), 0.0) * spread
@@ -199,16 +199,16 @@ def play(
     asked = np.concatenate(
         [rng.integers(value.shape[1], size=(b, 1)), pick(rng, goodness, QUERIES - 1)], axis=1
     )
-    return Played(
-        default, trials, history_active, observed.astype(np.float32), everything, active, value, chosen, asked
+    return Simulation(
+        default, trials, history_active, observed.astype(np.float32), candidates, active, value, chosen, asked
     )
 
 
-def episodes_of(header: Ints, levels: Ints, categorical: Bools, played: Played) -> Episodes:
-    """What was played as episodes, with the spaces' headers; see `Episodes`."""
-    everything, active = played.everything, played.everything_active
+def episodes_of(header: Ints, levels: Ints, categorical: Bools, simulated: Simulation) -> Episodes:
+    """Simulated histories as episodes, with the spaces' headers; see `Episodes`."""
+    candidates, active = simulated.candidates, simulated.candidates_active
     return Episodes(
-        header, levels, categorical, played.default, played.points, played.active, played.losses,
-        gather(everything, played.chosen), gather(active, played.chosen),
-        gather(everything, played.asked), gather(active, played.asked), gather(played.value, played.asked),
+        header, levels, categorical, simulated.default, simulated.points, simulated.active, simulated.losses,
+        gather(candidates, simulated.chosen), gather(active, simulated.chosen),
+        gather(candidates, simulated.asked), gather(active, simulated.asked), gather(simulated.value, simulated.asked),
     )  # fmt: skip

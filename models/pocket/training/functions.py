@@ -99,3 +99,12 @@ class Functions:
             self.warp, 1e-9
         )  # 40: e^40 fits in 32 bits
         return np.asarray(np.where(self.warp > 0, warped, y), dtype=np.float32)
+
+
+def fresh_functions(p: int, count: int, seed: int) -> Functions:
+    """`count` functions of `p` floats from the prior, without plateaus (which are relative to what was evaluated)."""
+    rng = np.random.default_rng([seed, p])
+    nothing = np.zeros((count, p), dtype=np.int64)
+    functions = Functions(rng, count, p, nothing, nothing.astype(bool))
+    functions.plateau[:] = 1e9
+    return functions

@@ -19,7 +19,7 @@ _MAX_LEVELS = 64
 _SMOOTHING = 10.0  # bins: targets are Gaussian around the point that was good (a neighbour is nearly as good)
 _SCORE_SMOOTHING = 15.0
 _SCORE_WEIGHT = 0.3
-_LOOKS = 8  # batches per look at the development tables
+_DEVELOPMENT_BATCHES = 8  # batches that the development loss is the mean of
 
 
 def _level_masks() -> Tensor:
@@ -82,8 +82,8 @@ def development_loss(model: Pocket, loss_of: Loss, tables: dict[str, list[Table]
     The training loss alone does not tell what was learnt from what was learnt by heart.
     """
     parts, sized = [], by_size(tables)
-    for look in range(_LOOKS):
-        rng = np.random.default_rng([2**20, look])
+    for i in range(_DEVELOPMENT_BATCHES):
+        rng = np.random.default_rng([2**20, i])
         size = int(rng.choice([p for p in sorted(sized) if p <= 6]))
         groups = [sized[size][i] for i in rng.integers(len(sized[size]), size=24)]
         some = [group[rng.integers(len(group))] for group in groups]

@@ -17,7 +17,7 @@ from airtune.models.pocket.training.datasets import Dataset
 if TYPE_CHECKING:
     from torch import Tensor
 
-_USUAL: dict[str, Any] = {
+_DEFAULTS: dict[str, Any] = {
     "optimizer": "sgd", "activation": "relu", "learning_rate": 1e-2, "momentum": 0.9, "beta1": 0.9, "weight_decay": 0.0,
     "dropout": 0.0, "label_smoothing": 0.0, "warmup": 0.0, "schedule": "constant", "width": 32, "batch_size": 32,
     "epochs": 10, "init_scale": 1.0,
@@ -29,16 +29,16 @@ def run(data: Dataset, configs: Sequence[Mapping[str, Any]]) -> NDArray[np.float
 
     Args:
         data: The data set.
-        configs: Configurations; hyperparameters as in `_USUAL`. A schedule's networks are trained by Adam.
+        configs: Configurations; hyperparameters as in `_DEFAULTS`. A schedule's networks are trained by Adam.
     """
     import torch
     from torch import nn
 
     def column(role: str) -> Tensor:
-        return torch.tensor([float(c.get(role, _USUAL[role])) for c in configs]).view(-1, 1, 1)
+        return torch.tensor([float(c.get(role, _DEFAULTS[role])) for c in configs]).view(-1, 1, 1)
 
     def named(role: str, value: str) -> Tensor:
-        return torch.tensor([c.get(role, _USUAL[role]) == value for c in configs]).view(-1, 1, 1)
+        return torch.tensor([c.get(role, _DEFAULTS[role]) == value for c in configs]).view(-1, 1, 1)
 
     generator = torch.Generator().manual_seed(0)
     x, y = torch.from_numpy(data.x_train).float(), torch.from_numpy(data.y_train)
@@ -56,7 +56,7 @@ def run(data: Dataset, configs: Sequence[Mapping[str, Any]]) -> NDArray[np.float
     ]  # fmt: skip
     for tensor in parameters:
         tensor.requires_grad_(True)
-    exists = (
+    unit_mask = (
         torch.arange(w) < widths
     ).float()  # (m, 1, w): a narrow network is a wide one with units left out
     tanh = named("activation", "tanh")
@@ -70,7 +70,7 @@ def run(data: Dataset, configs: Sequence[Mapping[str, Any]]) -> NDArray[np.float
 
     def forward(inputs: Tensor, training: bool) -> Tensor:
         before = torch.matmul(inputs, parameters[0]) + parameters[1]
-        hidden = torch.where(tanh, before.tanh(), before.relu()) * exists
+        hidden = torch.where(tanh, before.tanh(), before.relu()) * unit_mask
         if training:
             kept = (torch.rand(hidden.shape[1:], generator=generator)[None] >= drop).float()
             hidden = hidden * kept / (1 - drop)
@@ -84,17 +84,17 @@ def run(data: Dataset, configs: Sequence[Mapping[str, Any]]) -> NDArray[np.float
         rows = torch.randint(n, (min(widest, n),), generator=generator)
         logits = forward(x[rows], training=True)
         log_p = logits.log_softmax(-1)
-        picked = log_p.gather(2, y[rows].view(1, -1, 1).expand(m, -1, 1))[..., 0]
-        each = -(1 - smooth) * picked - smooth * log_p.mean(-1)
-        mine = (torch.arange(each.shape[1]) < sizes[:, 0]).float()
-        loss = ((each * mine).sum(1) / mine.sum(1)).nan_to_num(0.0, 0.0, 0.0)
+        log_likelihood = log_p.gather(2, y[rows].view(1, -1, 1).expand(m, -1, 1))[..., 0]
+        each = -(1 - smooth) * log_likelihood - smooth * log_p.mean(-1)
+        in_batch = (torch.arange(each.shape[1]) < sizes[:, 0]).float()
+        loss = ((each * in_batch).sum(1) / in_batch.sum(1)).nan_to_num(0.0, 0.0, 0.0)
         gradients = torch.autograd.grad(loss.sum(), parameters)
         share = (step / total).view(-1, 1, 1)
         factor = torch.where(
             linear, 1 - share, torch.where(cosine, 0.5 * (1 + torch.cos(torch.pi * share)), 1.0)
         )
         factor = factor.clamp(min=0) * (share / warmup.clamp(min=1e-9)).clamp(max=1)
-        going = (share <= 1).float() * rate * factor
+        step_size = (share <= 1).float() * rate * factor
         with torch.no_grad():
             for tensor, gradient, (mean, square) in zip(parameters, gradients, state, strict=True):
                 gradient = gradient.nan_to_num(0.0, 0.0, 0.0)
@@ -102,14 +102,14 @@ def run(data: Dataset, configs: Sequence[Mapping[str, Any]]) -> NDArray[np.float
                 mean.mul_(keep).add_(torch.where(adam, 1 - keep, 1.0) * gradient)
                 square.mul_(0.99).addcmul_(gradient, gradient, value=0.01)
                 root = (square / (1 - 0.99**step)).sqrt() + 1e-8
-                move = torch.where(
+                update = torch.where(
                     adam, mean / (1 - beta1**step) / root, torch.where(rmsprop, gradient / root, mean)
                 )
-                tensor.mul_(1 - (going * decay).clamp(max=1)).sub_(going * move)
+                tensor.mul_(1 - (step_size * decay).clamp(max=1)).sub_(step_size * update)
     with torch.no_grad():
-        said = forward(torch.from_numpy(data.x_valid).float().clamp(-10, 10), training=False).argmax(-1)
+        predicted = forward(torch.from_numpy(data.x_valid).float().clamp(-10, 10), training=False).argmax(-1)
     truth = nn.functional.one_hot(torch.from_numpy(data.y_valid), classes).float()
-    right = nn.functional.one_hot(said, classes).float() * truth
-    recall = right.sum(1) / truth.sum(0).clamp(min=1)
+    correct = nn.functional.one_hot(predicted, classes).float() * truth
+    recall = correct.sum(1) / truth.sum(0).clamp(min=1)
     present = truth.sum(0) > 0
     return np.asarray(1 - recall[:, present].mean(1).double().numpy())

@@ -8,9 +8,9 @@ from airtune.models.dialects.pocket.codec import CHOICES, HEAD_ID, KINDS, UNKNOW
 from airtune.models.pocket.training.episodes import (
     BORROWED_FUNCTIONS,
     Episodes,
-    borrowed_roles,
     episodes_of,
-    play,
+    random_roles,
+    simulate,
 )
 from airtune.models.pocket.training.functions import Bools, Floats, Functions, Ints, snap_to_levels
 
@@ -47,15 +47,15 @@ def synthetic(
     def snap(u: Floats) -> Floats:
         return snap_to_levels(u, levels, categorical)
 
-    played = play(rng, function, activity, snap, categorical, n, length)
+    simulated = simulate(rng, function, activity, snap, categorical, n, length)
     header = np.empty((b, p, 4), dtype=np.int64)
     header[:, :, 0] = HEAD_ID[UNKNOWN_ROLE]
     if borrow:
         for i in np.flatnonzero(rng.uniform(size=b) < BORROWED_FUNCTIONS):
-            header[i, :, 0] = borrowed_roles(rng, p)
+            header[i, :, 0] = random_roles(rng, p)
     header[:, :, 1] = np.array([HEAD_ID[k] for k in KINDS])[kind]
     header[:, :, 2:] = _range_ids(rng, kind, levels)
-    return episodes_of(header, levels, categorical, played)
+    return episodes_of(header, levels, categorical, simulated)
 
 
 def _range_ids(rng: np.random.Generator, kind: Ints, levels: Ints) -> Ints:

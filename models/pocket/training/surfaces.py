@@ -28,7 +28,7 @@ AMPLITUDE = (0.1, 0.6)  # of the random function, in standard deviations of the 
 
 
 @dataclass(frozen=True, slots=True)
-class Smooth:
+class PosteriorMean:
     """A Gaussian process's mean through the rows of a table.
 
     Attributes:
@@ -68,7 +68,7 @@ def features(params: Sequence[Param], unit: Floats, active: Bools) -> Floats:
     return np.stack(columns, axis=1)
 
 
-def fit(table: Table) -> Smooth:
+def fit(table: Table) -> PosteriorMean:
     """The likeliest process of a few dozen, by some of the rows; then through all of them."""
     active = ~np.isnan(table.unit)
     x = features(table.params, np.where(active, table.unit, 0.5).astype(np.float64), active)
@@ -95,11 +95,11 @@ def fit(table: Table) -> Smooth:
             best, length, noise = float(score[winner]), lengths[winner], float(noises[winner])
     scaled = x / length
     weights = np.linalg.solve(_matern(scaled, scaled) + (noise + 1e-6) * np.eye(len(x)), y)
-    return Smooth(scaled.astype(np.float32), weights.astype(np.float32), length.astype(np.float32))
+    return PosteriorMean(scaled.astype(np.float32), weights.astype(np.float32), length.astype(np.float32))
 
 
 @cache
-def _fitted(table: Table) -> Smooth:
+def _fitted(table: Table) -> PosteriorMean:
     return fit(table)
 
 
@@ -208,7 +208,7 @@ class Surface:
         return features(table.params, moved, uses)
 
 
-def mixable(rng: np.random.Generator, table: Table, others: Sequence[Table]) -> list[Table]:
+def tables_to_mix(rng: np.random.Generator, table: Table, others: Sequence[Table]) -> list[Table]:
     """The table, and in most cases one of `others`, itself perhaps, that tunes the same hyperparameters."""
     roles = [p.role for p in table.params]
     same = [t for t in others if [p.role for p in t.params] == roles] if rng.uniform() < MIXED else []

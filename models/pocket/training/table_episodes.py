@@ -12,11 +12,11 @@ from airtune.models.pocket.training.episodes import (
     BORROWED_TABLES,
     QUERIES,
     Episodes,
-    borrowed_roles,
     episodes_of,
     gather,
     pick,
-    play,
+    random_roles,
+    simulate,
     targets,
 )
 from airtune.models.pocket.training.functions import Bools, Floats, Functions, Ints
@@ -24,7 +24,7 @@ from airtune.models.pocket.training.surfaces import AMPLITUDE, MOVED, Surface
 from airtune.models.pocket.training.tables import Table, default_value, to_unit
 
 
-def spoken_order(rng: np.random.Generator, table: Table) -> list[int]:
+def column_order(rng: np.random.Generator, table: Table) -> list[int]:
     """The table's columns in random order, but a hyperparameter after the one that switches it on."""
     place = dict(
         zip((p.role for p in table.params), rng.permutation(len(table.params)).tolist(), strict=True)
@@ -38,7 +38,7 @@ def spoken_order(rng: np.random.Generator, table: Table) -> list[int]:
     return sorted(range(len(table.params)), key=key)
 
 
-def _told(param: Param, hidden: bool) -> list[int]:
+def _header_ids(param: Param, hidden: bool) -> list[int]:
     """Ids of what a header says of a hyperparameter before its default."""
     role = UNKNOWN_ROLE if hidden else f"<{param.role}>"
     return [HEAD_ID[t] for t in (role, param.kind, range_token(param.lower), range_token(param.upper))]
@@ -65,12 +65,12 @@ def from_tables(
     default = np.empty((b, p), dtype=np.float32)
     hide_all = rng.uniform(size=b) < 0.12
     for i, table in enumerate(tables):
-        columns = spoken_order(rng, table)
+        columns = column_order(rng, table)
         unit[i], value[i] = table.unit[:, columns], table.loss
         for j, column in enumerate(columns):
             param = table.params[column]
             hidden = hide_all[i] or rng.uniform() < 0.06
-            header[i, j] = _told(param, hidden)
+            header[i, j] = _header_ids(param, hidden)
             if param.kind == "I":
                 levels[i, j] = round(param.upper - param.lower) + 1
             default[i, j] = to_unit(param, default_value(param))
@@ -83,7 +83,7 @@ def from_tables(
                 unit[i, :, j] = np.where(np.isnan(old), old, moved[np.nan_to_num(old * k).astype(int)])
     if borrow:
         for row in np.flatnonzero(rng.uniform(size=b) < BORROWED_TABLES):
-            header[row, :, 0] = borrowed_roles(rng, p)
+            header[row, :, 0] = random_roles(rng, p)
     active = ~np.isnan(unit)
     unit = np.where(active, unit, np.float32(0.5))
     # The history: rows at random, leaning towards good ones by a different amount each time, as searches do.
@@ -135,7 +135,7 @@ def from_surfaces(
         length: (b,), trials of each history, <= n.
         borrow: Whether some of them have borrowed names.
     """
-    surfaces = [Surface(rng, some, spoken_order(rng, some[0])) for some in tables]
+    surfaces = [Surface(rng, some, column_order(rng, some[0])) for some in tables]
     b, p = len(surfaces), len(surfaces[0].params)
     levels = np.array([surface.levels() for surface in surfaces], dtype=np.int64)
     categorical = np.array([[q.kind == "C" for q in surface.params] for surface in surfaces])
@@ -156,13 +156,13 @@ def from_surfaces(
         return np.asarray(np.stack(of_tables) + amplitude * moved.trend(u, active) / deviation)
 
     default = np.stack([surface.default() for surface in surfaces])
-    played = play(rng, function, activity, snap, categorical, n, length, default)
+    simulated = simulate(rng, function, activity, snap, categorical, n, length, default)
     header = np.empty((b, p, 4), dtype=np.int64)
     for i, surface in enumerate(surfaces):
         hide_all = rng.uniform() < 0.12
         for j, q in enumerate(surface.params):
             hidden = hide_all or rng.uniform() < 0.06
-            header[i, j] = _told(q, hidden)
+            header[i, j] = _header_ids(q, hidden)
         if borrow and rng.uniform() < BORROWED_TABLES:
-            header[i, :, 0] = borrowed_roles(rng, p)
-    return episodes_of(header, levels, categorical, played)
+            header[i, :, 0] = random_roles(rng, p)
+    return episodes_of(header, levels, categorical, simulated)

@@ -106,11 +106,6 @@ def squared_distances(table: Table, config: Mapping[str, Any]) -> NDArray[np.flo
     return np.asarray((gap**2).sum(1))
 
 
-def nearest(table: Table, config: Mapping[str, Any]) -> NDArray[np.intp]:
-    """The table's rows from the nearest to a configuration to the farthest."""
-    return np.argsort(squared_distances(table, config), kind="stable")
-
-
 def _tuned(algorithm: Algorithm, rng: np.random.Generator) -> list[int]:
     """The parameters that a table tunes: all of them, or `fewest` and more, drawn."""
     count = len(algorithm.params)

@@ -32,7 +32,7 @@ from airtune.models.pocket.training.net import Pocket
 from airtune.models.pocket.training.tables import Table
 
 _WARM_UP = 5e5  # tokens; not a share of all, so that a run may be made longer until its rate begins to fall
-_WATCH = 500  # steps between looks at the development tables
+_DEVELOPMENT_EVERY = 500  # steps between development losses
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ def train(
             now = time.monotonic()
             seconds, begun = seconds + now - begun, now
             record = {name: round(float(np.mean(values)), 4) for name, values in sums.items()}
-            if development and step % _WATCH == 0:
+            if development and step % _DEVELOPMENT_EVERY == 0:
                 record["development"] = round(development_loss(model, loss_of, development, device), 4)
             curve.append({"step": step, "tokens": seen, "seconds": round(seconds, 1), **record})
             print(json.dumps(curve[-1]), flush=True)

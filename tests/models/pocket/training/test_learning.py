@@ -35,7 +35,7 @@ from airtune.models.pocket.training.episodes import (
 from airtune.models.pocket.training.net import HalfLinear, Pocket
 from airtune.models.pocket.training.prior import synthetic
 from airtune.models.pocket.training.release import build_tokenizer, write
-from airtune.models.pocket.training.table_episodes import from_tables, spoken_order
+from airtune.models.pocket.training.table_episodes import column_order, from_tables
 from airtune.models.pocket.training.train import SMOKE, Config, train
 
 
@@ -268,7 +268,7 @@ def test_episodes_of_conditional_tables_are_those_of_the_table() -> None:
 
 def test_what_switches_a_hyperparameter_on_is_spoken_before_it() -> None:
     table = split_tables()[0]["kernel_svm"][0]
-    orders = {tuple(spoken_order(np.random.default_rng(seed), table)) for seed in range(50)}
+    orders = {tuple(column_order(np.random.default_rng(seed), table)) for seed in range(50)}
     assert len(orders) > 5
     kernel = [p.role for p in table.params].index("kernel")
     for order in orders:
@@ -283,8 +283,9 @@ def test_the_nearest_row_is_the_configuration_itself_and_respects_conditions() -
     )
     unit = np.array([[0.25, np.nan], [0.75, 0.1], [0.75, 0.9]], dtype=np.float32)
     table = tables_module.Table(params, unit, np.array([0.3, 0.2, 0.1], dtype=np.float32))
-    assert tables_module.nearest(table, {"optimizer": "adam"})[0] == 0
-    assert tables_module.nearest(table, {"optimizer": "sgd", "momentum": 0.4}).tolist()[:2] == [1, 2]
+    assert tables_module.squared_distances(table, {"optimizer": "adam"}).argmin() == 0
+    distances = tables_module.squared_distances(table, {"optimizer": "sgd", "momentum": 0.4})
+    assert distances.argsort().tolist()[:2] == [1, 2]
 
 
 def test_networks_learn_and_a_batch_of_configurations_changes_none_of_them() -> None:

@@ -11,8 +11,8 @@ from airtune.models.dialects.pocket.codec import HEAD_ID
 from airtune.models.pocket.training.algorithms import ALGORITHMS, HELD_OUT
 from airtune.models.pocket.training.curriculum import by_size, draw, split_tables
 from airtune.models.pocket.training.episodes import Episodes
-from airtune.models.pocket.training.surfaces import Surface, cut, features, fit, mixable
-from airtune.models.pocket.training.table_episodes import from_surfaces, spoken_order
+from airtune.models.pocket.training.surfaces import Surface, cut, features, fit, tables_to_mix
+from airtune.models.pocket.training.table_episodes import column_order, from_surfaces
 from airtune.models.pocket.training.tables import Table, active_roles, default_value, to_unit, to_value
 
 KNOWN = [name for name in ALGORITHMS if name not in HELD_OUT]
@@ -31,7 +31,7 @@ def points_of(table: Table, unit: np.ndarray) -> np.ndarray:
 
 def surface_of(table: Table, seed: int) -> Surface:
     rng = np.random.default_rng(seed)
-    return Surface(rng, [table], spoken_order(rng, table))
+    return Surface(rng, [table], column_order(rng, table))
 
 
 @pytest.mark.parametrize("name", ["svm", "logistic", "components", "histogram_boosting"])
@@ -103,7 +103,7 @@ def test_only_tables_of_the_same_hyperparameters_are_mixed() -> None:
     tables = split_tables()[0]["xgboost"]  # most of its tables tune a part of the hyperparameters
     rng, mixed = np.random.default_rng(0), 0
     for table in tables:
-        some = mixable(rng, table, tables)
+        some = tables_to_mix(rng, table, tables)
         assert some[0] is table
         assert len({tuple(p.role for p in t.params) for t in some}) == 1
         mixed += len(some) == 2

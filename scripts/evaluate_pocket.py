@@ -1,7 +1,7 @@
-"""Development evaluation: how good proposals are on tables and functions that were kept out of training.
+"""Development evaluation of `pocket`: how good its proposals are on tables and functions kept out of training.
 
-    python -m airtune.models.pocket.training.evaluate [--model DIR] [--temperature T] [--trials N] [--tables K]
-    python -m airtune.models.pocket.training.evaluate --losses [--model DIR]    has it learnt its tables by heart?
+    python scripts/evaluate_pocket.py [--model DIR] [--temperature T] [--trials N] [--tables K]
+    python scripts/evaluate_pocket.py --losses [--model DIR]    has it learnt its tables by heart?
 
 Tables: every seventh one, never trained on; the algorithms held out whole are left to `airtune bench unseen`, which
 reports. A proposal is scored by the nearest untried row of its table (in unit coordinates), so figures are comparable
@@ -14,74 +14,39 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from math import comb
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from ConfigSpace import ConfigurationSpace, InCondition
-from ConfigSpace.hyperparameters import (
-    CategoricalHyperparameter,
-    Hyperparameter,
-    UniformFloatHyperparameter,
-    UniformIntegerHyperparameter,
-)
+from ConfigSpace import ConfigurationSpace
 from numpy.typing import NDArray
 
+from airtune.benchmarks.analysis.order_statistics import random_search
 from airtune.models import LanguageModel, Observation, Problem, Request, load_model
-from airtune.models.pocket.training.algorithms import Param
+from airtune.models.pocket import training
 from airtune.models.pocket.training.curriculum import split_tables
-from airtune.models.pocket.training.functions import Functions
-from airtune.models.pocket.training.tables import Table, nearest
+from airtune.models.pocket.training.functions import fresh_functions
+from airtune.models.pocket.training.loss import Loss, development_loss
+from airtune.models.pocket.training.net import Pocket
+from airtune.models.pocket.training.table_spaces import space_of, values_of
+from airtune.models.pocket.training.tables import Table, squared_distances
 
-SHIPPED = Path(__file__).parents[1] / "weights"
+SHIPPED = Path(training.__file__).parents[1] / "weights"
 
 Curve: TypeAlias = NDArray[np.float64]  # (trials,), best loss so far
 Pair: TypeAlias = tuple[list[Curve], list[Curve]]  # a method, its baseline
 
 
-def space_of(table: Table) -> ConfigurationSpace:
-    """The search space of a table."""
-
-    def one(p: Param) -> Hyperparameter[Any, Any]:
-        if p.kind == "C":
-            words = [str(c) for c in p.choices]
-            return CategoricalHyperparameter(p.role, words, default_value=words[int(p.default)])
-        log = p.kind in "LJ"
-        if p.kind in "IJ":
-            return UniformIntegerHyperparameter(
-                p.role, int(p.lower), int(p.upper), log=log, default_value=int(p.default)
-            )
-        return UniformFloatHyperparameter(p.role, p.lower, p.upper, log=log, default_value=p.default)
-
-    space = ConfigurationSpace(space=[one(p) for p in table.params])
-    for p in table.params:
-        if p.only is not None:
-            parent, choices = p.only
-            space.add(InCondition(space[p.role], space[parent], [str(c) for c in choices]))
-    return space
-
-
-def values_of(table: Table, config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration of `space_of(table)` with the table's own choices."""
-    choices = {p.role: {str(c): c for c in p.choices} for p in table.params if p.kind == "C"}
-    return {role: choices[role][value] if role in choices else value for role, value in config.items()}
-
-
 def row_of(table: Table, config: Mapping[str, Any], used: Sequence[int] = ()) -> int:
     """The table's row that is nearest to a configuration of its space, `used` ones aside."""
-    return next(int(row) for row in nearest(table, values_of(table, config)) if row not in used)
+    distances = squared_distances(table, values_of(table, config))
+    return next(int(row) for row in np.argsort(distances, kind="stable") if row not in used)
 
 
-def expected_best(losses: NDArray[np.floating], trials: int) -> Curve:
-    """Expected best of n rows drawn without replacement, n = 1..trials, exactly (order statistics)."""
-    ordered, m = np.sort(losses.astype(np.float64)), len(losses)
-    return np.array(
-        [
-            sum(ordered[k] * comb(m - k - 1, n - 1) for k in range(m - n + 1)) / comb(m, n)
-            for n in range(1, trials + 1)
-        ]
-    )
+def expected_best(losses: NDArray[Any], trials: int) -> Curve:
+    """Expected best of n rows drawn without replacement, n = 1..trials, exactly."""
+    losses = losses.astype(np.float64)
+    return random_search(losses, losses, trials)[0]
 
 
 def on_tables(
@@ -123,15 +88,6 @@ def on_tables(
             seen[i].append(Observation(config, loss))
             curves[i][trial] = min(loss, curves[i][trial - 1] if trial else loss)
     return curves
-
-
-def fresh_functions(p: int, count: int, seed: int) -> Functions:
-    """`count` functions of `p` floats from the prior, without plateaus (which are relative to what was evaluated)."""
-    rng = np.random.default_rng([seed, p])
-    nothing = np.zeros((count, p), dtype=np.int64)
-    functions = Functions(rng, count, p, nothing, nothing.astype(bool))
-    functions.plateau[:] = 1e9
-    return functions
 
 
 def on_functions(
@@ -188,9 +144,6 @@ def losses(folder: Path) -> dict[str, float]:
 
     A uniform guess has 6.91. What the first figure is below the second was learnt by heart.
     """
-    from airtune.models.pocket.training.loss import Loss, development_loss
-    from airtune.models.pocket.training.net import Pocket
-
     run = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     model = Pocket(*(run[size] for size in ("width", "layers", "heads", "hidden")))
     model.load_release(folder)
@@ -202,7 +155,7 @@ def losses(folder: Path) -> dict[str, float]:
     }
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main() -> None:
     """Command line, see the module's docstring."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -214,7 +167,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--functions-only", action="store_true")
     parser.add_argument("--losses", action="store_true", help="only what the training loss would be")
-    args = parser.parse_args(argv)
+    args = parser.parse_args()
     if args.losses:
         print(json.dumps(losses(Path(args.model) if Path(args.model).exists() else SHIPPED)))
         return
@@ -228,7 +181,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             words = {"temperature": temperature, "functions": f"{p} floats"}
             print(json.dumps({**words, **summary(*curves, at)}), flush=True)
         for default_first in () if args.functions_only else (False, True):
-            every: tuple[list[Curve], list[Curve]] = ([], [])
+            setting = {"temperature": temperature, "default_first": default_first}
+            every: Pair = ([], [])
             for name, tables in development.items():
                 some = tables[: args.tables]
                 runs = [
@@ -241,28 +195,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                     base = [_best_after(t, args.trials) for t in some]
                 every[0].extend(mine)
                 every[1].extend(base)
-                print(
-                    json.dumps(
-                        {
-                            "temperature": temperature,
-                            "default_first": default_first,
-                            "tables": name,
-                            **summary(mine, base, at),
-                        }
-                    ),
-                    flush=True,
-                )
-            print(
-                json.dumps(
-                    {
-                        "temperature": temperature,
-                        "default_first": default_first,
-                        "tables": "ALL",
-                        **summary(*every, at),
-                    }
-                ),
-                flush=True,
-            )
+                print(json.dumps({**setting, "tables": name, **summary(mine, base, at)}), flush=True)
+            print(json.dumps({**setting, "tables": "ALL", **summary(*every, at)}), flush=True)
 
 
 def _best_after(table: Table, trials: int) -> Curve:
