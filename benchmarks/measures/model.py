@@ -1,6 +1,6 @@
-"""The audit of `benchmarks.audit` with a language model in place of random logits, through any backend.
+"""The audit of `grammar` with a language model in place of random logits, through any backend.
 
-Studies over random spaces with conditions and forbidden clauses are played side by side: in every wave each open
+Studies over random spaces with conditions and forbidden clauses are played side by side: at every step each open
 study asks for its next configuration, all of them in one batch, under a grammar that excludes all that it tried.
 What comes back is judged as there: by our own parser, by ConfigSpace's checker, and against what was tried.
 """

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import count, product
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,7 @@ from ConfigSpace import Categorical, ConfigurationSpace, Float, Integer
 
 from airtune.benchmarks import get_task
 from airtune.engine.proposers import load_proposer
-from airtune.engine.proposers.base import propose_one
-from airtune.engine.types import Job, Task, Trial
+from airtune.engine.types import Job, Proposer, Task, Trial
 from airtune.grammars import (
     AirtuneError,
     EnumeratedAxis,
@@ -186,23 +186,30 @@ def proposals(
 ) -> list[Ratio]:
     """Seconds per proposal of a language model against Optuna's samplers on the same histories."""
     loaded = load_model(model) if isinstance(model, str) else model
-    problem = get_task(task)
-    lm = load_proposer("lm", loaded)
+    problem, lm = get_task(task), load_proposer("lm", loaded)
     ratios = []
     for trials in histories:
         history = history_of(problem, trials)
+
+        def jobs(k: int, history: list[Trial] = history) -> list[Job]:
+            return [Job(problem, history, (), k)]
+
         for name in rivals:
-            rival = load_proposer(name)
-            seeds = iter(range(10**6))
-
-            def propose(proposer: Any, history: list[Trial] = history, seeds: Any = seeds) -> None:
-                propose_one(proposer, problem, history, (), next(seeds) // 2)
-
             what = f"proposal, {task}, {trials} trials: {loaded.name} against {name}"
-            ratios.append(
-                side_by_side(what, lambda p=propose: p(lm), lambda p=propose, r=rival: p(r), repeats)  # type: ignore[misc]
-            )
+            ratios.append(_proposers_side_by_side(what, lm, load_proposer(name), jobs, repeats))
     return ratios
+
+
+def _proposers_side_by_side(
+    what: str, ours: Proposer, theirs: Proposer, jobs: Callable[[int], list[Job]], repeats: int
+) -> Ratio:
+    """Both propose for the jobs of round 0, 1, ..."""
+
+    def in_rounds(proposer: Proposer) -> Callable[[], object]:
+        rounds = count()
+        return lambda: proposer.propose(jobs(next(rounds)))
+
+    return side_by_side(what, in_rounds(ours), in_rounds(theirs), repeats)
 
 
 def eight() -> ConfigurationSpace:
@@ -239,21 +246,16 @@ def ranked(
     ]
     theirs = load_proposer(rival)
     ratios = []
-    for name, count in ((name, count) for name in proposers for count in studies):
-        ours = load_proposer(name, loaded)
-        calls = iter(range(10**6))
+    for name, size in product(proposers, studies):
 
-        def propose(proposer: Any, count: int = count, calls: Any = calls) -> None:
-            k = next(calls) // 2  # the same for both of a pair
-            told = zip(tasks[:count], rounds[k][:count], strict=True)
-            proposer.propose([Job(task, history, (), k) for task, history in told])
+        def jobs(k: int, size: int = size) -> list[Job]:
+            told = zip(tasks[:size], rounds[k][:size], strict=True)
+            return [Job(task, history, (), k) for task, history in told]
 
         what = (
-            f"{count} x proposal, 8 hyperparameters, {trials} trials: {name} ({loaded.name}) against {rival}"
+            f"{size} x proposal, 8 hyperparameters, {trials} trials: {name} ({loaded.name}) against {rival}"
         )
-        ratios.append(
-            side_by_side(what, lambda p=propose, o=ours: p(o), lambda p=propose: p(theirs), repeats)  # type: ignore[misc]
-        )
+        ratios.append(_proposers_side_by_side(what, load_proposer(name, loaded), theirs, jobs, repeats))
     return ratios
 
 
