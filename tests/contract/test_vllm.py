@@ -226,7 +226,7 @@ class TestLlama3(VLLMContract):
 
 
 class TestDeterministic(LiveModelContract):
-    """With `deterministic`: the contract, the self-test, and answers that are equal bit for bit in any company."""
+    """With `deterministic`: the contract, the self-test, and answers that are equal bit for bit in any batch."""
 
     cases: ClassVar[Cases] = Cases(PocketDialect())
 
@@ -235,7 +235,7 @@ class TestDeterministic(LiveModelContract):
     def model(cls) -> LanguageModel:
         return started("pocket", deterministic="strict", dtype="bfloat16")
 
-    def test_bits_do_not_depend_on_company(self, model: LanguageModel) -> None:
+    def test_bits_do_not_depend_on_the_batch(self, model: LanguageModel) -> None:
         mixed = self.cases.mixed
         together = model.generate([*mixed, *self.cases.seeds, *mixed])
         assert [model.generate([request])[0] for request in mixed] == together[: len(mixed)]

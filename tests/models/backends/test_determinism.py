@@ -37,14 +37,14 @@ def scripted() -> Any:
     return load_model("scripted")
 
 
-def test_a_model_that_heeds_no_company(scripted: Any) -> None:
+def test_a_model_that_heeds_no_other_request(scripted: Any) -> None:
     found = self_test(scripted)
     assert found.json() == {
         "passed": True, "requests": 8, "answers_differ": 0, "bits_differ": 0, "first": None
     }  # fmt: skip
 
 
-def test_prompts_differ_in_length_and_share_beginnings(scripted: Any) -> None:
+def test_prompts_differ_in_length_and_share_prefixes(scripted: Any) -> None:
     requests = probes(scripted)
     lengths = [len(request.prompt) for request in requests]
     assert sorted(set(lengths)) == sorted(lengths)
@@ -56,7 +56,7 @@ def test_last_bits_that_depend_on_the_batch(scripted: Any, order: bool, first: s
     found = self_test(Rounding(scripted, 1e-12, order=order))
     assert not found.passed
     assert (found.answers_differ, found.first) == (0, first)
-    assert found.bits_differ >= 7  # the first in a batch keeps its place, not the number of its company
+    assert found.bits_differ >= 7  # the first in a batch keeps its place, whatever comes after it
 
 
 def test_what_follows(scripted: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from transformers.cache_utils import DynamicLayer
 
 from airtune.models import ModelError, Problem, Request, load_model
 from airtune.models.backends.transformers import TransformersModel
-from airtune.models.decoding.heads import Head
+from airtune.models.decoding.heads import Attention, Head
 from airtune.models.decoding.kv_cache import PreallocatedLayer, preallocated
 from airtune.models.decoding.row import Row
 from airtune.models.decoding.sampling import draw, draw_batch
@@ -149,3 +150,22 @@ def test_pocket_answers_the_same_under_a_general_engine() -> None:
         for seed, n in enumerate((0, 0, 1, 12, 30))
     ]
     assert general.generate(requests) == direct.generate(requests)
+
+
+@pytest.mark.parametrize(
+    ("config", "plain", "window"),
+    [
+        ({}, True, None),
+        ({"sliding_window": 64}, True, 64),
+        ({"sliding_window": 64, "use_sliding_window": False}, True, None),
+        ({"sliding_window": 64, "layer_types": ["full_attention"]}, True, None),
+        ({"sliding_window": 64, "layer_types": ["full_attention", "sliding_attention"]}, True, 64),
+        ({"layer_types": ["full_attention", "linear_attention"]}, False, None),
+        ({"_attn_implementation": "flash_attention_2"}, False, None),
+    ],
+)
+def test_how_a_model_attends(config: dict[str, Any], plain: bool, window: int | None) -> None:
+    """A window that is missed gives padded rows other answers; layers of another kind would see other answers."""
+    config = {"_attn_implementation": "sdpa", **config}
+    model = SimpleNamespace(config=SimpleNamespace(get_text_config=lambda: SimpleNamespace(**config)))
+    assert Attention.of(model) == Attention(plain, window)

@@ -32,11 +32,11 @@ def test_the_tokenizer_reads_every_token_as_itself_and_joins_them_back() -> None
 
 
 def test_no_answer_can_be_spelt_in_two_ways() -> None:
-    """No token is a proper beginning of a value token: the mask leaves exactly one spelling of every answer."""
+    """No token is a proper prefix of a value token: the mask leaves exactly one spelling of every answer."""
     words = codec.vocabulary()
     answers = words[codec.CHOICE0 :]
-    beginnings = {answer[:k] for answer in answers for k in range(1, len(answer))}
-    assert not beginnings & set(words)
+    prefixes = {answer[:k] for answer in answers for k in range(1, len(answer))}
+    assert not prefixes & set(words)
 
 
 @given(
