@@ -131,9 +131,8 @@ def filled(batch: int, statuses: str) -> StudyState:
     pairs = []
     for number, letter in enumerate(statuses):
         if letter != "-":
-            trial = Trial(
-                number, {"n": number + 1}, made[letter], loss=1.0 + number if letter == "t" else None
-            )  # type: ignore[arg-type]
+            loss, reason = 1.0 + number if letter == "t" else None, "it broke" if letter == "f" else None
+            trial = Trial(number, {"n": number + 1}, made[letter], loss, reason)  # type: ignore[arg-type]
             pairs.append((trial, text_of(trial.config)))
     return fresh(batch).resumed(pairs)
 
@@ -242,6 +241,11 @@ def test_a_lost_trial_that_comes_out_as_a_later_one_is_proposed_again_beside_it(
     assert (again.seed, again.proposal) == (job.seed, None)
     job.proposal = Proposal({"n": 1}, "p")  # that of an earlier trial: not ours to mend
     assert state.job_again(1, job) is None
+    again = state.job(3)
+    again.proposal = Proposal(
+        {"n": 4}, "p"
+    )  # its own: a study that has the trial is asked with those that lost it
+    assert state.job_again(3, again) is None
 
 
 def test_a_proposal_is_read_as_the_space_knows_it() -> None:
@@ -285,7 +289,7 @@ def test_only_a_trial_that_waits_can_be_told() -> None:
         (3, "study 's' has no such trial: 3"),
         (replace(state.trials[0], config={"n": 5}), "has no such trial"),
         (1, "trial 1 of study 's' has a result already: 2.0"),
-        (state.trials[2], "trial 2 of study 's' has a result already: None"),
+        (state.trials[2], "trial 2 of study 's' has a result already: it broke"),
     ):
         with pytest.raises(AirtuneError) as raised:
             state.waiting(what)
