@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airtune.engine.seeds import derive_seed
-from airtune.engine.types import Job, Proposal, Task, Trial
+from airtune.engine.types import Job, Proposal, Task, Trial, best_of
 from airtune.grammars import AirtuneError, DecodeError, canonical_grammar, violation
 
 
@@ -56,8 +56,7 @@ class StudyState:
     @property
     def best(self) -> Trial | None:
         """The trial with the least loss, the first of equals; None if none has one."""
-        told = [trial for trial in self.trials.values() if trial.loss is not None]
-        return min(told, key=lambda trial: (trial.loss, trial.number), default=None)
+        return best_of(self.trials.values())
 
     @property
     def finished(self) -> int:

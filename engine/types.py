@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -78,6 +78,12 @@ class Trial:
     def without_result(self) -> Trial:
         """The trial as it was when it was asked."""
         return replace(self, status="asked", loss=None, reason=None, info={}, evaluation_s=None)
+
+
+def best_of(trials: Iterable[Trial]) -> Trial | None:
+    """The trial with the least loss, the first of equals; None if none has one."""
+    told = [trial for trial in trials if trial.loss is not None]
+    return min(told, key=lambda trial: (trial.loss, trial.number), default=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,8 +28,8 @@ TESTS: dict[str, list[str]] = {
     "grammars/automaton.py": ["tests/grammars/test_automaton.py", "tests/grammars/test_rules.py"],
     "grammars/rules.py": ["tests/grammars/test_rules.py"],
     "grammars/intervals.py": ["tests/grammars/test_intervals.py"],
-    "engine/state.py": ["tests/engine/test_state.py", "tests/engine/test_study.py"],
-    "engine/study.py": ["tests/engine/test_study.py", "tests/engine/test_jobs.py"],
+    "engine/state.py": ["tests/engine/test_state.py"],
+    "engine/study.py": ["tests/engine/test_study_loop.py", "tests/engine/test_study.py"],
     "engine/storage/study_file.py": [
         "tests/engine/storage/test_writing.py",
         "tests/engine/storage/test_study_file.py",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from airtune.engine.manifest import hardware, study_versions
@@ -37,10 +37,6 @@ class Difference:
     def __str__(self) -> str:
         return f"{self.cause}: {self.key} {_short(self.recorded)}, now {_short(self.now)}"
 
-    def json(self) -> dict[str, Any]:
-        """As a JSON document shows it."""
-        return asdict(self)
-
 
 def differences(recorded: Mapping[str, Any], model: Mapping[str, Any] | None) -> list[Difference]:
     """How this machine and model differ from those of a study's manifest.
@@ -49,30 +45,24 @@ def differences(recorded: Mapping[str, Any], model: Mapping[str, Any] | None) ->
         recorded: The study's manifest.
         model: The manifest of the model at hand; None compares packages and hardware only.
     """
-    parts = ["versions", "hardware"]
     now: dict[str, Any] = {"versions": study_versions(), "hardware": hardware()}
     if model is not None:
-        parts.append("model")
         now["model"] = model
-    found = []
-    for part in parts:
-        if not isinstance(recorded.get(part), Mapping):
-            continue  # a study without a model, or an older file, which says nothing of the hardware
-        before, after = dict(_leaves(recorded[part], (part,))), dict(_leaves(now[part], (part,)))
-        for key in sorted(before.keys() | after.keys()):
-            cause = _cause(key)
-            if cause is not None and before.get(key) != after.get(key):
-                found.append(Difference(cause, ".".join(key), before.get(key), after.get(key)))
-    return found
+    return [
+        Difference(cause, ".".join(key), before, after)
+        # Not of a study without a model, or of an older file, which says nothing of the hardware.
+        for part in now
+        if isinstance(recorded.get(part), Mapping)
+        for key, before, after in _differing({part: recorded[part]}, {part: now[part]})
+        if (cause := _cause(key)) is not None
+    ]
 
 
 def compared(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Difference]:
     """How two manifests differ, in whatever entry."""
-    before, after = dict(_leaves(a, ())), dict(_leaves(b, ()))
     return [
-        Difference(_cause(key) or f"another {key[0]}", ".".join(key), before.get(key), after.get(key))
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key)
+        Difference(_cause(key) or f"another {key[0]}", ".".join(key), before, after)
+        for key, before, after in _differing(a, b)
     ]
 
 
@@ -129,6 +119,14 @@ def cause_of(
         "weights, settings, packages and hardware are the recorded ones: the study file was edited, "
         "or this machine does not compute the same twice"
     )
+
+
+def _differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+    """The entries that are not the same in both, each with its two values; None where there is none."""
+    before, after = dict(_leaves(a, ())), dict(_leaves(b, ()))
+    for key in sorted(before.keys() | after.keys()):
+        if before.get(key) != after.get(key):
+            yield key, before.get(key), after.get(key)
 
 
 def _leaves(value: Any, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from airtune.engine.replay.stored import StoredStudy
@@ -45,10 +45,6 @@ class Divergence:
     cause: str = ""
     configs: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
 
-    def json(self) -> dict[str, Any]:
-        """As a JSON document shows it."""
-        return asdict(self)
-
 
 @dataclass(slots=True)
 class Agreement:
@@ -73,10 +69,7 @@ class Agreement:
     def count(self, recorded: Mapping[str, Any], derived: Mapping[str, Any]) -> None:
         """Count the tokens of two transcripts, as far as the answers go the same way."""
         before, after = recorded.get("token_ids") or [], derived.get("token_ids") or []
-        same = next(
-            (i for i, pair in enumerate(zip(before, after, strict=False)) if pair[0] != pair[1]), None
-        )
-        same = min(len(before), len(after)) if same is None else same
+        same = _common(before, after)
         self.tokens += max(len(before), len(after))
         self.same += same
         values = zip(recorded.get("logprobs") or [], derived.get("logprobs") or [], strict=False)
@@ -163,8 +156,7 @@ def _plain(transcript: Mapping[str, Any] | None) -> dict[str, Any] | None:
 def shown(before: Any, after: Any) -> tuple[str, str]:
     """Both values, or of long ones what is around the first difference."""
     if isinstance(before, list) and isinstance(after, list):
-        at = next((i for i, pair in enumerate(zip(before, after, strict=False)) if pair[0] != pair[1]), None)
-        at = min(len(before), len(after)) if at is None else at
+        at = _common(before, after)
         one, other = (
             f"number {at}: {v[at]!r}" if at < len(v) else f"ends after {at}" for v in (before, after)
         )
@@ -172,7 +164,12 @@ def shown(before: Any, after: Any) -> tuple[str, str]:
     one, other = (value if isinstance(value, str) else json.dumps(value) for value in (before, after))
     if max(len(one), len(other)) <= 3 * _SHOWN:
         return one, other
-    at = next((i for i, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), None)
-    at = min(len(one), len(other)) if at is None else at
+    at = _common(one, other)
     part = slice(max(0, at - _SHOWN), at + _SHOWN)
     return f"at character {at}: ...{one[part]}...", f"at character {at}: ...{other[part]}..."
+
+
+def _common(before: Sequence[Any], after: Sequence[Any]) -> int:
+    """The length of what both begin with."""
+    pairs = enumerate(zip(before, after, strict=False))
+    return next((i for i, (one, other) in pairs if one != other), min(len(before), len(after)))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from airtune.engine.replay.causes import Difference, compared
 from airtune.engine.replay.compare import shown
 from airtune.engine.storage.study_file import StudyFile, StudyRecord, TrialRecord
-from airtune.engine.types import Trial
+from airtune.engine.types import Trial, best_of
 from airtune.grammars import AirtuneError
 
 
@@ -30,10 +30,6 @@ class Parting:
     trial: int
     a: str
     b: str
-
-    def json(self) -> dict[str, Any]:
-        """As a JSON document shows it."""
-        return {"what": self.what, "trial": self.trial, "a": self.a, "b": self.b}
 
 
 @dataclass(slots=True)
@@ -68,8 +64,8 @@ class StudyDiff:
             "b": self.other,
             "equal": self.equal,
             "trials": list(self.trials),
-            "manifest": [one.json() for one in self.manifest],
-            "first_differences": [one.json() for one in self.partings],
+            "manifest": [asdict(one) for one in self.manifest],
+            "first_differences": [asdict(one) for one in self.partings],
             "best": [
                 None if one is None else {"number": one.number, "loss": one.loss, "config": dict(one.config)}
                 for one in self.best
@@ -133,10 +129,10 @@ def diff(a: Path, b: Path, name: str | None = None, other: str | None = None) ->
 def _study(first: StudyFile, a: StudyRecord, second: StudyFile, b: StudyRecord) -> StudyDiff:
     ours = {one.trial.number: one for one in first.records(a.name)}
     theirs = {one.trial.number: one for one in second.records(b.name)}
-    said, answered = first.transcripts(a.name), second.transcripts(b.name)
+    transcripts = first.transcripts(a.name), second.transcripts(b.name)
     partings: dict[str, Parting] = {}
     for number in sorted(ours.keys() & theirs.keys()):
-        pairs = _pairs(ours[number], said.get(number), theirs[number], answered.get(number))
+        pairs = _pairs(ours[number], theirs[number], *(one.get(number, {}) for one in transcripts))
         for what, before, after in pairs:
             if what not in partings and json.dumps(before) != json.dumps(after):
                 partings[what] = Parting(what, number, *shown(before, after))
@@ -150,12 +146,12 @@ def _study(first: StudyFile, a: StudyRecord, second: StudyFile, b: StudyRecord) 
         (len(ours), len(theirs)),
         compared(a.manifest, b.manifest),
         list(partings.values()),
-        (_best(ours), _best(theirs)),
+        (best_of(one.trial for one in ours.values()), best_of(one.trial for one in theirs.values())),
     )
 
 
 def _pairs(
-    a: TrialRecord, said: Mapping[str, Any] | None, b: TrialRecord, answered: Mapping[str, Any] | None
+    a: TrialRecord, b: TrialRecord, transcript_a: Mapping[str, Any], transcript_b: Mapping[str, Any]
 ) -> Iterator[tuple[str, Any, Any]]:
     """What is compared of a trial: (what, the first study's, the second's)."""
     yield "proposals", dict(a.trial.config), dict(b.trial.config)
@@ -163,15 +159,10 @@ def _pairs(
     yield "losses", a.trial.loss, b.trial.loss
     yield "failures", [a.trial.status, a.trial.reason], [b.trial.status, b.trial.reason]
     yield "further values", dict(a.trial.info), dict(b.trial.info)
-    one, other = dict(said or {}), dict(answered or {})
+    one, other = dict(transcript_a), dict(transcript_b)
     for what, key in (
         ("prompts", "prompt"), ("seeds", "seed"), ("answers", "text"), ("token ids", "token_ids"),
         ("log-probabilities", "logprobs"),
     ):  # fmt: skip
         yield what, one.pop(key, None), other.pop(key, None)
     yield "transcripts", dict(sorted(one.items())), dict(sorted(other.items()))
-
-
-def _best(records: Mapping[int, TrialRecord]) -> Trial | None:
-    told = [one.trial for one in records.values() if one.trial.loss is not None]
-    return min(told, key=lambda trial: (trial.loss, trial.number), default=None)

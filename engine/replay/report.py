@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -117,10 +117,10 @@ class StudyReplay:
             "holds": self.holds(level),
             "trials": self.checked,
             "diverging": sorted(self.diverging),
-            "first": None if self.first is None else self.first.json(),
+            "first": None if self.first is None else asdict(self.first),
             "altered": self.altered,
             "skipped": {str(number): why for number, why in self.skipped.items()},
-            "differences": [one.json() for one in self.differences],
+            "differences": [asdict(one) for one in self.differences],
             "refused": self.refused,
         }
 
@@ -162,6 +162,6 @@ class Report:
             "tokens": self.agreement.tokens,
             "equal_tokens": self.agreement.same,
             "largest_logprob_difference": self.agreement.largest,
-            "differences": [one.json() for one in self.differences],
+            "differences": [asdict(one) for one in self.differences],
             "studies": [one.json(self.level) for one in self.studies],
         }
