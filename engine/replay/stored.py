@@ -207,11 +207,11 @@ class _Untemplated:
         derived = self._dialect.bind(format=JSONFormat()).render(problem)
         at = 0
         for message in read_messages(derived):
-            said = message["content"].strip()
-            found = self.recorded.find(said, at)
+            text = message["content"].strip()
+            found = self.recorded.find(text, at)
             if found < 0:
                 return derived if self.recorded.startswith("[{") else plain
-            at = found + len(said)
+            at = found + len(text)
         return self.recorded
 
     def grammar(self, space: Any, exclude: Sequence[Mapping[str, Any]] = ()) -> Grammar:

@@ -17,7 +17,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from airtune.engine.integrations.optuna.space import OptunaSpace, from_distributions, from_space
-from airtune.engine.integrations.optuna.trials import all_trials, claim, split, twin
+from airtune.engine.integrations.optuna.trials import all_trials, claim, earlier_duplicate, split
 from airtune.engine.proposers import load_proposer, needs_model
 from airtune.engine.proposers.base import propose_one
 from airtune.engine.proposers.default import DefaultFirst
@@ -189,7 +189,7 @@ class AirtuneSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
         """See `optuna.samplers.BaseSampler`: says so where the trial has repeated an earlier one."""
-        earlier = twin(all_trials(study), trial) if trial.params else None
+        earlier = earlier_duplicate(all_trials(study), trial) if trial.params else None
         if earlier is not None:
             study._storage.set_trial_system_attr(trial._trial_id, DUPLICATE, earlier)
             warnings.warn(

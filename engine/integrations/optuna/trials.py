@@ -97,7 +97,7 @@ def claim(study: optuna.Study, trial: FrozenTrial, config: Mapping[str, Any], or
     return False
 
 
-def twin(trials: Sequence[FrozenTrial], trial: FrozenTrial) -> int | None:
+def earlier_duplicate(trials: Sequence[FrozenTrial], trial: FrozenTrial) -> int | None:
     """The number of an earlier trial with the same parameters, retries of this one aside; or None."""
     again = trial.system_attrs.get("retry_history", ())  # Optuna's, of trials whose worker has died
     for other in trials:

@@ -275,14 +275,17 @@ def test_a_known_result_is_that_of_the_task_itself() -> None:
 
     space = ConfigurationSpace({"x": [1, 2]})
     losses = {"test/mlp@epochs=5": 5.0, "test/mlp": 9.0}
+    tasks = {name: Task(name, space, slow(value)) for name, value in losses.items()}
+    groups = [[name] for name in tasks] + [list(tasks)]  # one after the other, and side by side
     with StudyFile(None) as file:
-        for task, value in losses.items():
-            study = StudyState(f"{task}/random/0", Task(task, space, slow(value)), 0)
-            file.acquire(study.name)
-            runner = LockStepRunner(file, load_proposer("random"), [study], {study.name: {}})
+        for seed, group in enumerate(groups):
+            studies = [StudyState(f"{name}/random/{seed}", tasks[name], seed) for name in group]
+            file.acquire(*(study.name for study in studies))
+            runner = LockStepRunner(file, load_proposer("random"), studies, {one.name: {} for one in studies})
             while runner.step(2):
                 pass
-            assert {trial.loss for trial in file.trials(study.name)} == {value}, task
+            for study in studies:
+                assert {trial.loss for trial in file.trials(study.name)} == {losses[study.task.name]}
 
 
 def test_a_slow_evaluation_is_made_once_for_all_studies_of_a_task() -> None:

@@ -150,9 +150,9 @@ def test_what_cannot_be_packed(byte_checkpoint: Path, data: Path, pack: Path, tm
         pack_model(byte_checkpoint, tmp_path / "nowhere" / "model.tar")
     with pytest.raises(PackError, match="not a folder"):
         pack_model(byte_checkpoint, tmp_path / "a.tar", data=[tmp_path / "absent"])
-    twin = shutil.copytree(data, tmp_path / "twin" / data.name)
+    earlier_duplicate = shutil.copytree(data, tmp_path / "earlier_duplicate" / data.name)
     with pytest.raises(PackError, match="two folders of data are called 'numbers'"):
-        pack_model(byte_checkpoint, tmp_path / "a.tar", data=[data, twin])
+        pack_model(byte_checkpoint, tmp_path / "a.tar", data=[data, earlier_duplicate])
     (data / "passwords").symlink_to("/etc/passwd")
     with pytest.raises(PackError, match="is a link"):
         pack_model(byte_checkpoint, tmp_path / "a.tar", data=[data])
