@@ -110,9 +110,13 @@ def test_failures_are_shown_to_the_proposer(task: Task) -> None:
     recording = Recording()
     with Study(task, recording) as study:
         study.fail(study.ask(), "no\n memory")
+        study.fail(study.ask(), " \n", evaluation_s=3.0)
         study.ask()
     (history, _, _) = recording.calls[-1]
-    assert [(trial.status, trial.reason, trial.loss) for trial in history] == [("failed", "no memory", None)]
+    assert [(trial.status, trial.reason, trial.loss, trial.evaluation_s) for trial in history] == [
+        ("failed", "no memory", None, None),
+        ("failed", "no reason given", None, 3.0),
+    ]
 
 
 @pytest.mark.parametrize(

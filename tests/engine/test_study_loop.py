@@ -80,6 +80,23 @@ def last(numbers: Sequence[int]) -> int:
     return numbers[-1]
 
 
+def test_evaluations_on_a_cluster(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the executor is "ray", and only there, a cluster evaluates, with the objective and its time limit."""
+    made: list[tuple[Any, float | None]] = []
+
+    def cluster(objective: Any, timeout_s: float | None) -> Steered:
+        made.append((objective, timeout_s))
+        return Steered(objective, first)
+
+    monkeypatch.setattr("airtune.engine.integrations.ray.executor.RayEvaluator", cluster)
+    with Study(task, "random", evaluation=Evaluation(60.0, executor="ray")) as study:
+        assert [trial.status for trial in study.run(2).trials] == ["told", "told"]
+    assert made == [(task.objective, 60.0)]
+    with Study(task, "random") as study:
+        study.run(1)
+    assert len(made) == 1
+
+
 class Failing:
     """Random search that fails, or proposes what is not new, at one trial."""
 
@@ -87,12 +104,15 @@ class Failing:
 
     def __init__(self, at: int, config: Mapping[str, Any] | None = None) -> None:
         self.at, self.config, self.random = at, config, load_proposer("random")
+        self.failed = False
 
     def propose(self, jobs: Sequence[Job]) -> None:
         self.random.propose(jobs)
         for job in jobs:
             if len(job.history) + len(job.pending) == self.at:
                 if self.config is None:
+                    assert not self.failed, "asked again"
+                    self.failed = True
                     raise AirtuneError("the model is gone")
                 job.proposal = Proposal(self.config, self.name)
 
