@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from check_site import main, requests
+
+REPO = Path(__file__).resolve().parents[2]
 
 FETCHED = [
     '<script src="https://cdn.example/mermaid.js"></script>',
@@ -50,3 +53,12 @@ def test_style_sheets_are_read(tmp_path: Path) -> None:
 def test_an_empty_site_is_no_success(tmp_path: Path) -> None:
     """Catches a build that wrote its pages elsewhere."""
     assert main(tmp_path) == 1
+
+
+def test_what_pages_include_is_there() -> None:
+    """Catches a formatter that takes `--8<-- "file"` in a block of Python for Python: the page then shows that line."""
+    pages = "\n".join(path.read_text(encoding="utf-8") for path in (REPO / "docs").rglob("*.md"))
+    lines = [line for line in pages.splitlines() if line.startswith("--8")]
+    included = [re.fullmatch(r'--8<-- "(.+)"', line) for line in lines]
+    assert len(included) >= 10
+    assert all(found and (REPO / found[1]).is_file() for found in included), lines
