@@ -28,6 +28,7 @@ from airtune.engine import (
 from airtune.engine.evaluation.outcome import Outcome, evaluate
 from airtune.engine.state import InvalidProposal
 from airtune.engine.study import ask_together
+from airtune.engine.types import best_of
 from airtune.grammars import AirtuneError
 
 Export = Callable[..., str]
@@ -97,6 +98,20 @@ def test_evaluations_on_a_cluster(task: Task, monkeypatch: pytest.MonkeyPatch) -
     assert len(made) == 1
 
 
+class Following:
+    """Steps from the best trial so far, to where the seed says: what it proposes depends on the results it sees."""
+
+    name = "following"
+
+    def propose(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            tried = [dict(trial.config) for trial in (*job.history, *job.pending)]
+            best = best_of(job.history)
+            start = job.seed + (0 if best is None else best.config["n"])
+            steps = ({"x": 0.5, "n": 1 + (start + i) % 9, "c": "ab"[i // 9]} for i in range(18))
+            job.proposal = Proposal(next(one for one in steps if one not in tried), self.name)
+
+
 class Failing:
     """Random search that fails, or proposes what is not new, at one trial."""
 
@@ -121,7 +136,7 @@ def test_batches_end_in_any_order(task: Task, tmp_path: Path, export: Export, st
     exports, orders = [], []
     for choose in (first, last):
         made, events, path = steer(choose), list[Event](), tmp_path / choose.__name__
-        with Study(task, "tpe", path=path, seed=2, evaluation=Evaluation(jobs=3)) as study:
+        with Study(task, Following(), path=path, seed=2, evaluation=Evaluation(jobs=3)) as study:
             result = study.run(8, events.append)
         assert result.stopped == "budget"
         assert [one.most for one in made] == [3]  # as many as there may be, and no more
@@ -227,11 +242,11 @@ def test_lost_trials_are_made_again(
 ) -> None:
     steer(first)
     path = tmp_path / "s"
-    with Study(task, "tpe", path=path, seed=1, evaluation=Evaluation(jobs=jobs)) as study:
+    with Study(task, Following(), path=path, seed=1, evaluation=Evaluation(jobs=jobs)) as study:
         study.run(8)
     whole = export(path)
     lose(path, 1, 5)
-    with Study(task, "tpe", path=path, seed=1, evaluation=Evaluation(jobs=jobs)) as study:
+    with Study(task, Following(), path=path, seed=1, evaluation=Evaluation(jobs=jobs)) as study:
         study.run(8)
     assert export(path) == whole
 
