@@ -20,6 +20,16 @@ HEAVY = ("torch", "transformers", "optuna", "sklearn", "scipy", "vllm")
 TORCH = {"torch", "transformers", "vllm"}
 
 
+# The rooms inside a package: left of a `>` may import what is right of it, beside each other they do not.
+ORDER = {
+    "models": "pocket.training > archive > spec > registry > backends > dialects > inspection > decoding > masks"
+    " > types, offline",
+    "engine": "cli > doctor > minimization > study > replay, integrations > proposers > storage, evaluation, sandbox"
+    " > manifest > state > types, seeds",
+    "benchmarks": "report > paper > measures > running > analysis > tasks",
+}
+
+
 def sources(room: str) -> list[Path]:
     return sorted(p for p in (REPO / room).rglob("*.py") if "__pycache__" not in p.parts)
 
@@ -79,6 +89,34 @@ def test_imports_never_point_upward(room: str) -> None:
         else:
             named = rooms(anywhere(tree))
         assert named <= allowed, f"{path.relative_to(REPO)} imports {sorted(named - allowed)}"
+
+
+@pytest.mark.parametrize("package", ORDER)
+def test_rooms_inside_a_package_import_one_way(package: str) -> None:
+    """Also in functions, where an import that runs back would only be found when it is called."""
+    rank = {
+        name.strip(): place
+        for place, beside in enumerate(ORDER[package].split(">"))
+        for name in beside.split(",")
+    }
+
+    def room_of(module: str) -> str | None:
+        inside = module.removeprefix(f"airtune.{package}.")
+        return (
+            next((one for one in rank if f"{inside}.".startswith(f"{one}.")), None)
+            if inside != module
+            else None
+        )
+
+    back = []
+    for path in sources(package):
+        module = "airtune." + ".".join(path.relative_to(REPO).with_suffix("").parts)
+        home = room_of(module)
+        for name in anywhere(ast.parse(path.read_text(encoding="utf-8"))):
+            other = room_of(name)
+            if home is not None and other not in (None, home) and rank[home] >= rank[str(other)]:
+                back.append(f"{module} imports {name}")
+    assert back == []
 
 
 @pytest.mark.parametrize("room", ["grammars", "engine", "benchmarks"])
