@@ -19,38 +19,33 @@ if TYPE_CHECKING:
 MEASUREMENTS = ("grammar", "speed", "compare", "tokens")  # not suites of tasks, but commands of their own
 
 
+SUITE_HELP = (
+    "hpobench, sklearn, toy or another suite (a wrong name lists them): compare proposers. "
+    "grammar: sample proposals from generated spaces and check every one. "
+    "speed: seconds per proposal. compare: language models, open, closed and recorded. "
+    "tokens: what each chat variant costs. (airtune bench grammar --help lists its options.)"
+)
+PROPOSERS_HELP = (
+    "What to compare; lm:NAME names the model of one. (default: lm, random and default+ baselines)"
+)
+MODELS_HELP = (
+    "The language models of lm, such as pocket or vllm:./llama@chat+history=turns; with several, each makes "
+    "a method lm:NAME. (default: pocket)"
+)
+OUT_HELP = (
+    "Folder of the study file, bench.airtune; the same command again does what is missing, and more "
+    "proposers, seeds and trials may be added."
+)
+
+
 def bench(
-    suite: str = typer.Argument(
-        ...,
-        metavar="SUITE",
-        help="hpobench, sklearn, toy or another suite (a wrong name lists them): compare proposers. "
-        "grammar: sample proposals from generated spaces and check every one. "
-        "speed: seconds per proposal. compare: language models, open, closed and recorded. "
-        "tokens: what each chat variant costs. (airtune bench grammar --help lists its options.)",
-    ),
-    proposers: str | None = typer.Option(
-        None,
-        "--proposers",
-        metavar="P,Q",
-        help="What to compare; lm:NAME names the model of one. (default: lm, random and default+ baselines)",
-    ),
-    models: str | None = typer.Option(
-        None,
-        "--models",
-        metavar="M,N",
-        help="The language models of lm, such as pocket or vllm:./llama@chat+history=turns; with several, each makes "
-        "a method lm:NAME. (default: pocket)",
-    ),
-    budget: int = typer.Option(30, "--budget", help="Trials per study; a larger one later goes on."),
-    seeds: int = typer.Option(10, "--seeds", help="Studies per proposer and task."),
-    jobs: int = typer.Option(2, "--jobs", help="Processes."),
-    output: Path | None = typer.Option(
-        None,
-        "--out",
-        metavar="DIR",
-        help="Folder of the study file, bench.airtune; the same command again does what is missing, and more "
-        "proposers, seeds and trials may be added.",
-    ),
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help=SUITE_HELP)],
+    proposers: Annotated[str | None, typer.Option(metavar="P,Q", help=PROPOSERS_HELP)] = None,
+    models: Annotated[str | None, typer.Option(metavar="M,N", help=MODELS_HELP)] = None,
+    budget: Annotated[int, typer.Option(help="Trials per study; a larger one later goes on.")] = 30,
+    seeds: Annotated[int, typer.Option(help="Studies per proposer and task.")] = 10,
+    jobs: Annotated[int, typer.Option(help="Processes.")] = 2,
+    output: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=OUT_HELP)] = None,
     json: JsonNotTables = False,
 ) -> None:
     """Compare proposers over a suite of tasks, with seeds and intervals; all studies in one file. Resumes."""
@@ -85,23 +80,21 @@ def bench(
 
 
 def compare(
-    models: str = typer.Option(..., "--models", metavar="A,B,...", help="What to compare."),
-    suite: str = typer.Option("toy", "--suite", help="What they tune."),
-    proposer: str = typer.Option(
-        "lm", "--proposer", help="What asks them: lm, lm+gp, lm+self, default+lm, ..."
-    ),
-    baselines: str = typer.Option(
-        "random,default+random", "--baselines", metavar="P,Q", help="Proposers beside them."
-    ),
-    budget: int = typer.Option(10, "--budget", help="Trials per study."),
-    seeds: int = typer.Option(3, "--seeds", help="Studies per model and task."),
-    temperature: float | None = typer.Option(
-        None, "--temperature", help="Of sampling. (default: each dialect's own)"
-    ),
-    jobs: int = typer.Option(1, "--jobs", help="Processes; each loads its models."),
-    output: Path = typer.Option(
-        ..., "--out", metavar="DIR", help="Folder of the studies; the same command goes on."
-    ),
+    models: Annotated[str, typer.Option(metavar="A,B,...", help="What to compare.")],
+    output: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder of the studies; the same command goes on.")
+    ],
+    suite: Annotated[str, typer.Option(help="What they tune.")] = "toy",
+    proposer: Annotated[str, typer.Option(help="What asks them: lm, lm+gp, lm+self, default+lm, ...")] = "lm",
+    baselines: Annotated[
+        str, typer.Option(metavar="P,Q", help="Proposers beside them.")
+    ] = "random,default+random",
+    budget: Annotated[int, typer.Option(help="Trials per study.")] = 10,
+    seeds: Annotated[int, typer.Option(help="Studies per model and task.")] = 3,
+    temperature: Annotated[
+        float | None, typer.Option(help="Of sampling. (default: each dialect's own)")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Processes; each loads its models.")] = 1,
     json: JsonNotTables = False,
 ) -> None:
     r"""Compare language models on the same tasks, seeds and budgets: quality, tokens, seconds, cost, violations.

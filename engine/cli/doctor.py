@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Annotated
 
 import typer
 
+from airtune.engine.cli.options import Json
 from airtune.engine.cli.output import out, print_json, visible
 
 NAME_COLUMNS = 25  # the longest name of a check
 _STYLES = {"ok": "green", "missing": "yellow", "failed": "bold red"}
 
+OFFLINE_HELP = "Prove that a study needs no network: in an empty network namespace, under strace."
+
 
 def doctor(
-    offline: bool = typer.Option(
-        False,
-        "--offline",
-        help="Prove that a study needs no network: in an empty network namespace, under strace.",
-    ),
-    model: str = typer.Option("pocket", "--model", help="With --offline: the model that proposes."),
-    json: bool = typer.Option(False, "--json", help="Print one JSON document."),
+    offline: Annotated[bool, typer.Option("--offline", help=OFFLINE_HELP)] = False,
+    model: Annotated[str, typer.Option(help="With --offline: the model that proposes.")] = "pocket",
+    json: Json = False,
 ) -> None:
     """Say what works on this machine, and what to install for more."""
     from rich.table import Table

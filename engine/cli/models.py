@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from airtune.engine.cli.output import out, print_json, print_lines
+from airtune.engine.cli.options import Json
+from airtune.engine.cli.output import print_json, print_lines, print_table
 
 if TYPE_CHECKING:
     from airtune.models import ModelInfo
 
 app = typer.Typer(
-    name="models", no_args_is_help=True, help="The language models: list, info, verify, pack, unpack, train."
+    name="models",
+    add_completion=False,
+    no_args_is_help=True,
+    help="The language models: list, info, verify, pack, unpack, train.",
 )
 
 TRAINABLE = ("pocket",)
-JSON = typer.Option(False, "--json", help="Print one JSON document.")
-NAME = typer.Argument(..., help="A registry name, a directory, or a hub id in the local cache.")
+Name = Annotated[str, typer.Argument(help="A registry name, a directory, or a hub id in the local cache.")]
 
 
 def _fields(info: ModelInfo) -> dict[str, Any]:
@@ -42,28 +45,21 @@ def _size(count: int) -> str:
 
 
 @app.command("list")
-def list_(json: bool = JSON) -> None:
+def list_(json: Json = False) -> None:
     """The models that can be used by name: bundled ones, and those in the local cache."""
-    from rich import box
-    from rich.table import Table
-
     from airtune.models import list_models
 
     found = list_models()
     if json:
         print_json({"models": [_fields(info) for info in found]})
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for heading in ("model", "dialect", "parameters", "sha256", "what it is"):
-        table.add_column(heading, justify="right" if heading == "parameters" else "left", overflow="fold")
-    for info in found:
-        table.add_row(info.name, info.dialect, _size(info.parameters), info.sha256[:12], info.description)
-    out().print(table)
-    out().print("A local checkpoint is used by its directory: --model path/to/checkpoint", markup=False)
+    rows = [(one.name, one.dialect, _size(one.parameters), one.sha256[:12], one.description) for one in found]
+    print_table("LLRLL", ("model", "dialect", "parameters", "sha256", "what it is"), rows)
+    print_lines(["A local checkpoint is used by its directory: --model path/to/checkpoint"])
 
 
 @app.command()
-def info(name: str = NAME, json: bool = JSON) -> None:
+def info(name: Name, json: Json = False) -> None:
     """What is known about a model without loading it."""
     from airtune.models import model_info
 
@@ -71,17 +67,21 @@ def info(name: str = NAME, json: bool = JSON) -> None:
     if json:
         print_json(fields)
         return
-    for key, value in fields.items():
-        shown = f"{value:,}" if isinstance(value, int) else str(value)
-        out().print(f"{key:<12} {shown}", markup=False, soft_wrap=True)
+    print_lines(
+        f"{key:<12} {value:,}" if isinstance(value, int) else f"{key:<12} {value}"
+        for key, value in fields.items()
+    )
 
 
 @app.command()
 def verify(
-    name: str = typer.Argument(
-        ..., help="A registry name, a directory, a hub id in the local cache, or a pack (FILE.tar)."
-    ),
-    json: bool = JSON,
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A registry name, a directory, a hub id in the local cache, or a pack (FILE.tar)."
+        ),
+    ],
+    json: Json = False,
 ) -> None:
     """Hash a model's files again and compare with its manifest; exit code 1 if they differ."""
     from airtune.engine.cli.output import error_fields, report_error
@@ -102,33 +102,31 @@ def verify(
     if json:
         print_json({"name": name, "ok": True, "files": hashes})
         return
-    for file, digest in hashes.items():
-        out().print(f"{digest}  {file}", markup=False, soft_wrap=True)
-    out().print(f"{name}: all {len(hashes)} files are as recorded", markup=False)
+    print_lines(f"{digest}  {file}" for file, digest in hashes.items())
+    print_lines([f"{name}: all {len(hashes)} files are as recorded"])
 
 
 @app.command()
 def pack(
-    name: str = NAME,
-    output: Path = typer.Option(
-        ..., "-o", "--output", metavar="FILE.tar", help="The pack; must not be there yet."
-    ),
-    data: list[Path] = typer.Option(
-        [], "--data", metavar="DIR", help="A folder of data to go with it; repeatable."
-    ),
-    wheels: bool = typer.Option(
-        False, "--wheels", help="With all wheels that airtune needs, from the package index."
-    ),
-    extra: list[str] = typer.Option(
-        [], "--extra", metavar="NAME", help="With --wheels: an extra, for example smac."
-    ),
-    constraints: Path | None = typer.Option(
-        None,
-        "--constraints",
-        metavar="FILE",
-        help="With --wheels: pinned versions. (default: those installed here)",
-    ),
-    json: bool = JSON,
+    name: Name,
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="FILE.tar", help="The pack; must not be there yet."),
+    ],
+    data: Annotated[
+        list[Path] | None, typer.Option(metavar="DIR", help="A folder of data to go with it; repeatable.")
+    ] = None,
+    wheels: Annotated[
+        bool, typer.Option("--wheels", help="With all wheels that airtune needs, from the package index.")
+    ] = False,
+    extra: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="With --wheels: an extra, for example smac.")
+    ] = None,
+    constraints: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With --wheels: pinned versions. (default: those installed here)"),
+    ] = None,
+    json: Json = False,
 ) -> None:
     """Write a model into one file, to carry to a machine without a network: the same input gives the same bytes."""
     import tempfile
@@ -143,8 +141,8 @@ def pack(
         )
     with tempfile.TemporaryDirectory(prefix="airtune-wheels-") as folder:
         if wheels:
-            wheels_of_airtune(Path(folder), extras=extra, constraints=constraints)
-        packed = pack_model(name, output, data=data, wheels=folder if wheels else None)
+            wheels_of_airtune(Path(folder), extras=extra or [], constraints=constraints)
+        packed = pack_model(name, output, data=data or [], wheels=folder if wheels else None)
     if json:
         print_json(
             {
@@ -170,14 +168,15 @@ def pack(
 
 @app.command()
 def unpack(
-    file: Path = typer.Argument(..., metavar="FILE.tar", help="A pack that airtune models pack wrote."),
-    to: Path = typer.Option(..., "--to", metavar="DIR", help="The folder; must not be there yet."),
-    sha256: str | None = typer.Option(
-        None,
-        "--sha256",
-        help="What `pack` printed: then it is the very pack that was made, not only a whole one.",
-    ),
-    json: bool = JSON,
+    file: Annotated[Path, typer.Argument(metavar="FILE.tar", help="A pack that airtune models pack wrote.")],
+    to: Annotated[Path, typer.Option(metavar="DIR", help="The folder; must not be there yet.")],
+    sha256: Annotated[
+        str | None,
+        typer.Option(
+            help="What `pack` printed: then it is the very pack that was made, not only a whole one."
+        ),
+    ] = None,
+    json: Json = False,
 ) -> None:
     """Verify a pack, then unpack it. What is not exactly as its manifest says is refused, and nothing is written."""
     from airtune.models.archive.unpack import unpack_model
@@ -197,15 +196,19 @@ def unpack(
 
 @app.command()
 def train(
-    name: str = typer.Argument(..., help="What to train: pocket."),
-    smoke: bool = typer.Option(False, "--smoke", help="A tiny one, in a minute: shows that its loss falls."),
-    output: Path | None = typer.Option(None, "--out", metavar="DIR", help="Where the checkpoint goes."),
-    seed: int = typer.Option(0, "--seed", help="Seed of the data and of the weights."),
-    tokens: float | None = typer.Option(
-        None, "--tokens", help="Tokens to train on. (default: as for the release)"
-    ),
-    device: str = typer.Option("cpu", "--device", help="Where to compute, for example cuda."),
-    json: bool = JSON,
+    name: Annotated[str, typer.Argument(help="What to train: pocket.")],
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="A tiny one, in a minute: shows that its loss falls.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Where the checkpoint goes.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the data and of the weights.")] = 0,
+    tokens: Annotated[
+        float | None, typer.Option(help="Tokens to train on. (default: as for the release)")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where to compute, for example cuda.")] = "cpu",
+    json: Json = False,
 ) -> None:
     """Train the bundled model from a seed, as it was trained for the release."""
     from airtune.engine.cli.output import report_error
@@ -229,10 +232,10 @@ def train(
     if json:
         print_json(result)
         return
-    out().print(
+    lines = [
         f"loss per value: {result['first_loss']:.3f} nats at first, {result['last_loss']:.3f} at the end, "
-        f"after {result['tokens']:,.0f} tokens",
-        markup=False,
-    )
+        f"after {result['tokens']:,.0f} tokens"
+    ]
     if output is not None:
-        out().print(f"use it: airtune tune TASK --model {output / 'weights'}", markup=False, soft_wrap=True)
+        lines.append(f"use it: airtune tune TASK --model {output / 'weights'}")
+    print_lines(lines)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from airtune.engine.cli.options import Json
 from airtune.engine.cli.output import print_json, print_lines
 
 if TYPE_CHECKING:
@@ -15,11 +16,16 @@ if TYPE_CHECKING:
 
 
 def recover(
-    file: Path = typer.Argument(..., metavar="FILE", help="A damaged study file, or a comparison's folder."),
-    output: Path | None = typer.Option(
-        None, "-o", "--output", metavar="OUT", help="The new file. (default: FILE.recovered, beside it)"
-    ),
-    json: bool = typer.Option(False, "--json", help="Print one JSON document."),
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A damaged study file, or a comparison's folder.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="OUT", help="The new file. (default: FILE.recovered, beside it)"
+        ),
+    ] = None,
+    json: Json = False,
 ) -> None:
     """Copy what can still be read of a damaged study file into a new one. Changes nothing of the damaged one.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from airtune.engine.cli.options import STUDY_HELP, Json, StudyName
 from airtune.engine.cli.output import config_text, err, loss_text, print_json, print_lines
 
 if TYPE_CHECKING:
@@ -15,35 +16,29 @@ if TYPE_CHECKING:
     from airtune.engine.replay.report import Report, StudyReplay
     from airtune.engine.storage.study_file import StudyRecord
 
-FILE = typer.Argument(
-    ..., metavar="STUDY", help="A file written by airtune tune, or a folder written by airtune bench."
-)
-NAME = typer.Option(None, "--study-name", metavar="NAME", help="One of the studies in it.")
-JSON = typer.Option(False, "--json", help="Print one JSON document.")
 SHOWN = 10  # studies that differ are described up to this many; --json has all
+LEVEL_HELP = (
+    "0: from the recorded answers, no model. 1: same machine and settings. 2: batches of other sizes. "
+    "3: another machine, within a tolerance."
+)
 
 
 def replay(
-    file: Path = FILE,
-    study_name: str | None = NAME,
-    level: int = typer.Option(
-        1,
-        "--level",
-        help="0: from the recorded answers, no model. 1: same machine and settings. 2: batches of other sizes. "
-        "3: another machine, within a tolerance.",
-    ),
-    trials: str | None = typer.Option(None, "--trials", metavar="A:B", help="Only trials A to B."),
-    model: str | None = typer.Option(
-        None, "--model", help="The model's name or directory here. (default: the recorded one)"
-    ),
-    backend: str | None = typer.Option(None, "--backend", help="Another backend. (level 3)"),
-    device: str | None = typer.Option(None, "--device", help="Another device, such as cpu. (level 3)"),
-    dtype: str | None = typer.Option(None, "--dtype", help="Another number format. (level 3)"),
-    tolerance: float = typer.Option(
-        1e-3, "--tolerance", metavar="NATS", help="Largest difference of log-probabilities. (level 3)"
-    ),
-    jobs: int = typer.Option(1, "--jobs", help="Processes."),
-    json: bool = JSON,
+    file: Annotated[Path, typer.Argument(metavar="STUDY", help=STUDY_HELP)],
+    study_name: StudyName = None,
+    level: Annotated[int, typer.Option(help=LEVEL_HELP)] = 1,
+    trials: Annotated[str | None, typer.Option(metavar="A:B", help="Only trials A to B.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The model's name or directory here. (default: the recorded one)")
+    ] = None,
+    backend: Annotated[str | None, typer.Option(help="Another backend. (level 3)")] = None,
+    device: Annotated[str | None, typer.Option(help="Another device, such as cpu. (level 3)")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Another number format. (level 3)")] = None,
+    tolerance: Annotated[
+        float, typer.Option(metavar="NATS", help="Largest difference of log-probabilities. (level 3)")
+    ] = 1e-3,
+    jobs: Annotated[int, typer.Option(help="Processes.")] = 1,
+    json: Json = False,
 ) -> None:
     """Derive every proposal of a study again, and compare it with what is stored. Changes nothing.
 
@@ -186,16 +181,14 @@ def _study_lines(one: StudyReplay) -> list[str]:
 
 
 def diff(
-    a: Path = typer.Argument(..., metavar="A", help="A study file, or a comparison's folder."),
-    b: Path = typer.Argument(..., metavar="B", help="Another, or the same."),
-    study_name: str | None = typer.Option(None, "--study-name", metavar="NAME", help="One study of A."),
-    other_name: str | None = typer.Option(
-        None,
-        "--other-name",
-        metavar="NAME",
-        help="The study of B to compare it with. (default: the same name)",
-    ),
-    json: bool = JSON,
+    a: Annotated[Path, typer.Argument(metavar="A", help="A study file, or a comparison's folder.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another, or the same.")],
+    study_name: Annotated[str | None, typer.Option(metavar="NAME", help="One study of A.")] = None,
+    other_name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The study of B to compare it with. (default: the same name)"),
+    ] = None,
+    json: Json = False,
 ) -> None:
     """Compare two studies, or all studies of two files. Times do not count.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -11,23 +12,32 @@ from airtune.engine.cli.output import err, print_json, print_lines
 
 
 def report(
-    path: Path = typer.Argument(
-        ..., metavar="STUDY_FILE_OR_DIR", help="A study file, or the folder that airtune bench wrote."
-    ),
-    output: Path | None = typer.Option(
-        None, "--out", metavar="DIR", help="Folder of the report. (default: one beside the study file)"
-    ),
-    study: str | None = typer.Option(
-        None, "--study", "--study-name", metavar="NAME", help="Only this study of the file."
-    ),
-    density: bool = typer.Option(
-        False,
-        "--density",
-        help="Of a study: the exact distribution of every proposal of the model. Needs the model.",
-    ),
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="STUDY_FILE_OR_DIR", help="A study file, or the folder that airtune bench wrote."
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="DIR", help="Folder of the report. (default: one beside the study file)"
+        ),
+    ] = None,
+    study: Annotated[
+        str | None,
+        typer.Option("--study", "--study-name", metavar="NAME", help="Only this study of the file."),
+    ] = None,
+    density: Annotated[
+        bool,
+        typer.Option(
+            "--density",
+            help="Of a study: the exact distribution of every proposal of the model. Needs the model.",
+        ),
+    ] = False,
     model: DensityModel = None,
     density_budget: DensityBudget = None,
-    json: bool = typer.Option(False, "--json", help="Print the paths as one JSON document."),
+    json: Annotated[bool, typer.Option("--json", help="Print the paths as one JSON document.")] = False,
 ) -> None:
     """Write a report: one HTML file that needs no network, with figures (PNG, SVG) and CSV files beside it."""
     from airtune.benchmarks.report import Density, write_report

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -25,123 +26,69 @@ if TYPE_CHECKING:
     from airtune.engine.evaluation.pool import Evaluation, Executor
     from airtune.engine.storage.usage import StudyUsage
 
-TASK_OPTIONS = "What to tune"
-MODEL_OPTIONS = "Who proposes"
-RUN_OPTIONS = "The run"
+_task = partial(typer.Option, rich_help_panel="What to tune")
+_model = partial(typer.Option, rich_help_panel="Who proposes")
+_run = partial(typer.Option, rich_help_panel="The run")
+TASK_HELP = "A bundled task such as sklearn/svm/digits, or module:attribute with --space."
+COMMAND_HELP = (
+    "A command line to evaluate, with {name} for each hyperparameter; its last line on standard "
+    'output is JSON with "loss".'
+)
+PROPOSER_HELP = (
+    "lm, lm+gp, lm+self, hybrid, random, local, tpe, gp, cmaes, smac, or default+ one of them. "
+    "(default: default+lm+gp)"
+)
+DIALECT_HELP = (
+    "How the model is talked to: pocket, or chat with settings such as chat+history=turns+reasoning=on. "
+    "(default: what the model says)"
+)
+SETTING_HELP = (
+    "A setting of the backend, for example dtype=bfloat16, base_url=http://127.0.0.1:8000/v1, "
+    "record=FILE; may be repeated."
+)
+DETERMINISTIC_HELP = (
+    "Answers that are the same bits in any batch; a model that a test at the start finds otherwise is "
+    "refused (--model-setting deterministic=warn only says so)."
+)
+JOBS_HELP = (
+    "Trials at a time, in batches: all of one are waited for, so that the study can be repeated bit for bit."
+)
+ASYNC_HELP = (
+    "With --jobs: propose whenever a trial ends. Wastes no time; another run sees results in another order."
+)
 
 
 def tune(
-    task: str | None = typer.Argument(
-        None,
-        metavar="TASK",
-        help="A bundled task such as sklearn/svm/digits, or module:attribute with --space.",
-    ),
-    space: Path | None = typer.Option(
-        None, "--space", help="A ConfigSpace search space as JSON.", rich_help_panel=TASK_OPTIONS
-    ),
-    command: str | None = typer.Option(
-        None,
-        "--command",
-        help="A command line to evaluate, with {name} for each hyperparameter; its last line on standard "
-        'output is JSON with "loss".',
-        rich_help_panel=TASK_OPTIONS,
-    ),
-    objective: str | None = typer.Option(
-        None,
-        "--objective",
-        metavar="MODULE:ATTRIBUTE",
-        help="A Python callable: configuration -> loss.",
-        rich_help_panel=TASK_OPTIONS,
-    ),
-    name: str | None = typer.Option(
-        None, "--name", help="The study's name in the study file.", rich_help_panel=TASK_OPTIONS
-    ),
-    proposer: str | None = typer.Option(
-        None,
-        "--proposer",
-        help="lm, lm+gp, lm+self, hybrid, random, local, tpe, gp, cmaes, smac, or default+ one of them. "
-        "(default: default+lm+gp)",
-        rich_help_panel=MODEL_OPTIONS,
-    ),
-    model: str | None = typer.Option(
-        None, "--model", help="A model's name or directory. (default: pocket)", rich_help_panel=MODEL_OPTIONS
-    ),
-    backend: str | None = typer.Option(
-        None,
-        "--backend",
-        help="What runs the model. (default: transformers)",
-        rich_help_panel=MODEL_OPTIONS,
-    ),
-    dialect: str | None = typer.Option(
-        None,
-        "--dialect",
-        help="How the model is talked to: pocket, or chat with settings such as "
-        "chat+history=turns+reasoning=on. (default: what the model says)",
-        rich_help_panel=MODEL_OPTIONS,
-    ),
-    model_setting: list[str] = typer.Option(
-        [],
-        "--model-setting",
-        metavar="KEY=VALUE",
-        help="A setting of the backend, for example dtype=bfloat16, base_url=http://127.0.0.1:8000/v1, "
-        "record=FILE; may be repeated.",
-        rich_help_panel=MODEL_OPTIONS,
-    ),
-    deterministic: bool = typer.Option(
-        False,
-        "--deterministic",
-        help="Answers that are the same bits in any batch; a model that a test at the start finds otherwise is "
-        "refused (--model-setting deterministic=warn only says so).",
-        rich_help_panel=MODEL_OPTIONS,
-    ),
-    allow_network: bool = typer.Option(
-        False,
-        "--allow-network",
-        help="Let --backend openai send prompts to another machine.",
-        rich_help_panel=MODEL_OPTIONS,
-    ),
-    temperature: float | None = typer.Option(
-        None,
-        "--temperature",
-        help="Of the model's sampling; 0 is greedy. (default: the model's own)",
-        rich_help_panel=MODEL_OPTIONS,
-    ),
-    budget: int = typer.Option(
-        10, "--budget", help="Trials in all, those of an earlier run included.", rich_help_panel=RUN_OPTIONS
-    ),
-    seed: int = typer.Option(
-        0, "--seed", help="The same seed gives the same study.", rich_help_panel=RUN_OPTIONS
-    ),
-    jobs: int = typer.Option(
-        1,
-        "--jobs",
-        help="Trials at a time, in batches: all of one are waited for, so that the study can be repeated bit for bit.",
-        rich_help_panel=RUN_OPTIONS,
-    ),
-    asynchronous: bool = typer.Option(
-        False,
-        "--async",
-        help="With --jobs: propose whenever a trial ends. Wastes no time; another run sees results in another order.",
-        rich_help_panel=RUN_OPTIONS,
-    ),
-    executor: str = typer.Option(
-        "local",
-        "--executor",
-        help="Where trials run: local, or ray for the cluster that RAY_ADDRESS names.",
-        rich_help_panel=RUN_OPTIONS,
-    ),
-    study: Path = typer.Option(
-        Path("airtune.sqlite"), "--study", help="The study file.", rich_help_panel=RUN_OPTIONS
-    ),
-    timeout: float | None = typer.Option(
-        None, "--timeout", metavar="SECONDS", help="Longest time for one trial.", rich_help_panel=RUN_OPTIONS
-    ),
-    no_progress: bool = typer.Option(
-        False, "--no-progress", help="Print the result only.", rich_help_panel=RUN_OPTIONS
-    ),
-    json: bool = typer.Option(
-        False, "--json", help="Print one JSON document instead of tables.", rich_help_panel=RUN_OPTIONS
-    ),
+    task: Annotated[str | None, typer.Argument(metavar="TASK", help=TASK_HELP)] = None,
+    space: Annotated[Path | None, _task(help="A ConfigSpace search space as JSON.")] = None,
+    command: Annotated[str | None, _task(help=COMMAND_HELP)] = None,
+    objective: Annotated[
+        str | None, _task(metavar="MODULE:ATTRIBUTE", help="A Python callable: configuration -> loss.")
+    ] = None,
+    name: Annotated[str | None, _task(help="The study's name in the study file.")] = None,
+    proposer: Annotated[str | None, _model(help=PROPOSER_HELP)] = None,
+    model: Annotated[str | None, _model(help="A model's name or directory. (default: pocket)")] = None,
+    backend: Annotated[str | None, _model(help="What runs the model. (default: transformers)")] = None,
+    dialect: Annotated[str | None, _model(help=DIALECT_HELP)] = None,
+    model_setting: Annotated[list[str] | None, _model(metavar="KEY=VALUE", help=SETTING_HELP)] = None,
+    deterministic: Annotated[bool, _model("--deterministic", help=DETERMINISTIC_HELP)] = False,
+    allow_network: Annotated[
+        bool, _model("--allow-network", help="Let --backend openai send prompts to another machine.")
+    ] = False,
+    temperature: Annotated[
+        float | None, _model(help="Of the model's sampling; 0 is greedy. (default: the model's own)")
+    ] = None,
+    budget: Annotated[int, _run(help="Trials in all, those of an earlier run included.")] = 10,
+    seed: Annotated[int, _run(help="The same seed gives the same study.")] = 0,
+    jobs: Annotated[int, _run(help=JOBS_HELP)] = 1,
+    asynchronous: Annotated[bool, _run("--async", help=ASYNC_HELP)] = False,
+    executor: Annotated[
+        str, _run(help="Where trials run: local, or ray for the cluster that RAY_ADDRESS names.")
+    ] = "local",
+    study: Annotated[Path, _run(help="The study file.")] = Path("airtune.sqlite"),
+    timeout: Annotated[float | None, _run(metavar="SECONDS", help="Longest time for one trial.")] = None,
+    no_progress: Annotated[bool, _run("--no-progress", help="Print the result only.")] = False,
+    json: Annotated[bool, _run("--json", help="Print one JSON document instead of tables.")] = False,
 ) -> None:
     """Run a study, or go on with it: the same command again resumes, a larger budget extends.
 
@@ -153,8 +100,8 @@ def tune(
     from airtune.engine.storage.usage import stored_usage
 
     evaluation = _evaluation(budget, timeout, jobs, asynchronous, executor)
-    what = _task(task, space, command, objective)
-    settings = [*model_setting, *(["deterministic=strict"] if deterministic else [])]
+    what = _the_task(task, space, command, objective)
+    settings = [*(model_setting or ()), *(["deterministic=strict"] if deterministic else [])]
     with (
         Progress(budget, enabled=not (json or no_progress)) as progress,
         Study(
@@ -198,7 +145,7 @@ def _evaluation(
     return Evaluation(timeout, True, cast("Executor", executor), jobs, asynchronous)
 
 
-def _task(task: str | None, space: Path | None, command: str | None, objective: str | None) -> Task:
+def _the_task(task: str | None, space: Path | None, command: str | None, objective: str | None) -> Task:
     """The one task that the options describe.
 
     Raises:

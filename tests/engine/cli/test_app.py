@@ -18,6 +18,7 @@ def test_every_command_has_its_help(name: str) -> None:
     done = CliRunner().invoke(app, [*name.split(), "--help"], prog_name="airtune")
     assert done.exit_code == 0, done.output
     assert f"Usage: airtune {name} " in done.stdout
+    assert "completion" not in done.stdout
 
 
 def test_help_lists_every_command() -> None:
