@@ -13,7 +13,10 @@ from airtune.engine.types import DEFAULT_PROPOSER
 from airtune.grammars import AirtuneError, unknown_name
 from airtune.models.spec import parse_spec
 
-DEFAULT_METHODS = (DEFAULT_PROPOSER, "lm", "random", "default+random", "default+tpe", "default+gp")
+# What a language model is compared with: random search, and what the default adds to it, to two optimizers, and to
+# steps from the incumbent.
+BASELINES = ("random", "default+random", "default+tpe", "default+gp", "default+local")
+DEFAULT_METHODS = (DEFAULT_PROPOSER, "lm", *BASELINES)
 DEFAULT_MODEL = "pocket"
 TASKS_PER_GROUP = 16
 

@@ -18,7 +18,6 @@ from airtune.benchmarks import get_task
 from airtune.benchmarks.analysis.comparison import Run, comparison_path
 from airtune.benchmarks.running.lockstep import LockStepRunner, check_comparable
 from airtune.benchmarks.running.plan import (
-    DEFAULT_METHODS,
     DEFAULT_MODEL,
     Group,
     Plan,
@@ -36,18 +35,6 @@ from airtune.engine.storage.study_file import COMPARISON_FILE, StudyFile
 from airtune.engine.types import Proposer, Task
 from airtune.grammars import AirtuneError
 from airtune.models import LanguageModel
-
-__all__ = [
-    "DEFAULT_METHODS",
-    "Plan",
-    "Progress",
-    "check_plan",
-    "load_plan",
-    "load_runs",
-    "run_suite",
-    "study_name",
-    "study_seed",
-]
 
 DOCUMENT = "comparison"  # the study file's document that says what was asked for
 

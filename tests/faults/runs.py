@@ -81,6 +81,7 @@ def _cli(request: dict[str, Any]) -> int:
 def _comparison(request: dict[str, Any]) -> int:
     """A comparison through Python, whose objectives note what they evaluate where it has one process."""
     from airtune.benchmarks.running import runner
+    from airtune.benchmarks.running.plan import Plan
 
     bare = runner._task
 
@@ -97,7 +98,7 @@ def _comparison(request: dict[str, Any]) -> int:
         return replace(task, objective=objective)
 
     runner._task = lru_cache(noting)
-    plan = runner.Plan(**request["plan"], methods=tuple(request["methods"]))
+    plan = Plan(**request["plan"], methods=tuple(request["methods"]))
     runner.run_suite(plan, Path(request["path"]).parent, jobs=request["jobs"])
     return 0
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from airtune.benchmarks.running.plan import Plan
 from airtune.benchmarks.running.processes import spread
-from airtune.benchmarks.running.runner import Plan, load_runs, run_suite
+from airtune.benchmarks.running.runner import load_runs, run_suite
 from airtune.engine import StudyFile, export_jsonl
 from airtune.engine.storage.study_file import COMPARISON_FILE
 from airtune.grammars import AirtuneError
@@ -26,7 +27,8 @@ SERVER = """
 import os, sys
 from pathlib import Path
 from dataclasses import replace
-from airtune.benchmarks.running.runner import Plan, run_suite
+from airtune.benchmarks.running.plan import Plan
+from airtune.benchmarks.running.runner import run_suite
 from airtune.benchmarks.running.runner import get_task, load_proposer
 from airtune.models import load_model
 # warm before the forks

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from typing import Any
 
 from ConfigSpace import ConfigurationSpace, Float, Integer, OrdinalHyperparameter
+from ConfigSpace.hyperparameters import Hyperparameter
 
 from airtune.engine.types import TaskError
 
@@ -41,69 +43,47 @@ FIDELITIES: Mapping[str, Fidelity | None] = {
 }
 
 
-def svm_space() -> ConfigurationSpace:
-    """Support vector machine: 2 hyperparameters."""
-    space = ConfigurationSpace(name="svm")
-    space.add(
+# `max_features` of a random forest is an exponent, see `models.build_rf`.
+HYPERPARAMETERS: Mapping[str, tuple[Hyperparameter[Any, Any], ...]] = {
+    "svm": (
         Float("C", (2**-10, 2**10), log=True, default=1.0),
         Float("gamma", (2**-10, 2**10), log=True, default=0.1),
-    )
-    return space
-
-
-def lr_space() -> ConfigurationSpace:
-    """Logistic regression by stochastic gradient descent: 2 hyperparameters."""
-    space = ConfigurationSpace(name="lr")
-    space.add(
+    ),
+    "lr": (
         Float("alpha", (1e-5, 1.0), log=True, default=1e-3),
         Float("eta0", (1e-5, 1.0), log=True, default=1e-2),
-    )
-    return space
-
-
-def rf_space() -> ConfigurationSpace:
-    """Random forest: 4 hyperparameters. `max_features` is an exponent, see `models.build_rf`."""
-    space = ConfigurationSpace(name="rf")
-    space.add(
+    ),
+    "rf": (
         Integer("max_depth", (1, 50), log=True, default=10),
         Integer("min_samples_split", (2, 128), log=True, default=32),
         Float("max_features", (0.0, 1.0), default=0.5),
         Integer("min_samples_leaf", (1, 20), default=1),
-    )
-    return space
-
-
-def mlp_space() -> ConfigurationSpace:
-    """Multilayer perceptron: 5 hyperparameters."""
-    space = ConfigurationSpace(name="mlp")
-    space.add(
+    ),
+    "mlp": (
         Integer("depth", (1, 3), default=3),
         Integer("width", (16, 1024), log=True, default=64),
         Integer("batch_size", (4, 256), log=True, default=32),
         Float("alpha", (1e-8, 1.0), log=True, default=1e-3),
         Float("learning_rate_init", (1e-5, 1.0), log=True, default=1e-3),
-    )
-    return space
-
-
-def xgb_space() -> ConfigurationSpace:
-    """Gradient boosted trees: 4 hyperparameters."""
-    space = ConfigurationSpace(name="xgb")
-    space.add(
+    ),
+    "xgb": (
         Float("eta", (2**-10, 1.0), log=True, default=0.3),
         Integer("max_depth", (1, 50), log=True, default=10),
         Float("colsample_bytree", (0.1, 1.0), default=1.0),
         Float("reg_lambda", (2**-10, 2**10), log=True, default=1.0),
-    )
+    ),
+}
+
+
+def make_space(model: str) -> ConfigurationSpace:
+    """The search space of a model: a key of `HYPERPARAMETERS`."""
+    space = ConfigurationSpace(name=model)
+    space.add(*map(copy, HYPERPARAMETERS[model]))
     return space
 
 
 SPACES: Mapping[str, Callable[[], ConfigurationSpace]] = {
-    "svm": svm_space,
-    "lr": lr_space,
-    "rf": rf_space,
-    "mlp": mlp_space,
-    "xgb": xgb_space,
+    model: partial(make_space, model) for model in HYPERPARAMETERS
 }
 
 

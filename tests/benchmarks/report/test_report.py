@@ -18,7 +18,8 @@ from airtune.benchmarks.report import make_report, report_markdown, report_table
 from airtune.benchmarks.report.findings import headline, model_note, tiles
 from airtune.benchmarks.report.numbers import aligned, number, significant
 from airtune.benchmarks.report.source import Source, whole_part
-from airtune.benchmarks.running.runner import Plan, run_suite
+from airtune.benchmarks.running.plan import Plan
+from airtune.benchmarks.running.runner import run_suite
 from airtune.benchmarks.running.suites import get_suite
 from airtune.engine import Study, Task
 from airtune.engine.types import StoreError

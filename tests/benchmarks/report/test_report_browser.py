@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from airtune.benchmarks.report import Density, write_report
-from airtune.benchmarks.running.runner import Plan, run_suite
+from airtune.benchmarks.running.plan import Plan
+from airtune.benchmarks.running.runner import run_suite
 from tests.benchmarks.hostile import hostile_study
 
 PLAN = Plan("toy", methods=("lm", "random", "default+tpe"), seeds=2, budget=6, model="scripted")

@@ -20,9 +20,9 @@ from airtune.benchmarks import get_task
 from airtune.benchmarks.analysis.comparison import Run
 from airtune.benchmarks.report import make_report, report_markdown, report_tables
 from airtune.benchmarks.running.lockstep import QUICK_S, LockStepRunner
-from airtune.benchmarks.running.plan import study_seed, with_models
+from airtune.benchmarks.running.plan import Plan, study_seed, with_models
 from airtune.benchmarks.running.processes import _no_interrupts
-from airtune.benchmarks.running.runner import Plan, Progress, load_plan, load_runs, run_suite
+from airtune.benchmarks.running.runner import Progress, load_plan, load_runs, run_suite
 from airtune.benchmarks.running.suites import get_suite
 from airtune.engine import Study, StudyFile, StudyState, Task, Trial, export_jsonl, load_proposer
 from airtune.engine.storage.schema import upgrade

@@ -388,7 +388,8 @@ def test_options_without_a_meaning_are_refused(recorded: Path, options: Options)
 
 def test_a_group_is_replayed_in_the_batch_that_it_was_part_of(tmp_path: Path) -> None:
     """In another batch a model's last bits may differ: one study of a comparison is asked in the company of all."""
-    from airtune.benchmarks.running.runner import Plan, run_suite
+    from airtune.benchmarks.running.plan import Plan
+    from airtune.benchmarks.running.runner import run_suite
 
     plan = Plan("toy", methods=("lm", "lm+gp"), seeds=1, budget=4)
     run_suite(plan, tmp_path, jobs=1)

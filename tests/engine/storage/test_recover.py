@@ -290,7 +290,8 @@ def test_a_trial_whose_transcript_alone_was_salvaged_is_asked_again(tmp_path: Pa
 
 
 def test_a_salvaged_comparison_goes_on_where_it_has_gaps(tmp_path: Path) -> None:
-    from airtune.benchmarks.running.runner import Plan, run_suite
+    from airtune.benchmarks.running.plan import Plan
+    from airtune.benchmarks.running.runner import run_suite
 
     plan = Plan("toy", methods=("random",), seeds=1, budget=6)
     for folder in ("whole", "damaged"):
