@@ -129,7 +129,8 @@ def test_servers_and_samples_that_do_not_tell() -> None:
     predicted.add(
         {}, [{"prompt_tokens": 50, "token_ids": [1], "samples": [{"text": "x"}], "queries": [{"text": "=1"}]}]
     )
-    rows = {row[0]: row[1:] for row in costs_table([known, unknown, sampled, predicted], {}).rows}
+    table = costs_table([known, unknown, sampled, predicted], {})
+    rows = {name.text: tuple(cell.text for cell in cells) for name, *cells in table.rows}
     assert rows["d"][:2] == ("?", "?")
     assert rows["a"] == ("100.0", "10.0", "0.0", "0.0000", "0.5000 EUR", "0", "1", "1", "0.0")
     assert rows["b"][:2] == ("?", "?")
