@@ -1,4 +1,4 @@
-"""Puts finished pieces together to a table that `airtune.benchmarks.tasks.hpobench.tables` reads."""
+"""Puts finished pieces together to a table that `airtune.benchmarks.tasks.hpobench.shipped_tables` reads."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pyarrow import parquet
 
 from airtune.benchmarks.tasks.hpobench.data import load_split, read_data
 from airtune.benchmarks.tasks.hpobench.models import Protocol
+from airtune.benchmarks.tasks.hpobench.shipped_tables import table_file
 from airtune.benchmarks.tasks.hpobench.spaces import FIDELITIES, grid_size
-from airtune.benchmarks.tasks.hpobench.tables import table_file
 
 FORMAT = 1
 SPLITS = "10 % test, then 33 % of the rest validation, both stratified, seed 1"

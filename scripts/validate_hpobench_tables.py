@@ -30,8 +30,8 @@ import numpy as np
 
 from airtune.benchmarks.tasks.hpobench.data import DATASETS, data_folder, load_split
 from airtune.benchmarks.tasks.hpobench.models import REVISION, SEEDS, evaluate
-from airtune.benchmarks.tasks.hpobench.names import full_fidelity
 from airtune.benchmarks.tasks.hpobench.spaces import SPACES, Value
+from airtune.benchmarks.tasks.hpobench.task_names import full_fidelity
 from airtune.engine.types import TaskError
 from airtune.grammars import AirtuneError
 

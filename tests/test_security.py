@@ -19,7 +19,7 @@ PICKLES = {
     "engine/evaluation/worker.py": "the objective, from the process that started the worker",
     "engine/evaluation/workers.py": "the same, on the other side",
     "engine/integrations/ray/executor.py": "the same, through ray",
-    "benchmarks/tasks/original/tables.py": "published tables, by an unpickler that refuses every name in them",
+    "benchmarks/tasks/original/reader.py": "published tables, by an unpickler that refuses every name in them",
     "benchmarks/running/processes.py": "an error, to see whether it can be sent to the parent",
     "models/pocket/training/train.py": "torch.save of a training that is under way",
 }

@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from airtune.benchmarks.tasks.hpobench.data import Split, split_indices
 from airtune.benchmarks.tasks.hpobench.models import ALGORITHMS as MODELS
 from airtune.benchmarks.tasks.hpobench.models import Algorithm, quiet_single_thread
-from airtune.benchmarks.tasks.hpobench.names import read_fidelity
 from airtune.benchmarks.tasks.hpobench.spaces import FIDELITIES, SPACES, Fidelity
+from airtune.benchmarks.tasks.hpobench.task_names import read_fidelity
 from airtune.engine.types import Task, TaskError
 
 MODEL_SEED = 1  # `random_state` of every model: a configuration has one loss

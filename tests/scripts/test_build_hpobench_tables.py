@@ -20,7 +20,7 @@ from hpobench_pieces import pieces as pieces_of
 from pyarrow import parquet
 
 from airtune.benchmarks.tasks.hpobench.models import SEEDS
-from airtune.benchmarks.tasks.hpobench.tables import read_table
+from airtune.benchmarks.tasks.hpobench.shipped_tables import read_table
 from airtune.engine.types import TaskError
 
 SCRIPT = Path(building.__file__)

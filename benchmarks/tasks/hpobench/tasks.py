@@ -3,7 +3,7 @@
 Options: a fidelity (`iter=`, `trees=`, `epochs=`, `rounds=`; absent: the full one), `published` (absent: the clean
 protocol, see `models`), `live`. A name whose table ships with the package is a look-up: its space is the grid, of
 ordinals, so that every proposal is a row of the table. `live` evaluates on HPOBench's continuous space. A name with
-neither: HPOBench's own table where AIRTUNE_HPOBENCH_DATA has it (see `published`), else live where
+neither: HPOBench's own table where AIRTUNE_HPOBENCH_DATA has it (see `published_tables`), else live where
 AIRTUNE_HPOBENCH_CSV is set.
 """
 
@@ -20,16 +20,16 @@ from numpy.typing import NDArray
 
 from airtune.benchmarks.tasks.hpobench.data import CSV_VARIABLE, DATASETS, data_folder, load_split
 from airtune.benchmarks.tasks.hpobench.models import ALGORITHMS, SEEDS, Protocol, evaluate
-from airtune.benchmarks.tasks.hpobench.names import TaskName, full_fidelity, parse_name
-from airtune.benchmarks.tasks.hpobench.published import DATA_VARIABLE, published_file, read_published
-from airtune.benchmarks.tasks.hpobench.spaces import FIDELITIES, SPACES, grid_space
-from airtune.benchmarks.tasks.hpobench.tables import (
+from airtune.benchmarks.tasks.hpobench.published_tables import DATA_VARIABLE, published_file, read_published
+from airtune.benchmarks.tasks.hpobench.shipped_tables import (
     SHIPPED,
     Table,
     read_table,
     shipped_tables,
     table_file,
 )
+from airtune.benchmarks.tasks.hpobench.spaces import FIDELITIES, SPACES, grid_space
+from airtune.benchmarks.tasks.hpobench.task_names import TaskName, full_fidelity, parse_name
 from airtune.engine.types import Task, TaskError
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from airtune.benchmarks.tasks.hpobench.spaces import grid_row
 from airtune.benchmarks.tasks.original.families import FAMILIES, Family
-from airtune.benchmarks.tasks.original.tables import read_table, tables_folder
+from airtune.benchmarks.tasks.original.reader import read_table, tables_folder
 from airtune.engine.types import Task, TaskError
 from airtune.grammars import unknown_name
 

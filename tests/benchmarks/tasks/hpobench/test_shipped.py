@@ -14,15 +14,15 @@ from airtune.benchmarks import get_task, task_names
 from airtune.benchmarks.running.suites import SUITES
 from airtune.benchmarks.tasks.hpobench.data import CSV_VARIABLE, DATASETS
 from airtune.benchmarks.tasks.hpobench.models import PROTOCOLS, SEEDS
-from airtune.benchmarks.tasks.hpobench.names import parse_name
-from airtune.benchmarks.tasks.hpobench.published import DATA_VARIABLE
+from airtune.benchmarks.tasks.hpobench.published_tables import DATA_VARIABLE
+from airtune.benchmarks.tasks.hpobench.shipped_tables import SHIPPED, read_table, table_file
 from airtune.benchmarks.tasks.hpobench.spaces import (
     FIDELITIES,
     grid_configs,
     grid_default,
     grid_size,
 )
-from airtune.benchmarks.tasks.hpobench.tables import SHIPPED, read_table, table_file
+from airtune.benchmarks.tasks.hpobench.task_names import parse_name
 from airtune.benchmarks.tasks.hpobench.tasks import hpobench_names, table_losses
 
 # (rows, test rows, validation rows): those of HPOBench, as the denominators of its accuracies show.

@@ -16,10 +16,10 @@ from pyarrow import parquet
 from airtune.benchmarks import get_task
 from airtune.benchmarks.tasks.hpobench.data import CSV_VARIABLE, DATASETS, load_split
 from airtune.benchmarks.tasks.hpobench.models import SEEDS, evaluate
-from airtune.benchmarks.tasks.hpobench.names import parse_name
-from airtune.benchmarks.tasks.hpobench.published import DATA_VARIABLE
+from airtune.benchmarks.tasks.hpobench.published_tables import DATA_VARIABLE
+from airtune.benchmarks.tasks.hpobench.shipped_tables import read_table
 from airtune.benchmarks.tasks.hpobench.spaces import grid_configs
-from airtune.benchmarks.tasks.hpobench.tables import read_table
+from airtune.benchmarks.tasks.hpobench.task_names import parse_name
 from airtune.benchmarks.tasks.hpobench.tasks import hpobench_names, table_losses
 from airtune.engine.types import Task, TaskError
 from airtune.grammars import space_grammar
@@ -58,7 +58,7 @@ def built(csv_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def shipped(built: Path, csv_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The built tables in the place of the package's, and the data folder in the environment."""
-    for module in ("tables", "tasks"):
+    for module in ("shipped_tables", "tasks"):
         monkeypatch.setattr(f"airtune.benchmarks.tasks.hpobench.{module}.SHIPPED", built)
     monkeypatch.setenv(CSV_VARIABLE, str(csv_folder))
     monkeypatch.delenv(DATA_VARIABLE, raising=False)

@@ -17,7 +17,7 @@ from airtune.benchmarks.analysis.comparison import compare_runs
 from airtune.benchmarks.running.plan import Plan, check_plan
 from airtune.benchmarks.running.suites import get_suite
 from airtune.benchmarks.tasks.hpobench.spaces import SPACES
-from airtune.benchmarks.tasks.original import tables as module
+from airtune.benchmarks.tasks.original import reader as module
 from airtune.benchmarks.tasks.original.families import FAMILIES
 from airtune.benchmarks.tasks.original.tasks import original_names, table_losses
 from airtune.engine import minimize

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from airtune.benchmarks.tasks.hpobench.data import DATASETS
-from airtune.benchmarks.tasks.hpobench.names import TaskName
+from airtune.benchmarks.tasks.hpobench.shipped_tables import Table
 from airtune.benchmarks.tasks.hpobench.spaces import SPACES, Value, grid_size
-from airtune.benchmarks.tasks.hpobench.tables import Table
+from airtune.benchmarks.tasks.hpobench.task_names import TaskName
 from airtune.engine.types import TaskError
 
 DATA_VARIABLE = "AIRTUNE_HPOBENCH_DATA"
