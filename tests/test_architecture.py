@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import importlib
 import re
 import socket
@@ -22,7 +23,7 @@ TORCH = {"torch", "transformers", "vllm"}
 
 # The rooms inside a package: left of a `>` may import what is right of it, beside each other they do not.
 ORDER = {
-    "models": "pocket.training > archive > spec > registry > backends > dialects > inspection > decoding > masks"
+    "models": "pocket.training > archive > spec, tiny > registry > backends > dialects > inspection > decoding > masks"
     " > types, offline",
     "engine": "cli > doctor > minimization > study > replay, integrations > proposers > storage, evaluation, sandbox"
     " > manifest > state > types, seeds",
@@ -112,11 +113,35 @@ def test_rooms_inside_a_package_import_one_way(package: str) -> None:
     for path in sources(package):
         module = "airtune." + ".".join(path.relative_to(REPO).with_suffix("").parts)
         home = room_of(module)
+        assert home is not None or path.name == "__init__.py", f"{module} is in no room: {ORDER[package]}"
         for name in anywhere(ast.parse(path.read_text(encoding="utf-8"))):
             other = room_of(name)
             if home is not None and other not in (None, home) and rank[home] >= rank[str(other)]:
                 back.append(f"{module} imports {name}")
     assert back == []
+
+
+def test_modules_do_not_import_each_other() -> None:
+    """No circles among modules, imports inside functions included; a package stands for its `__init__`."""
+    modules = {
+        "airtune." + ".".join(path.relative_to(REPO).with_suffix("").parts).removesuffix(".__init__"): path
+        for package in ROOMS
+        for path in sources(package)
+    }
+    uses = {
+        name: {
+            other
+            for other in anywhere(ast.parse(path.read_text(encoding="utf-8")))
+            if other in modules and other != name and not name.startswith(f"{other}.")
+        }
+        for name, path in modules.items()
+        if path.name != "__init__.py"  # which name what they gather
+    }
+    sorter = graphlib.TopologicalSorter(uses)
+    try:
+        sorter.prepare()
+    except graphlib.CycleError as error:
+        raise AssertionError(" <- ".join(error.args[1])) from error
 
 
 @pytest.mark.parametrize("room", ["grammars", "engine", "benchmarks"])
