@@ -157,7 +157,8 @@ def test_a_condition_that_compares_with_several_values_is_refused_with_the_way_o
     with pytest.raises(SpaceError, match="compares with") as caught:
         compile_rules(made, encoded(made), size=16)
     assert "one value of the hyperparameter" in str(caught.value.allowed)
-    assert "IN" in str(caught.value.hint)
+    assert caught.value.hint == "for one of several values, use the condition or clause that says so: IN"
+    assert caught.value.value == str(condition)
 
 
 @pytest.mark.parametrize(
@@ -186,3 +187,16 @@ def test_thresholds_between_and_beyond_the_points() -> None:
             wanted = [i for i, vector in enumerate(axis.vectors) if op(vector, constant)]
             found = [i for low, high in axis.where(op, constant) for i in range(low, high + 1)]
             assert found == wanted
+
+
+@pytest.mark.parametrize("last", [CS.EqualsCondition, CS.NotEqualsCondition, CS.InCondition])
+def test_a_chain_of_conditions_follows_the_check_where_the_parent_is_inactive(last: type) -> None:
+    """An inactive parent satisfies "not equals" alone: no other condition may be left as holding there."""
+    made = CS.ConfigurationSpace()
+    first = CS.CategoricalHyperparameter("first", ["a", "b"])
+    second = CS.CategoricalHyperparameter("second", ["c", "d", "e"])
+    third = CS.UniformIntegerHyperparameter("third", 0, 2)
+    made.add(first, second, third)
+    made.add(CS.EqualsCondition(second, first, "a"))
+    made.add(last(third, second, ["c", "d"] if last is CS.InCondition else "c"))
+    check(made)
