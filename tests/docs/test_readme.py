@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).resolve().parents[2]
+PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "models/pocket/CARD.md")
 README = (REPO / "README.md").read_text(encoding="utf-8")
 
 
@@ -43,11 +44,20 @@ def test_the_know_nothing_control_is_told_everywhere(page: str) -> None:
     assert all(figure in text for figure in figures)
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "models/pocket/CARD.md"]
-)
+@pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
     """Those of docs/ are checked when the site is built."""
     file = REPO / page
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", file.read_text(encoding="utf-8")):
         assert "://" in target or (file.parent / target).exists(), target
+
+
+def test_files_that_are_named_exist() -> None:
+    """Catches a test or a module that moves while SECURITY.md tells where it was. The log tells of its day."""
+    pages = [REPO / page for page in PAGES if page != "CHANGELOG.md"]
+    pages += [path for path in (REPO / "docs").rglob("*.md") if path.parent.name != "log"]
+    folders = r"tests|engine|models|grammars|benchmarks|scripts|examples|docs|\.ci"
+    named = re.compile(rf"(?<![\w/.-])((?:{folders})/[\w./-]+\w)")
+    found = {(page.name, path) for page in pages for path in named.findall(page.read_text(encoding="utf-8"))}
+    assert len(found) > 20
+    assert not {(page, path) for page, path in found if not (REPO / path).exists()}
