@@ -23,7 +23,7 @@ from airtune.engine.proposers.lm_gp.gaussian_process import (
 from airtune.engine.proposers.lm_gp.proposer import LMGPProposer
 from airtune.engine.seeds import derive_seed
 from airtune.engine.types import Job
-from airtune.grammars import space_grammar
+from airtune.grammars import DecodeError, space_grammar
 from airtune.models import Completion, LanguageModel, Request, load_model
 
 
@@ -140,43 +140,32 @@ def test_a_trial_is_not_proposed_next_to_a_pending_one(model: LanguageModel, see
     assert abs(beside.config["x"] - first.config["x"]) > 0.05
 
 
-class Watched:
-    """Stands for `Candidates.search`: notes what is searched around, and may answer for it."""
+def watch_search(monkeypatch: pytest.MonkeyPatch, *answer: Floats) -> list[list[dict[str, Any]]]:
+    """Notes what `Candidates.search` is given as the best trials, and may answer in its place."""
+    noted: list[list[dict[str, Any]]] = []
+    search = Candidates.search
 
-    def __init__(self, rows: Floats | None = None, scores: Floats | None = None) -> None:
-        self.best: list[list[dict[str, Any]]] = []
-        self.rows, self.scores = rows, scores
-
-    def __call__(
-        self,
+    def watched(
         made: Candidates,
         best: Sequence[Mapping[str, Any]],
         acquisition: Callable[[Floats], Floats],
         rng: np.random.Generator,
-    ) -> tuple[Floats, Floats]:
-        self.best.append([dict(config) for config in best])
-        if self.rows is None or self.scores is None:
-            return SEARCH(made, best, acquisition, rng)
-        return self.rows, self.scores
+    ) -> tuple[Floats, ...]:
+        noted.append([dict(config) for config in best])
+        return answer or search(made, best, acquisition, rng)
 
-
-SEARCH = Candidates.search
-
-
-def watched(monkeypatch: pytest.MonkeyPatch, *answer: Floats) -> Watched:
-    watch = Watched(*answer)
-    monkeypatch.setattr(Candidates, "search", lambda *arguments: watch(*arguments))
-    return watch
+    monkeypatch.setattr(Candidates, "search", watched)
+    return noted
 
 
 def test_the_search_starts_from_the_best_trials(
     model: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Best first, of equals the earliest; failures are none of them. The neighbours of the worst are of no use."""
-    watch = watched(monkeypatch)
+    noted = watch_search(monkeypatch)
     task, history = on_a_line((0.1, 3.0), (0.2, None), (0.3, 1.0), (0.4, 2.0), (0.5, 1.0))
     propose_one(LMGPProposer(model), task, history)
-    assert [[config["x"] for config in best] for best in watch.best] == [[0.3, 0.5, 0.4, 0.1]]
+    assert [[config["x"] for config in best] for best in noted] == [[0.3, 0.5, 0.4, 0.1]]
 
 
 @pytest.mark.parametrize("pending", [0, 1])
@@ -221,14 +210,14 @@ def test_the_best_new_candidate_is_taken_if_it_beats_the_samples(
 ) -> None:
     """The best of all has been tried, so the next best is; where that is no better than a sample, the sample is."""
     task, history = on_a_line((0.1, 3.0), (0.2, 2.0), (0.3, 1.0))
-    watched(monkeypatch, np.array([[0.7], [0.3], [0.6], [0.5]]), np.array([8.0, 9.0, 7.0, 8.0]))
+    watch_search(monkeypatch, np.array([[0.7], [0.3], [0.6], [0.5]]), np.array([8.0, 9.0, 7.0, 8.0]))
     proposal = propose_one(LMGPProposer(model), task, history)
     assert proposal is not None
     assert (dict(proposal.config), proposal.origin) == ({"x": 0.7}, "lm+gp:gp")  # of equals the first
     assert ranking(proposal)["best_other_log_ei"] == 9.0
     best_sample = max(ranking(proposal)["log_ei"])
     for scores in ([best_sample - 1.0, 9.0], [-np.inf, -np.inf]):
-        watched(monkeypatch, np.array([[0.7], [0.3]]), np.array(scores))
+        watch_search(monkeypatch, np.array([[0.7], [0.3]]), np.array(scores))
         kept = propose_one(LMGPProposer(model), task, history)
         assert kept is not None
         assert kept.origin == "lm+gp"
@@ -282,15 +271,28 @@ def test_many_jobs_get_what_each_would_get_alone(
     assert [size for size in sizes if size] == [2, 3 * 16]
 
 
-def test_where_no_sample_is_of_use_the_model_is_asked_again(
-    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("refused", [1, 16])
+def test_answers_that_are_turned_down_are_in_the_transcript(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch, refused: int
 ) -> None:
+    """Where none of the samples is of use, the model is asked again, alone."""
     task, history = on_a_line((0.1, 3.0), (0.2, 2.0), (0.3, 1.0))
-    lm_gp = LMGPProposer(model)
-    monkeypatch.setattr(lm_gp.lm, "usable", lambda *_: [])
+    lm_gp, asked = LMGPProposer(model), list[str]()
+    accept = lm_gp.lm.accept
+
+    def strict(*arguments: Any) -> dict[str, Any]:
+        asked.append(arguments[-1].text)
+        if len(asked) <= refused:
+            raise DecodeError("it will not do", value=asked[-1])
+        return accept(*arguments)
+
+    monkeypatch.setattr(lm_gp.lm, "accept", strict)
     proposal = propose_one(lm_gp, task, history)
     assert proposal is not None
-    assert proposal == propose_one(lm_gp.lm, task, history)
+    assert proposal.transcript is not None
+    assert (proposal.origin == "lm") == (refused == 16)
+    rejected = [(one["text"], one["reason"]) for one in proposal.transcript["rejected"]]
+    assert rejected == [(text, "it will not do") for text in asked[:refused]]
 
 
 def test_the_temperature_is_the_models_own_or_the_callers(model: LanguageModel) -> None:
