@@ -139,6 +139,8 @@ def test_batches_end_in_any_order(task: Task, tmp_path: Path, export: Export, st
         with Study(task, Following(), path=path, seed=2, evaluation=Evaluation(jobs=3)) as study:
             result = study.run(8, events.append)
         assert result.stopped == "budget"
+        assert study.name == "bowl/following/seed=2/batches-of-3"
+        assert study.manifest["schedule"] == "batches of 3"  # another one would be another study
         assert [one.most for one in made] == [3]  # as many as there may be, and no more
         assert made[0].closed >= 1
         assert [event.number for event in events if isinstance(event, Proposing)] == list(range(8))
@@ -284,7 +286,7 @@ def test_of_several_studies_all_are_asked_or_none(task: Task) -> None:
         states = [StudyState(name, task, seed) for seed, name in enumerate("abc")]
         file.acquire(*"abc")
         file.create_all({name: {} for name in "abc"})
-        with pytest.raises(InvalidProposal):
+        with pytest.raises(InvalidProposal, match="proposer 'failing' proposed for trial 0 what is not"):
             ask_together(file, Failing(0, {"x": 7.0}), states, 0)
         assert [len(file.trials(name)) for name in "abc"] == [0, 0, 0]
         assert [file.get(name).violations for name in "abc"] == [1, 0, 0]
@@ -336,6 +338,18 @@ def test_a_file_is_looked_at_before_a_model_is_loaded(task: Task, tmp_path: Path
     path.write_text("no study file, but longer than the sixteen bytes that SQLite looks at", encoding="utf-8")
     with pytest.raises(StoreError):
         Study(task, "lm", model="no such model", path=path)
+
+
+def test_without_a_model_it_is_the_bundled_one(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, object]] = []
+
+    def load(name: str, model: object) -> Following:
+        asked.append((name, model))
+        return Following()
+
+    monkeypatch.setattr("airtune.engine.study.load_proposer", load)
+    with Study(task), Study(task, "lm", model="other"):
+        assert asked == [("default+lm+gp", "pocket"), ("lm", "other")]
 
 
 def test_a_study_that_cannot_go_on_lets_its_file_go(task: Task, tmp_path: Path) -> None:
