@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ConfigSpace import ConfigurationSpace
+
+from airtune.engine.evaluation.commands import command_objective
+from airtune.engine.types import TaskError
 
 if TYPE_CHECKING:
     from airtune.benchmarks.running.plan import Plan
@@ -53,6 +59,17 @@ def study_commands(name: str, manifest: Mapping[str, Any], trials: int) -> list[
         command.append("--async")
     command += ["--study", "again.airtune", "--name", name]
     return [_lines(command), "airtune export again.airtune --no-times | sha256sum"]
+
+
+def configuration_command(task: str, config: Mapping[str, Any], space: ConfigurationSpace) -> str:
+    """A configuration as a command line: the study's own command with it filled in, or an option for each value."""
+    words = [
+        w for name, v in config.items() for w in (f"--{name}", v if isinstance(v, str) else json.dumps(v))
+    ]
+    if " " in task or "{" in task:
+        with contextlib.suppress(TaskError):  # a name of a Python objective may look like a command
+            words = command_objective(task, space).argv(dict(config))
+    return shlex.join(words)
 
 
 def _lines(command: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from airtune.benchmarks.report.density_figure import Density
 from airtune.benchmarks.report.source import load_source
 from airtune.benchmarks.report.study_page import study_page
 from airtune.benchmarks.report.style import Output
+from airtune.engine.cli.output import visible
 from airtune.grammars import AirtuneError, write_file
 
 PAGE = "report.html"
@@ -80,6 +81,7 @@ def render(context: Mapping[str, Any]) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_shown,
     )
     environment.filters["slug"] = _slug
     environment.filters["breaks"] = _breaks
@@ -98,9 +100,14 @@ def render(context: Mapping[str, Any]) -> str:
     )
 
 
+def _shown(value: object) -> object:
+    """A text with control and direction characters spelled out; markup was made here, of such texts."""
+    return visible(value) if type(value) is str else value
+
+
 def _breaks(text: str) -> Markup:
     """A name, escaped, that a narrow column may break after its separators."""
-    return Markup(re.sub(r"([/@+:])", r"\1<wbr>", str(escape(text))))
+    return Markup(re.sub(r"([/@+:])", r"\1<wbr>", str(escape(visible(text)))))
 
 
 def _slug(text: str) -> str:

@@ -128,5 +128,12 @@ def _position(h: Mapping[str, Any], value: object) -> float:
 def _ends(h: Mapping[str, Any]) -> tuple[str, str]:
     """The texts at an axis' ends."""
     values = h.get("choices") or h.get("sequence") or [h["lower"], h["upper"]]
-    texts = [f"{v:.4g}" if isinstance(v, float) else str(v)[:12] for v in (values[0], values[-1])]
-    return texts[0], texts[1]
+    return _end(values[0]), _end(values[-1])
+
+
+def _end(value: object) -> str:
+    """A value at an axis' end, in 12 characters: a large number loses digits, not its size."""
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    if len(text) <= 12:
+        return text
+    return f"{value:.3g}" if isinstance(value, int) else text[:11] + "…"

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ConfigSpace import ConfigurationSpace
+
 from airtune.benchmarks.analysis.table import Cell, Column, Table
 from airtune.benchmarks.report.density_figure import Density, add_densities
-from airtune.benchmarks.report.manifests import manifest_parts, study_commands
+from airtune.benchmarks.report.manifests import configuration_command, manifest_parts, study_commands
 from airtune.benchmarks.report.numbers import aligned, significant, sortable
 from airtune.benchmarks.report.proposals import Shown, count, show
 from airtune.benchmarks.report.study_figures import parallel_figure, trajectory_figure
@@ -81,7 +83,8 @@ def _study(
     digest = hashlib.sha256()
     for line in export_jsonl(file, study.name, times=False, transcripts=True):
         digest.update(line.encode())
-    space = _space(study)
+    search_space = _space(study)
+    space = space_json(search_space)
     name = "space.json" if not index else f"space{suffix}.json"
     out.path(name).write_text(json.dumps(space, indent=1) + "\n", encoding="utf-8")
     return {
@@ -90,6 +93,13 @@ def _study(
         "facts": _facts(study),
         "counts": study,
         "best": best,
+        "best_lines": []
+        if best is None
+        else [
+            json.dumps(dict(best.trial.config)),
+            configuration_command(str(study.manifest["task"]), best.trial.config, search_space),
+        ],
+        "failures": _failures(records),
         "trials": _trials(records, best, metric),
         "trajectory": draw(lambda: trajectory_figure(trials, metric), f"trajectory{suffix}", out)
         if told
@@ -107,14 +117,34 @@ def _study(
     }
 
 
-def _space(study: StudyRecord) -> dict[str, Any]:
-    """The study's search space in ConfigSpace's form, as ConfigSpace itself writes it: what is stored may be anything.
+def _failures(records: list[TrialRecord]) -> list[dict[str, Any]]:
+    """Failed trials by their reasons, the most frequent first, each with the output of its last trial."""
+    groups: dict[str, list[TrialRecord]] = {}
+    for record in records:
+        if record.trial.status == "failed":
+            groups.setdefault((record.trial.reason or "no reason").partition("\n")[0][:200], []).append(
+                record
+            )
+    return [
+        {
+            "reason": reason,
+            "count": len(of),
+            "numbers": ", ".join(str(one.trial.number) for one in of[:20]) + (", …" if len(of) > 20 else ""),
+            "last": of[-1].trial.number,
+            "log": of[-1].log[-2000:].strip(),
+        }
+        for reason, of in sorted(groups.items(), key=lambda group: -len(group[1]))
+    ]
+
+
+def _space(study: StudyRecord) -> ConfigurationSpace:
+    """The study's search space, rebuilt: what is stored may be anything.
 
     Raises:
         StoreError: If it is no search space.
     """
     try:
-        return space_json(space_from_json(json.dumps(study.manifest["space"])))
+        return space_from_json(json.dumps(study.manifest["space"]))
     except SpaceError as error:
         raise StoreError(
             f"the search space of study {study.name!r} cannot be rebuilt: {error}",
@@ -136,7 +166,8 @@ def _facts(study: StudyRecord) -> list[tuple[str, str]]:
 def _headline(entries: list[dict[str, Any]]) -> str:
     entry = entries[0]
     if entry["best"] is None:
-        return "No trial has a loss"
+        failed = entry["counts"].failed
+        return f"No trial has a loss: {failed} failed" if failed else "No trial has a loss"
     trial = entry["best"].trial
     return f"Best {entry['metric']} {significant(trial.loss, 5)}, found at trial {trial.number}"
 
@@ -226,15 +257,15 @@ def _trials(records: list[TrialRecord], best: TrialRecord | None, metric: str) -
     infos = list(dict.fromkeys(name for record in records for name in record.trial.info))
     columns = [
         Column("trial", number=False),
-        *(Column(name) for name in names),
         Column(metric),
+        *(Column(name) for name in names),
         *(Column(name.replace("_", " ")) for name in infos),
         Column("proposed by", number=False),
         Column("propose, s"),
         Column("evaluate, s"),
     ]
     shown = records[:MOST_TRIALS]
-    configs = [_column([record.trial.config.get(name) for record in shown]) for name in names]
+    configs = [[_value(record.trial.config.get(name)) for record in shown] for name in names]
     extras = [_column([record.trial.info.get(name) for record in shown]) for name in infos]
     losses = aligned([record.trial.loss for record in shown])
     rows = []
@@ -248,8 +279,8 @@ def _trials(records: list[TrialRecord], best: TrialRecord | None, metric: str) -
         rows.append(
             [
                 Cell(str(trial.number), sort=trial.number, kind="focal" if record is best else ""),
-                *(column[i] for column in configs),
                 loss,
+                *(column[i] for column in configs),
                 *(column[i] for column in extras),
                 Cell(record.origin, sort=record.origin),
                 Cell(_seconds(trial.proposal_s), sort=trial.proposal_s),
@@ -260,7 +291,7 @@ def _trials(records: list[TrialRecord], best: TrialRecord | None, metric: str) -
 
 
 def _column(values: Sequence[object]) -> list[Cell]:
-    """The cells of a hyperparameter, or of another value that an objective returned."""
+    """The cells of a value that an objective returned beside its loss."""
     floats = [v if isinstance(v, float) else None for v in values]
     texts = aligned(floats) if any(v is not None for v in floats) else []
     return [
@@ -274,9 +305,9 @@ def _seconds(value: float | None) -> str:
 
 
 def _value(value: object) -> Cell:
-    """A value that is no float."""
+    """A value as it is, so that it can be pasted back."""
     if value is None:
         return Cell("", sort="")
-    if isinstance(value, int) and not isinstance(value, bool):
-        return Cell(str(value).replace("-", "−"), sort=value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return Cell(str(value), sort=sortable(value))
     return Cell(str(value)[:60], sort=str(value)[:60])

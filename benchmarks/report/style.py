@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from airtune.engine.cli.output import visible
 from airtune.grammars import check_output
 
 # Okabe and Ito's hues, darkened until each has a contrast of 3:1 on white; grey is for random search.
@@ -136,7 +137,7 @@ def _svg(figure: Any, name: str) -> str:
     text = io.StringIO()
     matplotlib.rcParams["svg.hashsalt"] = f"airtune-{name}"  # ids are unique in the page
     figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    return text.getvalue()
+    return visible(text.getvalue())  # names come from anywhere
 
 
 def draw(make: Callable[[], Any], name: str, out: Output) -> str:

@@ -137,6 +137,7 @@ def test_change_of_a_negative_reference() -> None:
     row = compare(np.stack([reference, method])[:, :, None])[1]
     assert (row.wins, row.tasks_far) == (2, 4)
     assert row.mean_change_far.value == row.mean_change.value == pytest.approx(-25.0)
+    assert row.median_change.value == pytest.approx(0.0)
     near = np.array([[-0.5 * NEAR_ZERO, -NEAR_ZERO, NEAR_ZERO, 0.5 * NEAR_ZERO], [-2.0, 0.0, 0.0, 0.0]])
     row = compare(near[:, :, None])[1]
     assert row.tasks_far == 2
@@ -273,3 +274,23 @@ def test_bands_hold_the_mean_and_follow_the_tasks() -> None:
     np.testing.assert_allclose((high - low) / (2 * 1.96), expected, rtol=0.1)
     again = curve_bands(values, each(25), seed=1)
     assert (again[1] != low).any()
+
+
+def test_every_interval_is_that_of_the_figure_over_the_tasks_that_a_resample_has() -> None:
+    """Data sets of one, two and four tasks, and a task without a change: each figure resample by resample."""
+    rng = np.random.default_rng(8)
+    best = rng.random((2, 7, 3))
+    best[0, 3] = 0.0
+    clusters = ["a", "b", "b", "c", "c", "c", "c"]
+    row = statistics.compare(best, ["random", "a"], "random", 1, clusters)[1]
+    figures: dict[str, list[float]] = {"beats": [], "median_change": [], "mean_change": [], "rank": []}
+    for means in bootstrap_means(best, clusters):
+        random, mine = (method[~np.isnan(method)] for method in means)
+        moved = [100 * (r - m) / r for r, m in zip(random, mine, strict=True) if r]
+        figures["beats"].append(100 * float(np.mean(mine < random)))
+        figures["rank"].append(float(np.mean(1.0 + (mine > random))))
+        figures["median_change"].append(float(np.median(moved)))
+        figures["mean_change"].append(float(np.mean(moved)))
+    for name, values in figures.items():
+        estimate = getattr(row, name)
+        assert (estimate.low, estimate.high) == pytest.approx(tuple(np.percentile(values, [2.5, 97.5]))), name

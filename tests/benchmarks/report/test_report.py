@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shlex
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from airtune.benchmarks.analysis.significance import holm, over_tasks
 from airtune.benchmarks.analysis.table import Cell, Column, Table
 from airtune.benchmarks.report import make_report, report_markdown, report_tables, study_page, write_report
 from airtune.benchmarks.report.findings import headline, model_note, tiles
+from airtune.benchmarks.report.manifests import configuration_command
 from airtune.benchmarks.report.numbers import aligned, number, significant
 from airtune.benchmarks.report.source import Source, whole_part
 from airtune.benchmarks.running.plan import Plan
@@ -346,3 +349,65 @@ def test_one_table_for_terminal_markdown_and_page() -> None:
     assert [list(column.cells) for column in rich.columns] == [["a"], ["-2\n[-3, 1]"]]
     plain = Table.of_texts("t", ("name", "a", "b"), [("m", "1.5 EUR", "-")])
     assert [(cell.text, cell.sort) for cell in plain.rows[0]] == [("m", "m"), ("1.5 EUR", 1.5), ("-", "")]
+
+
+def test_the_best_configuration_comes_first_and_can_be_copied(tmp_path: Path) -> None:
+    """Bugs: it stood below a chart, in no form to copy; its values were rounded (0.0165 as 0.017); loss came last."""
+    space = ConfigurationSpace({"lr": (0.001, 1.0), "big": (1, 10**18), "kind": ["a b", "c"]})
+    command = "python train.py --lr {lr} --big {big} --kind {kind}"
+    path = tmp_path / "mine.airtune"
+    with Study(Task(command, space, lambda c: c["lr"], metric="error"), "random", path=path) as study:
+        study.run(6)
+        best = study.best
+    assert best is not None
+    html = write_report(path)[0].read_text(encoding="utf-8")
+    assert html.index('id="best"') < html.index('id="trajectory"') < html.index('id="trials"')
+    blocks = [unescape(block) for block in re.findall(r'class="command copied"[^>]*>([^<]*)<', html)]
+    assert json.loads(blocks[0]) == dict(best.config)
+    config = best.config
+    assert shlex.split(blocks[1]) == [
+        "python", "train.py", "--lr", str(config["lr"]), "--big", str(config["big"]), "--kind", str(config["kind"])
+    ]  # fmt: skip
+    heads = [re.sub("<[^>]*>", "", head) for head in re.findall(r"<th [^>]*>(.*?)</th>", html)]
+    assert heads[:2] == ["trial", "error"]
+    assert set(heads[2:5]) == {"lr", "big", "kind"}
+    row = re.search(rf'<td class="focal" data-v="{best.number}">.*?</tr>', html, re.DOTALL)
+    assert row is not None
+    assert f">{config['lr']}<" in row[0]
+    assert "1e+18" in (tmp_path / "mine-report" / "parallel.svg").read_text(encoding="utf-8")
+    assert configuration_command("mine:f", {"lr": 0.5, "kind": "a b"}, space) == "--lr 0.5 --kind 'a b'"
+
+
+def test_failures_are_grouped_by_their_reasons(tmp_path: Path) -> None:
+    """Bug: the page of a study whose every trial failed had links to sections that are not there, and no reason."""
+
+    def fails(config: dict[str, int]) -> float:
+        print(f"trying {config['x']}")
+        raise ValueError("odd" if config["x"] % 2 else "even")
+
+    path = tmp_path / "none.airtune"
+    with Study(Task("mine", ConfigurationSpace({"x": (0, 4)}), fails), "random", path=path) as study:
+        study.run(5)
+    html = write_report(path)[0].read_text(encoding="utf-8")
+    assert "No trial has a loss: 5 failed" in html
+    reasons = re.findall(r'<p class="prose">(\d) trials? \([^)]*\): ([^<]*)</p>', html)
+    assert [(n, reason.rpartition(" ")[2]) for n, reason in reasons] == [("3", "even"), ("2", "odd")]
+    anchors = set(re.findall(r'href="#([^"]+)"', html))
+    assert "failures" in anchors
+    assert anchors <= set(re.findall(r'\sid="([^"]+)"', html))
+
+
+def test_what_a_reader_would_obey_is_spelled_out(tmp_path: Path) -> None:
+    """Bug: a right-to-left override in a name turned the page's text round."""
+    name = "\u202eevil\x1b[31m"
+    task = Task(
+        "mine", ConfigurationSpace({name: (0.0, 1.0), "y": [name, "b"]}), lambda c: c[name], metric=name
+    )
+    path = tmp_path / "turned.airtune"
+    with Study(task, "random", path=path, name="s") as study:
+        study.run(3)
+    for file in write_report(path):
+        if file.suffix in {".html", ".svg"}:
+            text = file.read_text(encoding="utf-8")
+            assert not {"\u202e", "\x1b"} & set(text), file.name
+    assert r"\u202eevil\x1b[31m" in write_report(path)[0].read_text(encoding="utf-8")
