@@ -57,8 +57,7 @@ def parallel_figure(trials: Sequence[Trial], space: Mapping[str, Any], metric: s
     axes_of = [h for h in space.get("hyperparameters", []) if h.get("type") != "constant"][:MOST_AXES]
     told = sorted((t for t in trials if t.loss is not None), key=lambda t: -(t.loss or 0.0))
     losses = np.array([t.loss for t in told], dtype=np.float64)
-    low, high = float(losses.min(initial=0.0)), float(losses.max(initial=1.0))
-    low = float(losses.min()) if len(losses) else low
+    low, high = (float(losses.min()), float(losses.max())) if len(losses) else (0.0, 1.0)
     figure = Figure(figsize=(7.4, 3.3))
     axes = figure.add_axes((0.05, 0.17, 0.89, 0.75))
     kept = max(1, math.ceil(len(told) / 5))

@@ -358,7 +358,7 @@ def test_the_best_configuration_comes_first_and_can_be_copied(tmp_path: Path) ->
     path = tmp_path / "mine.airtune"
     with Study(Task(command, space, lambda c: c["lr"], metric="error"), "random", path=path) as study:
         study.run(6)
-        best = study.best
+        best, study_trials = study.best, study.trials
     assert best is not None
     html = write_report(path)[0].read_text(encoding="utf-8")
     assert html.index('id="best"') < html.index('id="trajectory"') < html.index('id="trials"')
@@ -374,7 +374,10 @@ def test_the_best_configuration_comes_first_and_can_be_copied(tmp_path: Path) ->
     row = re.search(rf'<td class="focal" data-v="{best.number}">.*?</tr>', html, re.DOTALL)
     assert row is not None
     assert f">{config['lr']}<" in row[0]
-    assert "1e+18" in (tmp_path / "mine-report" / "parallel.svg").read_text(encoding="utf-8")
+    figure = (tmp_path / "mine-report" / "parallel.svg").read_text(encoding="utf-8")
+    assert "1e+18" in figure  # not its first twelve digits
+    worst = max(trial.loss for trial in study_trials if trial.loss is not None)
+    assert f">{worst:.3g}<" in figure  # the upper end of the losses' axis, which was 1 where all are below
     assert configuration_command("mine:f", {"lr": 0.5, "kind": "a b"}, space) == "--lr 0.5 --kind 'a b'"
 
 
