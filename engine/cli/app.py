@@ -39,6 +39,7 @@ COMMANDS = {
     "grammar": "grammar.grammar",
     "bench": "bench.bench",
     **{f"bench {name}": f"bench.{name}" for name in ("compare", "speed", "tokens", "grammar")},
+    "tasks": "tasks.tasks",
     "models": "models.app",
     "doctor": "doctor.doctor",
 }
