@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from check_site import main, requests
@@ -62,3 +64,15 @@ def test_what_pages_include_is_there() -> None:
     included = [re.fullmatch(r'--8<-- "(.+)"', line) for line in lines]
     assert len(included) >= 10
     assert all(found and (REPO / found[1]).is_file() for found in included), lines
+
+
+def test_doctests_are_fenced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches a doctest that is left outside of its fence: a page shows its prompts as nested quotations."""
+    monkeypatch.setitem(sys.modules, "griffe", SimpleNamespace(Extension=object))  # of the extra `docs`
+    from docs_doctests import fenced
+
+    text = "Doubles.\n\n>>> double(2)\n4\n\nArgs:\n    x: A number.\n\n    >>> double(3)\n    6"
+    assert fenced(text) == (
+        "Doubles.\n\n```pycon\n>>> double(2)\n4\n```\n\nArgs:\n    x: A number.\n\n"
+        "    ```pycon\n    >>> double(3)\n    6\n    ```"
+    )
