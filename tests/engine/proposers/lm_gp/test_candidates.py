@@ -132,6 +132,9 @@ def test_what_is_drawn_in_a_large_space_lies_within_it() -> None:
         assert config["grid"] in (1, 2, 4, 8)
         if "rate" in config:
             assert 1e-4 <= config["rate"] <= 1.0
+    vectors = made.encoder.vectors(configs)
+    active = ~np.isnan(vectors)
+    np.testing.assert_allclose(rows[active], vectors[active])  # each stands for exactly its configuration
     forbidden = sum(not is_valid(space, config) for config in configs)
     assert 0 < forbidden < len(rows) / 10  # `Remaining.admit` turns them down
     drawn = configs[256:384]  # uniformly, so all that there is is among them
