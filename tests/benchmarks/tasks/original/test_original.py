@@ -178,6 +178,15 @@ def test_defaults_are_hpobenchs_nearest_or_the_middle() -> None:
 
 
 @needs_tables
+def test_every_task_of_the_suite_looks_its_default_up() -> None:
+    for name in original_names():
+        task = get_task(name)
+        found = task.objective(dict(task.space.get_default_configuration()))
+        assert 0 < found["loss"] < 1
+        assert found["train_seconds"] > 1
+
+
+@needs_tables
 def test_cells_whose_output_gets_nothing_guess() -> None:
     """Bug: operations put on other edges than the description says."""
     losses = table_losses("original/nasbench201/cifar10").reshape([5] * 6)
