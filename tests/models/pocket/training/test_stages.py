@@ -6,13 +6,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
 from airtune.models.pocket.training.curriculum import split_tables
 from airtune.models.pocket.training.net import Pocket
 from airtune.models.pocket.training.release import sha256
-from airtune.models.pocket.training.train import SMOKE, STAGES, Config, train, write_release
+from airtune.models.pocket.training.train import SMOKE, STAGES, Config, main, train, write_release
 
 RELEASE = Path(__file__).parents[4] / "models" / "pocket" / "weights"
 
@@ -76,3 +77,11 @@ def test_the_shipped_weights_are_those_of_the_last_stage() -> None:
     run = json.loads((RELEASE / "training.json").read_text())
     assert replace(Config(**run), start=None) == STAGES[-1]  # what it does not name is as it was
     assert len(run["start"]) == 64
+
+
+@pytest.mark.slow
+def test_the_smoke_run_learns_and_says_so() -> None:
+    """Bug: its only record was compared with itself, so that it always failed."""
+    found = main(smoke=True)
+    assert found["fell"]
+    assert found["last_loss"] < 6.7 < found["first_loss"] < 6.92
