@@ -6,13 +6,14 @@ Pure: no file, no clock, no model. A study, the lock-step runner of comparisons 
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airtune.engine.seeds import derive_seed
 from airtune.engine.types import Job, Proposal, Task, Trial, best_of
-from airtune.grammars import AirtuneError, DecodeError, canonical_grammar, violation
+from airtune.grammars import AirtuneError, DecodeError, Grammar, canonical_grammar, violation
 
 
 class InvalidProposal(AirtuneError):
@@ -193,7 +194,11 @@ class StudyState:
 
     def resumed(self, stored: Iterable[tuple[Trial, str]]) -> StudyState:
         """The state of a study whose trials, with their canonical texts, are those of a study file."""
-        pairs = sorted(stored, key=lambda pair: pair[0].number)
+        grammar = canonical_grammar(self.task.space)
+        pairs = sorted(
+            ((_with_own_objects(trial, text, grammar), text) for trial, text in stored),
+            key=lambda pair: pair[0].number,
+        )
         return replace(
             self,
             trials={trial.number: trial for trial, _ in pairs},
@@ -231,3 +236,15 @@ class StudyState:
             return []
         first = self._batch_start(number)
         return [n for n, one in self.trials.items() if n < first and one.status == "asked"]
+
+
+def _with_own_objects(trial: Trial, text: str, grammar: Grammar) -> Trial:
+    """A stored trial with the choices of the space: in JSON, a tuple among them is a list."""
+    if not any(isinstance(value, list | dict) for value in trial.config.values()):
+        return trial
+    try:
+        config = grammar.decode(text)
+    except DecodeError:
+        return trial
+    # Of a file that somebody has changed, text and configuration need not agree: that is for replay to say.
+    return replace(trial, config=config) if json.loads(json.dumps(config)) == dict(trial.config) else trial

@@ -1,7 +1,7 @@
 """The process that evaluates: `python -m airtune.engine.evaluation.worker REQUEST_FD ANSWER_FD`. Light.
 
-Messages are frames: eight bytes of length, big-endian, then the content. In come the interpreter's settings
-(JSON), the objective (cloudpickle), and then configurations (JSON); each is answered by one JSON object. Both
+Messages are frames: eight bytes of length, big-endian, then the content. In come the interpreter's settings (JSON), the
+objective, and then configurations (both by cloudpickle: tuples stay tuples); each is answered by one JSON object. Both
 pipes are descriptors of their own, so that nothing an objective prints gets among the frames.
 """
 
@@ -75,7 +75,7 @@ def main(request_fd: int, answer_fd: int) -> None:
         return
     send(answer_fd, json.dumps({"ready": True}).encode())
     while True:
-        config = json.loads(requests.get())
+        config = cloudpickle.loads(requests.get())
         send(answer_fd, json.dumps(asdict(_evaluate(objective, config))).encode())
 
 

@@ -45,6 +45,7 @@ class Worker:
 
         try:
             self._pickled: bytes = cloudpickle.dumps(objective)
+            self._dumps: Callable[[object], bytes] = cloudpickle.dumps
         except Exception as error:
             raise TaskError(
                 f"the objective cannot be sent to a worker process: {type(error).__name__}: {error}",
@@ -91,7 +92,7 @@ class Worker:
         Raises:
             TaskError: If the objective cannot be loaded in the process.
         """
-        request = json.dumps(dict(config)).encode()
+        request = self._dumps(dict(config))
         self._await_ready()
         self._printed()
         try:

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from airtune.engine.types import StoreError
 
+LARGEST_CHOICE = 1 << 1000  # of whole numbers in a configuration: what a float can come close to
 MOST_DEPTH = 64  # of lists and objects within each other
 _TEXT, WHOLE, _NUMBER, _OBJECT, _LIST = "a text", "a whole number", "a finite number", "an object", "a list"
 _NUMBERS, WHOLES, _OBJECTS = "a list of finite numbers", "a list of whole numbers", "a list of objects"
@@ -107,7 +108,7 @@ def checked_trial(row: Mapping[str, Any]) -> Mapping[str, Any]:
     if (status == "failed") != (reason is not None):
         raise _invalid(f"{found.what} is {status!r} with the reason {reason!r:.40}", reason)
     for name, value in found["config"].items():
-        if (isinstance(value, int) and abs(value) >= 2**63) or isinstance(value, dict):
+        if isinstance(value, int) and abs(value) >= LARGEST_CHOICE:
             raise _invalid(f"{found.what} has a {name!r:.40} that no space can have: {value!r:.40}", name)
     return found
 

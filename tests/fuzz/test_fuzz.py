@@ -88,7 +88,7 @@ def trial(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"config": [1]}, {"config": {"x": 10**30}}, {"config": {"x": {}}}, {"info": ["ab"]}, {"number": b"1"},
+        {"config": [1]}, {"config": {"x": 10**400}}, {"config": {"x": -(10**400)}}, {"info": ["ab"]}, {"number": b"1"},
         {"number": "1"}, {"loss": float("inf")}, {"loss": "0.5"}, {"loss": None}, {"reason": "why"}, {"status": "run"},
         {"status": ["told"]}, {"asked": None}, {"proposal_s": float("nan")}, {"pending": 3}, {"pending": [[]]},
         {"text": None}, {"log": b""}, {"status": "failed", "loss": None},

@@ -277,11 +277,10 @@ for _ in range(70):
     ("field", "value"),
     [
         ("config", {"x": DEEP}), ("config", {"x": HUGE}), ("config", {"x": float("nan")}), ("number", "0"),
-        ("number", True), ("proposal_s", float("inf")), ("text", None), ("text", "\ud800"), ("origin", None),
+        ("number", True), ("proposal_s", float("inf")), ("text", None), pytest.param("text", "\ud800", id="surrogate"), ("origin", None),
         ("pending", (0.5,)), ("transcript", {"prompt": 3}), ("transcript", {"logprobs": [None]}),
         ("transcript", {"details": DEEP}), ("transcript", {"rejected": [{"text": 1}]}),
     ],
-    ids=str,
 )  # fmt: skip
 def test_no_trial_is_asked_that_could_not_be_read(file: StudyFile, field: str, value: Any) -> None:
     """Bug: it was stored, and from then on the study, and `show` of the whole file, was refused as forged."""
@@ -305,7 +304,6 @@ def test_no_trial_is_asked_that_could_not_be_read(file: StudyFile, field: str, v
         {"status": "done"}, {"evaluation_s": float("nan")}, {"status": "failed"}, {"info": {"a": {1}}},
         {"status": "failed", "loss": None, "reason": 7}, {"status": "failed", "loss": None, "reason": "\ud800"},
     ],
-    ids=str,
 )  # fmt: skip
 def test_no_result_is_stored_that_could_not_be_read(file: StudyFile, changes: dict[str, Any]) -> None:
     file.insert([asked(0)])
@@ -318,7 +316,6 @@ def test_no_result_is_stored_that_could_not_be_read(file: StudyFile, changes: di
 @pytest.mark.parametrize(
     "manifest",
     [{"seed": HUGE}, {"seed": 0.5}, {"task": None}, {"space": []}, {"more": DEEP}, {"model": {"files": 1}}],
-    ids=str,
 )  # fmt: skip
 def test_no_study_begins_that_could_not_be_read(file: StudyFile, manifest: dict[str, Any]) -> None:
     """Its neighbours in the file would have been refused with it."""
