@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from airtune.engine.cli.options import StudyFileArgument, StudyName
-from airtune.engine.cli.output import print_lines, unwritable, visible, visible_json
+from airtune.engine.cli.output import exit_after, print_lines, unwritable, visible, visible_json
 
 if TYPE_CHECKING:
     from airtune.engine import StudyFile
@@ -35,7 +35,7 @@ def export(
     ),
 ) -> None:
     """Write a study file as text, the same bytes for the same study with --no-times; or into an Optuna storage."""
-    from airtune.engine import StudyFile, export_csv, export_jsonl
+    from airtune.engine import StoreError, StudyFile, export_csv, export_jsonl
     from airtune.engine.storage.study_file import study_file
     from airtune.grammars import AirtuneError, write_file
 
@@ -48,21 +48,28 @@ def export(
             allowed="--study-name beside it",
             hint="leave the others out",
         )
+    # One study that cannot be read is no reason to leave the others out; if it was named, it is the error.
+    skipped: list[StoreError] | None = [] if study_name is None else None
     with StudyFile(study_file(file), readonly=True) as opened:
         if optuna is not None:
             return _export_to_optuna(opened, study_name, optuna)
         if csv:
-            text = visible(export_csv(opened, study_name, times=not no_times))
+            text = visible(export_csv(opened, study_name, times=not no_times, skipped=skipped))
         else:
-            lines = export_jsonl(opened, study_name, times=not no_times, transcripts=not no_transcripts)
+            lines = export_jsonl(
+                opened, study_name, times=not no_times, transcripts=not no_transcripts, skipped=skipped
+            )
             text = visible_json("".join(lines))
+    if skipped and not text.strip():
+        raise skipped[0]
     if output is None:
         sys.stdout.buffer.write(text.encode())
-        return
+        return exit_after(skipped)
     try:
         write_file(output, text.encode(), reading=study_file(file))
     except OSError as error:
         raise unwritable(output, error, "-o") from error
+    exit_after(skipped)
 
 
 def _export_to_optuna(file: StudyFile, study_name: str | None, url: str) -> None:

@@ -263,6 +263,16 @@ def unwritable(path: object, error: OSError, option: str) -> AirtuneError:
     )
 
 
+def exit_after(skipped: Sequence[BaseException] | None) -> None:
+    """End with exit code 1, and say why, if something had to be left out."""
+    for error in skipped or ():
+        report_error(error, as_json=False)
+    if skipped:
+        from typer import Exit
+
+        raise Exit(1)
+
+
 def report_error(error: BaseException, as_json: bool) -> None:
     """Say what went wrong: in words on standard error, or with `--json` as the document on standard output.
 

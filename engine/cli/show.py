@@ -20,6 +20,7 @@ from airtune.engine.cli.options import (
 from airtune.engine.cli.output import (
     best_text,
     config_text,
+    exit_after,
     loss_text,
     print_json,
     print_lines,
@@ -56,12 +57,16 @@ def show(
     json: Json = False,
 ) -> None:
     """Show the studies in a file, one study's trials, or one trial. Of a comparison: how far it is, and its means."""
-    from airtune.engine import StudyFile
+    from airtune.engine import StoreError, StudyFile
     from airtune.engine.storage.study_file import study_file
 
     check_density(density, {"--out": output, "--model": model, "--density-budget": density_budget})
     with StudyFile(study_file(file), readonly=True) as opened:
-        studies = opened.studies()
+        # One study that cannot be read is no reason not to show the others; if it was named, it is the error.
+        skipped: list[StoreError] = []
+        studies = opened.studies(skipped=skipped)
+        if skipped and not studies and study_name is None:
+            raise skipped[0]
         if density:
             from airtune.engine.cli.show_density import show_density
 
@@ -73,14 +78,21 @@ def show(
 
             show_trial(opened, opened.get(study_name), trial, json)
         elif study_name is not None or (len(studies) == 1 and not json):
-            _show_study(opened, opened.get(study_name), json)
+            _show_study(opened, studies[0] if study_name is None else opened.get(study_name), json)
         elif json:
-            shown = [_study_fields(record, opened.records(record.name)) for record in studies]
+            shown = []
+            for record in studies:
+                try:
+                    shown.append(_study_fields(record, opened.records(record.name)))
+                except StoreError as error:
+                    skipped.append(error)
             print_json({"path": str(opened.path), "studies": shown})
         elif any("comparison" in record.manifest for record in studies):
             _show_comparison(opened, studies)
         else:
             _show_studies(opened, studies)
+    if study_name is None:
+        exit_after(skipped)
 
 
 def _study_fields(record: StudyRecord, trials: Sequence[TrialRecord]) -> dict[str, Any]:

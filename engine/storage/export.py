@@ -8,11 +8,17 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from airtune.engine.storage.study_file import StudyFile, TrialRecord
+from airtune.engine.storage.study_file import Skipped, StudyFile, StudyRecord, TrialRecord
+from airtune.engine.types import StoreError
 
 
 def export_jsonl(
-    file: StudyFile, name: str | None = None, *, times: bool = True, transcripts: bool = False
+    file: StudyFile,
+    name: str | None = None,
+    *,
+    times: bool = True,
+    transcripts: bool = False,
+    skipped: Skipped = None,
 ) -> Iterator[str]:
     """The lines, each with its line feed, of one study or of all: a header, the trials, then the transcripts.
 
@@ -24,29 +30,38 @@ def export_jsonl(
         name: The study; None for all, in the order of their names.
         times: Include seconds and dates; without them two identical runs export the same bytes.
         transcripts: Include how each proposal came about.
+        skipped: Gets the errors of studies that cannot be read, which are left out; None to raise the first.
 
     Raises:
         StoreError: If there is no such study.
     """
-    for record in _records(file, name):
+    for record, trials in _studies(file, name, skipped):
         header: dict[str, Any] = {"kind": "study", "name": record.name, "manifest": record.manifest}
         yield _line({**header, "created": record.created} if times else header)
-        for trial in file.records(record.name):
+        for trial in trials:
             yield _line(_trial(trial, times))
         if transcripts:
             for number, transcript in file.transcripts(record.name).items():
                 yield _line({"kind": "transcript", "number": number, "transcript": transcript})
 
 
-def export_csv(file: StudyFile, name: str | None = None, *, times: bool = True) -> str:
+def export_csv(
+    file: StudyFile,
+    name: str | None = None,
+    *,
+    times: bool = True,
+    skipped: Skipped = None,
+) -> str:
     """The trials of one study, or of all, as CSV: a column for each hyperparameter and each further value.
+
+    See `export_jsonl` for the arguments.
 
     Raises:
         StoreError: If there is no such study.
     """
     rows = []
-    for record in _records(file, name):
-        for trial in file.records(record.name):
+    for record, trials in _studies(file, name, skipped):
+        for trial in trials:
             fields = _trial(trial, times)
             del fields["kind"]
             config, info = fields.pop("config"), fields.pop("info")
@@ -64,10 +79,21 @@ def export_csv(file: StudyFile, name: str | None = None, *, times: bool = True) 
     return text.getvalue()
 
 
-def _records(file: StudyFile, name: str | None) -> list[Any]:
-    if name is not None:
-        return [file.get(name)]
-    return sorted(file.studies(), key=lambda record: record.name)
+def _studies(
+    file: StudyFile, name: str | None, skipped: Skipped
+) -> Iterator[tuple[StudyRecord, list[TrialRecord]]]:
+    """The studies by name, each with its trials; also their transcripts can be read."""
+    chosen = [file.get(name)] if name is not None else file.studies(skipped=skipped)
+    for record in sorted(chosen, key=lambda record: record.name):
+        try:
+            trials = file.records(record.name)
+            file.transcripts(record.name)
+        except StoreError as error:
+            if skipped is None:
+                raise
+            skipped.append(error)
+        else:
+            yield record, trials
 
 
 def _trial(record: TrialRecord, times: bool) -> dict[str, Any]:

@@ -108,17 +108,25 @@ def select_rows(
         StoreError: If they cannot be read, or with `verify` if one is not as it was written.
     """
     rows = stored_rows(database, table, where, values)
-    for row in rows if verify else ():
-        if not is_intact(row):
-            raise StoreError(
-                f"{described(table, row)} in study file {str(database.path)!r} is not as it was written: "
-                "its checksum does not match",
-                value=row[:2],
-                allowed="rows that Airtune wrote and nobody changed",
-                hint=f"`airtune replay {database.path}` shows what differs, "
-                f"`airtune recover {database.path}` copies what is intact",
-            )
-    return [row[:-1] for row in rows]
+    return [verified(database, table, row, verify=verify) for row in rows]
+
+
+def verified(database: Database, table: str, row: tuple[Any, ...], *, verify: bool) -> tuple[Any, ...]:
+    """The values of a row of `stored_rows`.
+
+    Raises:
+        StoreError: With `verify` if it is not as it was written.
+    """
+    if verify and not is_intact(row):
+        raise StoreError(
+            f"{described(table, row)} in study file {str(database.path)!r} is not as it was written: "
+            "its checksum does not match",
+            value=row[:2],
+            allowed="rows that Airtune wrote and nobody changed",
+            hint=f"`airtune replay {database.path}` shows what differs, "
+            f"`airtune recover {database.path}` copies what is intact",
+        )
+    return row[:-1]
 
 
 def described(table: str, row: Sequence[Any]) -> str:

@@ -14,8 +14,9 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
+from airtune.engine.storage import schema
 from airtune.engine.storage.database import Database
 from airtune.engine.storage.lease import Leases
 from airtune.engine.storage.records import (
@@ -31,23 +32,15 @@ from airtune.engine.storage.records import (
     to_json,
     trial_record,
 )
-from airtune.engine.storage.schema import (
-    OF_STUDY,
-    SCHEMA,
-    SCHEMA_VERSION,
-    described,
-    insert_row,
-    is_intact,
-    select_rows,
-    stored_rows,
-    upgrade,
-)
 from airtune.engine.storage.validation import WHOLE, checked, parse_json
 from airtune.engine.types import Proposal, StoreError, Trial
 from airtune.grammars import unknown_name
 
 __all__ = ["COMPARISON_FILE", "StudyFile", "StudyRecord", "TrialInsert", "TrialRecord", "TrialUpdate"]
 
+Skipped: TypeAlias = (
+    list[StoreError] | None
+)  # gets the errors of studies that are left out; None to raise them
 # The study file of a comparison, in the folder that `airtune bench --out` names.
 COMPARISON_FILE = "bench.airtune"
 
@@ -73,7 +66,9 @@ class StudyFile:
         self, path: str | Path | None, *, readonly: bool = False, leases: Mapping[str, str] | None = None
     ) -> None:
         self.path = None if path is None else Path(path)
-        self._database = Database(self.path, SCHEMA, SCHEMA_VERSION, upgrade, readonly=readonly)
+        self._database = Database(
+            self.path, schema.SCHEMA, schema.SCHEMA_VERSION, schema.upgrade, readonly=readonly
+        )
         self._leases = Leases(self._database, leases)
 
     def __enter__(self) -> Self:
@@ -89,16 +84,23 @@ class StudyFile:
 
     # Studies
 
-    def studies(self, *, verify: bool = True) -> list[StudyRecord]:
-        """All studies, in the order in which they were begun. See `records` for `verify`."""
-        return self._studies("", (), verify)
+    def studies(self, *, verify: bool = True, skipped: Skipped = None) -> list[StudyRecord]:
+        """All studies, in the order in which they were begun.
+
+        Args:
+            verify: See `records`.
+            skipped: Gets the errors of studies that cannot be read, which are left out; None to raise the first.
+        """
+        return self._studies("", (), verify, skipped)
 
     def find(self, name: str) -> StudyRecord | None:
-        """The study of that name, or None."""
-        return next(iter(self._studies("WHERE name = ?", (name,), True)), None)
+        """The study of that name, or None; whatever is the matter with the others."""
+        return next(iter(self._studies("WHERE name = ?", (name,), True, None)), None)
 
-    def _studies(self, where: str, values: Sequence[str], verify: bool) -> list[StudyRecord]:
-        rows = select_rows(self._database, "studies", f"{where} ORDER BY id", values, verify=verify)
+    def _studies(
+        self, where: str, values: Sequence[str], verify: bool, skipped: Skipped
+    ) -> list[StudyRecord]:
+        rows = schema.stored_rows(self._database, "studies", f"{where} ORDER BY id", values)
         counts: dict[int, dict[str, int]] = {row[0]: {} for row in rows}
         chosen = f"IN (SELECT id FROM studies {where})"
         for study, status, count in self._database.rows(
@@ -107,16 +109,20 @@ class StudyFile:
             (*values, *values),
         ):
             counts[study][status] = count
-        kinds = ("asked", "told", "failed", "violation")
-        return [
-            StudyRecord(
-                name,
-                parse_json(manifest, f"the manifest of study {name!r}"),
-                created,
-                *(counts[study].get(k, 0) for k in kinds),
-            )
-            for study, name, manifest, created in rows
-        ]
+        found = []
+        for row in rows:
+            try:
+                study, name, manifest, created = schema.verified(
+                    self._database, "studies", row, verify=verify
+                )
+                numbers = [counts[study].get(kind, 0) for kind in ("asked", "told", "failed", "violation")]
+                known = parse_json(manifest, f"the manifest of study {name!r}")
+                found.append(StudyRecord(name, known, created, *numbers))
+            except StoreError as error:
+                if skipped is None:
+                    raise
+                skipped.append(error)
+        return found
 
     def get(self, name: str | None = None) -> StudyRecord:
         """The study of that name; with None the only study of the file.
@@ -124,14 +130,14 @@ class StudyFile:
         Raises:
             StoreError: If there is no such study, or with None if there is not exactly one.
         """
-        records = self.studies()
-        chosen = [record for record in records if name in (None, record.name)]
-        if len(chosen) == 1:
-            return chosen[0]
-        message, allowed, hint = unknown_name("study", name or "", [record.name for record in records])
+        names = [str(row[0]) for row in self._database.rows("SELECT name FROM studies ORDER BY id")]
+        wanted = names[0] if name is None and len(names) == 1 else name
+        if wanted is not None and (found := self.find(wanted)):
+            return found
+        message, allowed, hint = unknown_name("study", name or "", names)
         if name is None:
-            message = f"study file {str(self.path)!r} holds {len(records)} studies"
-            hint = "name one of them" if records else "run `airtune tune ... --study FILE` first"
+            message = f"study file {str(self.path)!r} holds {len(names)} studies"
+            hint = "name one of them" if names else "run `airtune tune ... --study FILE` first"
         raise StoreError(message, value=name, allowed=allowed, hint=hint)
 
     def create(self, name: str, manifest: Mapping[str, Any]) -> None:
@@ -143,13 +149,13 @@ class StudyFile:
         with self._write(manifests) as db:
             (last,) = db.execute("SELECT COALESCE(MAX(id), 0) FROM studies").fetchone()
             for number, (name, one) in enumerate(manifests.items(), last + 1):
-                insert_row(db, "studies", study_row(number, name, one))
+                schema.insert_row(db, "studies", study_row(number, name, one))
 
     # Documents
 
     def document(self, name: str) -> dict[str, Any] | None:
         """A document that belongs to the file as a whole, or None."""
-        rows = select_rows(self._database, "documents", "WHERE name = ?", (name,))
+        rows = schema.select_rows(self._database, "documents", "WHERE name = ?", (name,))
         return parse_json(rows[0][1], f"the document {name!r}") if rows else None
 
     def update_document(
@@ -160,7 +166,7 @@ class StudyFile:
             stored = self.document(name)
             text = to_json(change(stored), f"the document {name!r}")
             if stored is None or to_json(stored, f"the document {name!r}") != text:
-                insert_row(db, "documents", (name, text), replace=True)
+                schema.insert_row(db, "documents", (name, text), replace=True)
 
     # Trials
 
@@ -174,7 +180,7 @@ class StudyFile:
         Raises:
             StoreError: If a row cannot be read, or is not as it was written.
         """
-        rows = select_rows(self._database, "trials", OF_STUDY, (name,), verify=verify)
+        rows = schema.select_rows(self._database, "trials", schema.OF_STUDY, (name,), verify=verify)
         return [trial_record(row) for row in rows]
 
     def trials(self, name: str) -> list[Trial]:
@@ -183,17 +189,16 @@ class StudyFile:
 
     def transcripts(self, name: str, *, verify: bool = True) -> dict[int, dict[str, Any]]:
         """How the trials were proposed, by number; none for proposers that say nothing. See `records`."""
-        rows = select_rows(self._database, "transcripts", OF_STUDY, (name,), verify=verify)
-        what = "the number of a transcript's trial"
-        return {checked(number, WHOLE, what): decompress_transcript(stored) for _, number, stored in rows}
+        rows = schema.select_rows(self._database, "transcripts", schema.OF_STUDY, (name,), verify=verify)
+        return {checked(n, WHOLE, "a trial's number"): decompress_transcript(stored) for _, n, stored in rows}
 
     def altered(self, name: str) -> list[str]:
         """Which rows of a study are not as they were written, in words: "trial 3"."""
         found = []
         for table in ("studies", "trials", "transcripts"):
             where = "WHERE name = ?" if table == "studies" else OF_STUDY
-            rows = stored_rows(self._database, table, where, (name,))
-            found += [described(table, row) for row in rows if not is_intact(row)]
+            rows = schema.stored_rows(self._database, table, where, (name,))
+            found += [schema.described(table, row) for row in rows if not schema.is_intact(row)]
         return found
 
     def best_losses(self) -> dict[str, float]:
@@ -208,7 +213,7 @@ class StudyFile:
 
         Where an objective is deterministic, its result is that of every such trial.
         """
-        rows = select_rows(
+        rows = schema.select_rows(
             self._database,
             "trials",
             "WHERE text = ? AND status <> 'asked'"
@@ -230,10 +235,10 @@ class StudyFile:
         with self._write(one.study for one in trials) as db:
             for one, transcript in zip(trials, transcripts, strict=True):
                 study = _study_id(db, one.study)
-                insert_row(db, "trials", asked_row(study, one))
+                schema.insert_row(db, "trials", asked_row(study, one))
                 if transcript is not None:
                     # In a salvaged file one may be there: of a trial that was lost, and now is asked again.
-                    insert_row(db, "transcripts", (study, one.trial.number, transcript), replace=True)
+                    schema.insert_row(db, "transcripts", (study, one.trial.number, transcript), replace=True)
 
     def update(self, trials: Sequence[TrialUpdate]) -> None:
         """Store the results of trials, in one transaction.
@@ -245,20 +250,20 @@ class StudyFile:
             for one in trials:
                 where = "WHERE study = ? AND number = ? AND status = 'asked'"
                 key = (_study_id(db, one.study), one.trial.number)
-                rows = select_rows(self._database, "trials", where, key)
+                rows = schema.select_rows(self._database, "trials", where, key)
                 if not rows:
                     raise StoreError(
                         f"trial {one.trial.number} of study {one.study!r} is not waiting for a result",
                         value=one.trial.number,
                     )
-                insert_row(db, "trials", finished_row(rows[0], one), replace=True)
+                schema.insert_row(db, "trials", finished_row(rows[0], one), replace=True)
 
     def violation(self, name: str, number: int, proposal: Proposal, reason: str) -> None:
         """Store a proposal that must not be used, and why."""
         stored = {"config": proposal.config, "origin": proposal.origin, "transcript": proposal.transcript}
         with self._write([name]) as db:
             row = (_study_id(db, name), number, json.dumps(stored, default=repr), reason, time.time())
-            insert_row(db, "violations", row)
+            schema.insert_row(db, "violations", row)
 
     # The lease
 

@@ -277,7 +277,8 @@ for _ in range(70):
     ("field", "value"),
     [
         ("config", {"x": DEEP}), ("config", {"x": HUGE}), ("config", {"x": float("nan")}), ("number", "0"),
-        ("number", True), ("proposal_s", float("inf")), ("text", None), pytest.param("text", "\ud800", id="surrogate"), ("origin", None),
+        ("number", True), ("proposal_s", float("inf")), ("text", None), 
+        pytest.param("text", "\ud800", id="surrogate"), ("origin", None),
         ("pending", (0.5,)), ("transcript", {"prompt": 3}), ("transcript", {"logprobs": [None]}),
         ("transcript", {"details": DEEP}), ("transcript", {"rejected": [{"text": 1}]}),
     ],
