@@ -196,7 +196,7 @@ class StudyFile:
         """Which rows of a study are not as they were written, in words: "trial 3"."""
         found = []
         for table in ("studies", "trials", "transcripts"):
-            where = "WHERE name = ?" if table == "studies" else OF_STUDY
+            where = "WHERE name = ?" if table == "studies" else schema.OF_STUDY
             rows = schema.stored_rows(self._database, table, where, (name,))
             found += [schema.described(table, row) for row in rows if not schema.is_intact(row)]
         return found

@@ -176,6 +176,11 @@ def test_who_holds_it_and_what_to_do(tmp_path: Path) -> None:
         with pytest.raises(StoreError) as caught:
             file.acquire("s")
         assert caught.value.hint == "close() the Study that has it open"
+        assert caught.value.allowed == "one writer per study"
+        with pytest.raises(StoreError) as caught:
+            file.create("s", {})
+        assert (caught.value.value, caught.value.hint) == ("s", "open the study again")
+        assert caught.value.allowed == "writing by the study's one writer"
         mine.release("s")
         parent = process_start(os.getppid())
         assert parent is not None
@@ -237,3 +242,27 @@ def test_without_proc_ps_is_asked(monkeypatch: pytest.MonkeyPatch, printed: str,
     assert asked == [(["ps", "-o", "lstart=", "-p", "77"], {"LC_ALL": "C"}, True, True)]
     monkeypatch.setattr(lease, "process_start", lambda pid: None)
     assert Holder.me().started == ""
+
+
+def test_where_proc_is_a_process_that_it_does_not_know_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bug: ps is asked all the same, and where it is not installed, nobody can take a dead process's study over."""
+
+    def run(*_: Any, **__: Any) -> None:
+        raise AssertionError("ps was asked")
+
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    monkeypatch.setattr(lease.subprocess, "run", run)
+    assert process_start(ended.pid) is None
+
+
+def test_closing_again_gives_nothing_back_twice(tmp_path: Path) -> None:
+    """Bug: the second `close` fails, or takes the lease from whoever has the study by then."""
+    path = tmp_path / "s.sqlite"
+    file = StudyFile(path)
+    file.acquire("s")
+    file.close()
+    with StudyFile(path) as other:
+        other.acquire("s")
+        file.close()
+        assert leases(path) == other.leases
