@@ -56,11 +56,13 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> tuple[str, str, 
 
     >>> unknown_name("proposer", "tpee", ["tpe", "gp"])[2]
     "did you mean 'tpe'?"
+    >>> unknown_name("study", "mine", ["toy/branin/random"])[2]
+    'choose one of the studies listed'
     """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = (
-        f"did you mean {' or '.join(repr(n) for n in near)}?" if near else f"choose one of the {kind}s listed"
-    )
+    kinds = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
+    meant = f"did you mean {' or '.join(repr(n) for n in near)}?"
+    hint = meant if near else f"choose one of the {kinds} listed"
     shown = ", ".join(names[:40]) + (f", ... ({len(names)} in all)" if len(names) > 40 else "")
     return f"unknown {kind} {name!r}", shown, hint
