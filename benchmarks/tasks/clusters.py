@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-BY_DATA_SET = ("hpobench", "sklearn")  # whose tasks are FAMILY/ALGORITHM/DATA SET[@OPTION,...]
+BY_DATA_SET = ("hpobench", "original", "sklearn")  # whose tasks are FAMILY/ALGORITHM/DATA SET[@OPTION,...]
 
 
 def task_cluster(task: str) -> str:
