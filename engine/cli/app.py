@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import signal
 import sys
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from airtune.engine.cli.output import report_error, survive_any_encoding
+from airtune.engine.cli.output import report_error
 
 _INTERRUPTED = 130  # typer's answer to an interrupt that no command has caught; our codes are 0, 1, 2
 _NO_MEMORY = "out of memory"
@@ -113,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: What follows the program's name; None for `sys.argv[1:]`.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    survive_any_encoding()
+    _survive_any_encoding()
     # Batch schedulers say with SIGTERM what Ctrl-C says: end, but so that it can be gone on with.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -129,6 +130,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stderr.write("interrupted\n")
         code = 1
     sys.exit(code)
+
+
+def _survive_any_encoding() -> None:
+    """Let standard output and error spell out the characters that their encoding lacks, in place of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(arguments: list[str]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
@@ -83,13 +82,6 @@ def encodable(text: str) -> bool:
     """Whether standard output can encode the text."""
     encoding = sys.stdout.encoding or "utf-8"
     return text.encode(encoding, "replace").decode(encoding) == text
-
-
-def survive_any_encoding() -> None:
-    """Let standard output and error spell out the characters that their encoding lacks, in place of an error."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def visible_json(text: str) -> str:
@@ -174,9 +166,6 @@ def trial_table(trials: Sequence[Trial], metric: str, best: int | None, width: i
         best: Number of the best trial, or None.
         width: Columns to fit into. One per hyperparameter where that fits, if need be under headings of
             several lines, else all in one cell.
-
-    Returns:
-        A rich table.
     """
     from rich.console import Console
     from rich.measure import Measurement
