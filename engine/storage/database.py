@@ -63,8 +63,9 @@ class Database:
             raise _error(path, message, _salvage(path))
         empty = empty or self._look(path)
         if readonly and empty:
-            hint = "run `airtune tune ... --study FILE` first"
-            raise _error(path, f"study file {str(path)!r} is empty", hint)
+            raise _error(
+                path, f"study file {str(path)!r} is empty", "run `airtune tune ... --study FILE` first"
+            )
         self._db = _connect(path, "ro" if readonly else "rwc")
         try:
             if not readonly:
@@ -81,9 +82,8 @@ class Database:
 
     def close(self) -> None:
         """Close the file. What was written is then in it, and not in the log beside it, also while others read."""
-        with self._lock:
+        with self._lock, contextlib.closing(self._db):
             self._checkpoint()
-            self._db.close()
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query.
@@ -200,8 +200,7 @@ def _damage(db: sqlite3.Connection, path: Path) -> str:
     seen = (str(path.absolute()), stat.st_ino, stat.st_size, stat.st_mtime_ns)
     if seen in _whole:
         return ""
-    found = str(db.execute("PRAGMA integrity_check(1)").fetchone()[0])
-    if found != "ok":
+    if (found := str(db.execute("PRAGMA integrity_check(1)").fetchone()[0])) != "ok":
         return " ".join(found.removeprefix("*** in database main ***").split())
     _whole.add(seen)
     return ""
@@ -217,10 +216,7 @@ def _foreign_object(db: sqlite3.Connection, schema: Sequence[str]) -> str:
     """What is in the database that none of our versions puts there, or "".
 
     Views, triggers, virtual tables, generated columns and expressions are run by SQLite when it reads or checks.
-
-    Args:
-        db: The database.
-        schema: Statements that make our tables: CREATE TABLE IF NOT EXISTS name (...).
+    `schema` are the statements that make our tables: CREATE TABLE IF NOT EXISTS name (...).
     """
     ours = {statement.split()[5] for statement in schema}
     for kind, name, sql in db.execute("SELECT type, name, sql FROM sqlite_master").fetchall():
@@ -256,9 +252,7 @@ def _is_half_made(path: Path) -> bool:
             header = journal.read(_JOURNAL.size)
     except OSError:
         return False
-    if len(header) < _JOURNAL.size:
-        return False
-    magic, pages_before, page_size = _JOURNAL.unpack(header)
+    magic, pages_before, page_size = _JOURNAL.unpack(header.ljust(_JOURNAL.size, b"\0"))
     return bool(magic == _JOURNAL_MAGIC and pages_before == 0 and path.stat().st_size <= page_size)
 
 
