@@ -248,3 +248,12 @@ def test_better_and_worse_after_holms_correction_are_not_the_same() -> None:
 def test_two_methods_have_the_same_tasks() -> None:
     with pytest.raises(ValueError, match="shorter"):
         over_seeds([(np.zeros((2, 3)), np.zeros((1, 3)))])
+
+
+def test_a_difference_of_rough_values_ties_with_the_next_larger_one() -> None:
+    """The tolerance is that of the two neighbours in size, not of the smallest difference of all."""
+    rough = 1e6
+    method = np.array([0.0, rough + 2.0, 0.0])
+    reference = np.array([1.0, rough, 2.0 + 0.4 * TIE * rough])
+    # Ranks 1, 2.5, 2.5 with signs -, +, -: any signs give a sum as far from zero. Without the tie it is 6 of 8.
+    assert wilcoxon(method, reference) == (pytest.approx(1.0), -1)
