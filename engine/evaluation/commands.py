@@ -13,11 +13,13 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ConfigSpace import ConfigurationSpace
 
 from airtune.engine.evaluation.outcome import TrialFailed, read_result
+from airtune.engine.evaluation.waiting import wait_in_turns
 from airtune.engine.types import TaskError
 from airtune.grammars import unknown_name
 
@@ -101,9 +103,8 @@ class CommandObjective:
                 why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
                 raise TrialFailed(f"the command {argv[0]!r} cannot be run: {why}") from error
             try:
-                code = process.wait(self.timeout_s)
-            except subprocess.TimeoutExpired:
-                raise TrialFailed(f"timed out after {self.timeout_s:g} s") from None
+                if not wait_in_turns(partial(_has_ended, process), self.timeout_s):
+                    raise TrialFailed(f"timed out after {self.timeout_s:g} s")
             finally:
                 if process.poll() is None:
                     self._end(process)
@@ -113,8 +114,8 @@ class CommandObjective:
             complaints = err.read().decode("utf-8", "replace")
         # Into the evaluation's own log; the worker keeps the end of it.
         sys.stderr.write(printed + complaints)
-        if code:
-            raise TrialFailed(_failure(code, complaints))
+        if process.returncode:
+            raise TrialFailed(_failure(process.returncode, complaints))
         return _read_output(printed)
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
@@ -174,6 +175,15 @@ def command_objective(
             hint=f"add {' '.join('{' + name + '}' for name in left_out[:5])}, or {{{_WHOLE}}}",
         )
     return CommandObjective(arguments, names, timeout_s)
+
+
+def _has_ended(process: subprocess.Popen[bytes], seconds: float | None) -> bool:
+    """Whether the process ends within so many seconds; None waits until it does."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _parse(word: str, names: Iterable[str], template: str) -> Argument:

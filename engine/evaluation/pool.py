@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
 from airtune.engine.evaluation.outcome import Outcome, evaluate
+from airtune.engine.evaluation.waiting import wait_in_turns
 from airtune.engine.evaluation.workers import Worker
 from airtune.grammars import AirtuneError
 
@@ -93,7 +94,8 @@ class WorkerPool:
                 selector.register(worker.answers, selectors.EVENT_READ, number)
             left = [worker.seconds_left for worker in self._busy.values()]
             limits = [seconds for seconds in left if seconds is not None]
-            over = {key.data for key, _ in selector.select(min(limits, default=None))}
+            ready = wait_in_turns(selector.select, min(limits, default=None))
+            over = {key.data for key, _ in ready}
         over |= {number for number, worker in self._busy.items() if worker.seconds_left == 0}
         return [(number, self._end(number)) for number in sorted(over)]
 

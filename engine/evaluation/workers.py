@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import IO, Any, Self
 
 from airtune.engine.evaluation.outcome import LOG_LENGTH, Outcome, one_line
+from airtune.engine.evaluation.waiting import wait_in_turns
 from airtune.engine.evaluation.worker import receive, send
 from airtune.engine.types import TaskError
 
@@ -53,7 +54,7 @@ class Worker:
                 allowed="a callable that cloudpickle can pickle: no open files, locks or connections",
                 hint="open such things inside the objective, or evaluate in this process (isolate=False)",
             ) from error
-        self._timeout_s = timeout_s
+        self._timeout_s = None if timeout_s is None else min(timeout_s, sys.float_info.max)
         self._index = index
         self._ready = False
         self._began = 0.0
@@ -114,7 +115,7 @@ class Worker:
         """Until the time limit of what was begun, at least 0; None if there is no limit."""
         if self._timeout_s is None:
             return None
-        return max(0.0, self._began + self._timeout_s - time.perf_counter())
+        return max(0.0, self._timeout_s - (time.perf_counter() - self._began))
 
     def end(self) -> Outcome:
         """What became of what was begun: the answer that is there; without one, its time is up and it is stopped."""
@@ -243,7 +244,7 @@ class Worker:
 def _readable(fd: int, timeout_s: float | None) -> bool:
     with selectors.DefaultSelector() as selector:
         selector.register(fd, selectors.EVENT_READ)
-        return bool(selector.select(timeout_s))
+        return wait_in_turns(lambda seconds: bool(selector.select(seconds)), timeout_s)
 
 
 def _ended(code: int) -> str:
