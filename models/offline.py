@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+from airtune.models.environment import set_ours
 
+RAY_SWITCHES = {"RAY_USAGE_STATS_ENABLED": "0"}
 # What each does stands in its library's documentation; they are read when the library is imported. DO_NOT_TRACK is
 # heeded by the hub's client and by vLLM; the token is one that the hub's client would send along unasked.
 SWITCHES = {
@@ -15,13 +16,13 @@ SWITCHES = {
     "DO_NOT_TRACK": "1",
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_DO_NOT_TRACK": "1",
-    "RAY_USAGE_STATS_ENABLED": "0",
+    **RAY_SWITCHES,
 }
 
 
 def stay_offline() -> None:
-    """Set the switches in this process and for those it starts, whatever they were set to before.
+    """Set the switches in this process and for those of ours that it starts, whatever they were set to before.
 
-    Call it before the first import of transformers, vLLM or ray.
+    Call it before the first import of transformers, vLLM or ray. The user's programs do not get them (`environment`).
     """
-    os.environ.update(SWITCHES)
+    set_ours(SWITCHES)

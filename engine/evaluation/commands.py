@@ -22,6 +22,7 @@ from airtune.engine.evaluation.outcome import TrialFailed, read_result
 from airtune.engine.evaluation.waiting import wait_in_turns
 from airtune.engine.types import TaskError
 from airtune.grammars import unknown_name
+from airtune.models.environment import users_environment
 
 # What a command finds its whole configuration under, as JSON, in its environment.
 CONFIG_VARIABLE = "AIRTUNE_CONFIG"
@@ -86,7 +87,7 @@ class CommandObjective:
             TrialFailed: If it cannot be run, exits with another code than 0, takes too long, or says no loss.
         """
         argv = self.argv(config)
-        environment = {**os.environ, CONFIG_VARIABLE: json.dumps(config)}
+        environment = {**users_environment(), CONFIG_VARIABLE: json.dumps(config)}
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             try:
                 # Files, not pipes: a grandchild that keeps them open must not keep us waiting. A group of its

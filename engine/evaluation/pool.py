@@ -16,6 +16,7 @@ from airtune.engine.evaluation.outcome import Outcome, evaluate
 from airtune.engine.evaluation.waiting import wait_in_turns
 from airtune.engine.evaluation.workers import Worker
 from airtune.grammars import AirtuneError
+from airtune.models.environment import as_the_user_has_it
 
 Objective = Callable[[dict[str, Any]], Any]
 Executor = Literal["local", "ray"]
@@ -53,7 +54,8 @@ class InProcess:
     def wait(self) -> list[tuple[int, Outcome]]:
         """See `Evaluator`."""
         number, config = self._begun.pop(0)
-        return [(number, evaluate(self._objective, config))]
+        with as_the_user_has_it():
+            return [(number, evaluate(self._objective, config))]
 
     def close(self) -> None:
         """See `Evaluator`."""

@@ -18,6 +18,7 @@ from airtune.engine.evaluation.outcome import LOG_LENGTH, Outcome, one_line
 from airtune.engine.evaluation.waiting import wait_in_turns
 from airtune.engine.evaluation.worker import receive, send
 from airtune.engine.types import TaskError
+from airtune.models.environment import users_environment
 
 # Of several workers, which one: 0, 1, ... An objective may choose its GPU by it.
 WORKER_VARIABLE = "AIRTUNE_WORKER"
@@ -166,7 +167,7 @@ class Worker:
                 stderr=self._output,
                 pass_fds=(child_requests, child_answers),
                 start_new_session=True,
-                env={**os.environ, WORKER_VARIABLE: str(self._index)},
+                env={**users_environment(), WORKER_VARIABLE: str(self._index)},
             )
         finally:
             os.close(child_requests)

@@ -10,7 +10,6 @@ token id may differ only where a draw falls on such an edge. With `deterministic
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from airtune.models.backends.prompts import PromptTokenizer, answer_limit
 from airtune.models.decoding.decoder import Decoder
 from airtune.models.decoding.free_text import FreeMatcher
 from airtune.models.decoding.row import Row
+from airtune.models.environment import set_where_missing
 from airtune.models.masks.base import Matcher, engine_for, make_engine
 from airtune.models.masks.vocabulary import vocabulary_of
 from airtune.models.offline import stay_offline
@@ -81,7 +81,7 @@ class TransformersModel:
         self.deterministic = read_mode(deterministic)
         require_safetensors(self.path)
         stay_offline()
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        set_where_missing({"TOKENIZERS_PARALLELISM": "false"})
         from transformers import AutoModelForCausalLM
         from transformers.utils import logging
 

@@ -11,7 +11,8 @@ from typing import Any, Self
 from airtune.engine.evaluation.outcome import Outcome, evaluate, one_line
 from airtune.engine.types import TaskError
 from airtune.grammars import AirtuneError
-from airtune.models.offline import stay_offline
+from airtune.models.environment import as_the_user_has_it
+from airtune.models.offline import RAY_SWITCHES
 
 
 class RayExecutor:
@@ -155,7 +156,8 @@ def _why(error: BaseException) -> str:
 
 def _connect(address: str | None) -> tuple[Any, bool]:
     """Ray, connected; and whether the cluster is ours to end."""
-    stay_offline()  # its usage reports, before it is imported
+    # Its usage reports, before it is imported; the model's switches are no business of the cluster's programs.
+    os.environ.update(RAY_SWITCHES)
     where = address or os.environ.get("RAY_ADDRESS") or "local"
     if where == "local":
         # What Ray does on macOS, read when it is imported: a cluster of one machine, listening on its loopback alone.
@@ -173,7 +175,9 @@ def _connect(address: str | None) -> tuple[Any, bool]:
         return ray, False
     local: dict[str, Any] = {"include_dashboard": False} if where == "local" else {}
     try:
-        ray.init(address=where, log_to_driver=False, configure_logging=False, **local)
+        with as_the_user_has_it():
+            os.environ.update(RAY_SWITCHES)
+            ray.init(address=where, log_to_driver=False, configure_logging=False, **local)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise AirtuneError(
             f"the Ray cluster {where!r} cannot be used: {one_line(str(error))}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from airtune.engine.proposers.base import propose_one
 from airtune.engine.seeds import derive_seed
 from airtune.engine.types import Task, Trial
 from airtune.grammars import AirtuneError, SpaceError
-from airtune.models.offline import stay_offline
+from airtune.models.offline import RAY_SWITCHES
 
 
 class AirtuneSearch(Searcher):  # type: ignore[misc]
@@ -65,7 +66,7 @@ class AirtuneSearch(Searcher):  # type: ignore[misc]
         name: str = "objective",
         description: str = "",
     ) -> None:
-        stay_offline()  # Ray's usage reports, before a cluster is started
+        os.environ.update(RAY_SWITCHES)  # Ray's usage reports, before a cluster is started
         if mode not in (None, "min", "max"):
             raise AirtuneError(
                 f"mode {mode!r} is not known", value=mode, allowed="'min' or 'max'", hint="one objective only"

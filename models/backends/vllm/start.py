@@ -23,6 +23,7 @@ import torch
 from packaging.version import Version
 
 from airtune.models.backends.determinism import torch_threads
+from airtune.models.environment import set_ours, set_where_missing
 from airtune.models.offline import stay_offline
 from airtune.models.types import ModelError
 
@@ -117,9 +118,8 @@ def start_engine(
         ModelError: If vLLM cannot load the checkpoint or does not take the settings.
     """
     stay_offline()
-    os.environ.update(_SWITCHES)
-    for name, value in _DEFAULTS.items():
-        os.environ.setdefault(name, value)
+    set_ours(_SWITCHES)
+    set_where_missing(_DEFAULTS)
     logging.getLogger("vllm").setLevel(
         os.environ["VLLM_LOGGING_LEVEL"].upper()
     )  # it logs before it reads that
@@ -163,11 +163,11 @@ def _for_cpu(options: dict[str, Any], deterministic: bool) -> None:
     if "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
         options.setdefault("kv_cache_memory_bytes", _CPU_CACHE)
     if deterministic:
-        os.environ["VLLM_CPU_ATTN_SPLIT_KV"] = "0"
+        set_ours({"VLLM_CPU_ATTN_SPLIT_KV": "0"})
         # A prompt of which a part is in the cache is read in another shape: other bits (measured in bfloat16).
         options.setdefault("enable_prefix_caching", False)
     else:
-        os.environ.setdefault("VLLM_CPU_ATTN_SPLIT_KV", "0")
+        set_where_missing({"VLLM_CPU_ATTN_SPLIT_KV": "0"})
 
 
 def _for_gpu(options: dict[str, Any], deterministic: bool) -> None:
@@ -183,7 +183,7 @@ def _for_gpu(options: dict[str, Any], deterministic: bool) -> None:
             hint="load this model in a process of its own",
         )
     _invariant = deterministic
-    os.environ["VLLM_BATCH_INVARIANT"] = str(int(deterministic))
+    set_ours({"VLLM_BATCH_INVARIANT": str(int(deterministic))})
     if deterministic:
         options.setdefault("enable_chunked_prefill", False)
 
