@@ -32,12 +32,14 @@ def minimize(
     asynchronous: bool = False,
     executor: Executor = "local",
     on_event: Callable[[Event], None] | None = None,
+    keep_going: bool = False,
 ) -> Result:
     """Search the space for the configuration with the least loss.
 
     Args:
         objective: `config -> loss`: a finite number, or a mapping with one under "loss" and further values.
-            What it raises, and NaN, is a failed trial that the proposer sees; the search goes on.
+            What it raises, and NaN, is a failed trial that the proposer sees; the search goes on, unless
+            the first three fail for the same reason (see `keep_going`).
         space: The search space.
         budget: Evaluations in all; those of an earlier run with the same `path` count.
         seed: The same seed gives the same search.
@@ -53,6 +55,7 @@ def minimize(
         asynchronous: With several jobs, propose whenever one ends, not in batches.
         executor: "local", or "ray" to evaluate on a Ray cluster; see `Evaluation`.
         on_event: Called at every step.
+        keep_going: Also where the first three trials fail for the same reason, which else ends the search.
 
     Returns:
         The result; `result.best.config` is what was searched for.
@@ -69,4 +72,4 @@ def minimize(
     task = Task(name, space, objective, metric, description)
     evaluation = Evaluation(timeout_s, isolate, executor, jobs, asynchronous)
     with Study(task, proposer, model=model, seed=seed, path=path, evaluation=evaluation) as study:
-        return study.run(budget, on_event)
+        return study.run(budget, on_event, keep_going=keep_going)

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airtune.engine.seeds import derive_seed
-from airtune.engine.types import Job, Proposal, Task, Trial, best_of
+from airtune.engine.types import Job, Proposal, Stopped, Task, Trial, best_of
 from airtune.grammars import AirtuneError, DecodeError, Grammar, canonical_grammar, violation
+
+REPEATS = 3  # failures for the same reason, from the start, after which a run is not worth its budget
 
 
 class InvalidProposal(AirtuneError):
@@ -64,6 +66,20 @@ class StudyState:
         """How many trials have a result."""
         return sum(trial.status != "asked" for trial in self.trials.values())
 
+    def is_failing(self, before: Collection[int] = ()) -> bool:
+        """Whether the objective seems broken: all have failed, the first three and the last for the same reason.
+
+        Args:
+            before: Trials that had failed before this run: the first three after them count as well, since what was
+                broken may have been mended, and something else be broken now.
+        """
+        ended = {n: one.reason for n, one in self.trials.items() if one.status != "asked"}
+        new = [reason for n, reason in ended.items() if n not in before]
+        return self.best is None and any(
+            len(reasons) >= REPEATS and len({*reasons[:REPEATS], reasons[-1]}) == 1
+            for reasons in ([*ended.values()], new)
+        )
+
     # What comes next
 
     @property
@@ -81,6 +97,12 @@ class StudyState:
             return self.left[0] if self.left[0] < budget else None
         number = self.first_missing
         return number if number < budget and not self.exhausted and not self._unfinished(number) else None
+
+    def why_stopped(self, budget: int) -> Stopped:
+        """Why a run ended that was not interrupted."""
+        if self.next(budget) is not None:
+            return "failing"
+        return "space exhausted" if self.exhausted and self.first_missing < budget else "budget"
 
     def job(self, number: int, pending: Collection[int] | None = None) -> Job:
         """What trial `number` is proposed from: the results before its batch, and the configurations in its batch.

@@ -36,9 +36,8 @@ from airtune.models import LanguageModel
 class Study:
     """One search, backed by a study file; a context manager.
 
-    Trial i is proposed from the trials before it and `derive_seed(seed, i)`, and from nothing else: stopping,
-    killing and resuming change nothing. A trial that was asked and has no result when a study is opened is
-    given out again, under its number, before any new one.
+    Trial i is proposed from the trials before it and `derive_seed(seed, i)`, and from nothing else: stopping, killing
+    and resuming change nothing. A trial without a result when a study is opened is given out again before any new.
 
     Args:
         task: What is tuned.
@@ -100,10 +99,8 @@ class Study:
 
     def close(self) -> None:
         """End the worker processes and give the study back; trials can still be read. May be called again."""
-        try:
+        with contextlib.closing(self._file):
             self._stop_evaluating()
-        finally:
-            self._file.close()
 
     @property
     def trials(self) -> tuple[Trial, ...]:
@@ -163,8 +160,8 @@ class Study:
         Raises:
             AirtuneError: If there is no such trial, or it has a result.
         """
-        outcome = Outcome(reason=one_line(reason) or "no reason given")
-        return self._finish(self._state.waiting(trial), outcome, evaluation_s)
+        failed = Outcome(reason=one_line(reason) or "no reason given")
+        return self._finish(self._state.waiting(trial), failed, evaluation_s)
 
     def evaluate(self, trial: Trial) -> Trial:
         """Evaluate an asked trial with the task's objective, and store the result.
@@ -183,24 +180,26 @@ class Study:
             raise
         return self._finish(asked, outcome, outcome.seconds)
 
-    def run(self, budget: int, on_event: Callable[[Event], None] | None = None) -> Result:
+    def run(
+        self, budget: int, on_event: Callable[[Event], None] | None = None, *, keep_going: bool = False
+    ) -> Result:
         """Ask, evaluate and tell until the study has `budget` trials.
 
         Args:
             budget: Trials of the study in all: `run(20)` and then `run(40)` evaluates 20 more.
             on_event: Called in this thread at every step.
+            keep_going: Also where the first three trials fail for the same reason: else `stopped` is "failing".
 
         Returns:
-            The study so far. Ctrl-C ends the run early, with `stopped` "interrupted": the evaluation it fell
-            into is run again, under its number, by the next `run` of this study. A second Ctrl-C, while the
-            first is being dealt with, is raised as KeyboardInterrupt, and loses no more.
+            The study so far. Ctrl-C ends the run early, with `stopped` "interrupted": the next run evaluates what
+            it fell into again. A second one meanwhile is raised as KeyboardInterrupt, and loses no more.
 
         Raises:
             AirtuneError: If the budget is below 1, or see `ask` and `evaluate`.
         """
         check_budget(budget)
         try:
-            self._run(budget, on_event or (lambda event: None))
+            self._run(budget, on_event or (lambda event: None), keep_going)
         except BaseException as error:
             self._stop_evaluating()
             # What was being evaluated is given out again; an interrupt may have come between the file and our copy.
@@ -208,15 +207,15 @@ class Study:
             if not isinstance(error, KeyboardInterrupt):
                 raise
             return Result(self.best, self.trials, "interrupted", self.path)
-        exhausted = self._state.exhausted and self._state.first_missing < budget
-        return Result(self.best, self.trials, "space exhausted" if exhausted else "budget", self.path)
+        return Result(self.best, self.trials, self._state.why_stopped(budget), self.path)
 
-    def _run(self, budget: int, say: Callable[[Event], None]) -> None:
+    def _run(self, budget: int, say: Callable[[Event], None], keep_going: bool) -> None:
         """Keep as many trials in evaluation as there may be, until the budget is spent or the space exhausted."""
-        running = 0
+        running, failing = 0, False
         failed: AirtuneError | None = None
+        before = [trial.number for trial in self.trials if trial.status != "asked"]
         while True:
-            while failed is None and running < self._evaluation.jobs:
+            while failed is None and not failing and running < self._evaluation.jobs:
                 number = self._state.next(budget)
                 if number is None:
                     break
@@ -240,6 +239,7 @@ class Study:
             for number, outcome in self._evaluating().wait():
                 running -= 1
                 say(Finished(self._finish(self._state.trials[number], outcome, outcome.seconds)))
+                failing = not keep_going and self._state.is_failing(before)
 
     def _finish(self, trial: Trial, outcome: Outcome, evaluation_s: float | None) -> Trial:
         told = outcome.told(trial, evaluation_s)

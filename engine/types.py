@@ -162,7 +162,7 @@ class Finished:
 
 
 Event = Proposing | Asked | Finished
-Stopped = Literal["budget", "space exhausted", "interrupted"]
+Stopped = Literal["budget", "space exhausted", "failing", "interrupted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ class Result:
     Attributes:
         best: The trial with the least loss, the first of equals; None if none has one.
         trials: All trials of the study, those of earlier runs included, in the order of their numbers.
-        stopped: Why the run ended.
+        stopped: Why the run ended; "failing": every trial has failed, the first three of them for the same reason.
         path: The study file, or None if it was in memory.
     """
 

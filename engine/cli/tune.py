@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -57,6 +58,8 @@ ASYNC_HELP = (
     "With --jobs: propose whenever a trial ends. Wastes no time; another run sees results in another order."
 )
 
+KEEP_GOING_HELP = "Also where the first three trials fail for the same reason, which else ends the run."
+
 
 def tune(
     task: Annotated[str | None, typer.Argument(metavar="TASK", help=TASK_HELP)] = None,
@@ -87,6 +90,7 @@ def tune(
     ] = "local",
     study: Annotated[Path, _run(help="The study file.")] = Path("airtune.sqlite"),
     timeout: Annotated[float | None, _run(metavar="SECONDS", help="Longest time for one trial.")] = None,
+    keep_going: Annotated[bool, _run("--keep-going", help=KEEP_GOING_HELP)] = False,
     no_progress: Annotated[bool, _run("--no-progress", help="Print the result only.")] = False,
     json: Annotated[bool, _run("--json", help="Print one JSON document instead of tables.")] = False,
 ) -> None:
@@ -115,7 +119,7 @@ def tune(
     ):
         before = len([trial for trial in running.trials if trial.status != "asked"])
         progress.best = running.best
-        result = running.run(budget, progress)
+        result = running.run(budget, progress, keep_going=keep_going)
     usage = stored_usage(result.path, running.name)
     failed = result.best is None and result.stopped != "interrupted"
     if json:
@@ -207,6 +211,16 @@ def _document(study: Study, result: Result, budget: int, usage: StudyUsage | Non
     }
 
 
+def _last_words(name: str, path: str) -> list[str]:
+    """The last line that a failed trial printed, in full; its reason may be no more than the beginning of it."""
+    from airtune.engine.storage.study_file import StudyFile
+
+    with StudyFile(path, readonly=True) as file:
+        logs = [record.log for record in file.records(name) if record.trial.status == "failed"]
+    printed = [line.strip() for line in re.split(r"[\r\n]", logs[-1] if logs else "") if line.strip()]
+    return [f"its last output: {printed[-1]}"] if printed else []
+
+
 def _close(study: Study, result: Result, before: int, budget: int, usage: StudyUsage | None) -> None:
     """The closing table, the best configuration, and where to go from here."""
     trials, path = result.trials, str(result.path)
@@ -216,12 +230,23 @@ def _close(study: Study, result: Result, before: int, budget: int, usage: StudyU
         lines += [best_text(result.best, study.task.metric), f"  {config_text(result.best.config)}"]
     elif result.stopped != "interrupted":
         lines.append("no trial has a loss: every evaluation failed; airtune show FILE --trial 0 shows why")
+        lines += _last_words(study.name, path)
     finished = len([trial for trial in trials if trial.status != "asked"])
     lines.append(f"study {study.name!r} in {path}: {finished} of {budget} trials")
     if result.stopped == "interrupted":
         lines.append("interrupted: nothing that was finished is lost; the same command again will resume")
     elif result.stopped == "space exhausted":
         lines.append("the space is exhausted: every configuration has been tried")
+    elif result.stopped == "failing":
+        lines.append(
+            "stopped: trials fail for the same reason from the start, and the budget was not worth it"
+        )
+        lines.append(
+            "mend what fails, and the same command goes on with new configurations; another --name begins anew; "
+            "--keep-going evaluates all the same"
+        )
+    elif before >= len(trials) and result.best is None:
+        lines.append("its budget was spent on failures: nothing was evaluated; a larger --budget goes on")
     elif before >= len(trials):
         lines.append("it was complete already: nothing was evaluated; a larger --budget goes on")
     else:

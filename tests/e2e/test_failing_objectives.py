@@ -89,3 +89,31 @@ def test_a_run_of_which_every_trial_failed_has_failed(
     document = folder.call("tune", *options, "--json", code=1).json
     assert document["best"] is None
     assert len(document["trials"]) == 3
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "raise RuntimeError('the disk with the data is not mounted: ' + 'very ' * 90 + 'sorry')",
+        "print('working', flush=True); raise MemoryError('very ' * 90 + 'sorry')",
+        "sys.exit('no GPU: ' + 'very ' * 90 + 'sorry')",
+    ],
+)
+def test_a_broken_command_does_not_burn_the_budget(folder: Folder, body: str) -> None:
+    """Catches: the budget is burnt; the cause is cut; afterwards the study is called complete."""
+    folder.write("broken.py", f"import sys\n{body}\n")
+    options = ("--space", "space.json", "--command", f"{sys.executable} broken.py {{config_json}}")
+    options = (*options, "--proposer", "random", "--budget", "12")
+    ended = folder.call("tune", *options, code=1)
+    assert "3 of 12 trials" in ended.out
+    assert "very sorry" in ended.out
+    assert "--keep-going" in ended.out
+    again = folder.call("tune", *options, code=1)
+    assert "4 of 12 trials" in again.out
+    assert "complete already" not in again.out
+    assert folder.call("tune", *options, "--json", code=1).json["stopped"] == "failing"
+    all_the_same = folder.call("tune", *options, "--keep-going", code=1)
+    assert "12 of 12 trials" in all_the_same.out
+    spent = folder.call("tune", *options, code=1)
+    assert "complete already" not in spent.out
+    assert "spent on failures" in spent.out
