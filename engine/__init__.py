@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from airtune.engine.evaluation.commands import command_objective
     from airtune.engine.evaluation.objectives import load_objective
-    from airtune.engine.evaluation.outcome import TrialFailed
     from airtune.engine.evaluation.pool import Evaluation
+    from airtune.engine.evaluation.result import TrialFailed
     from airtune.engine.minimization import minimize
     from airtune.engine.proposers import PROPOSERS, load_proposer
     from airtune.engine.seeds import derive_seed
@@ -57,7 +57,7 @@ _HOME = {
     "Task": "types",
     "TaskError": "types",
     "Trial": "types",
-    "TrialFailed": "evaluation.outcome",
+    "TrialFailed": "evaluation.result",
     "command_objective": "evaluation.commands",
     "derive_seed": "seeds",
     "export_csv": "storage.export",

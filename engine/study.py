@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from airtune.engine.evaluation.outcome import Outcome, one_line, outcome_of
+from airtune.engine.evaluation.outcome import Outcome, outcome_of
 from airtune.engine.evaluation.pool import Evaluation, Evaluator
+from airtune.engine.evaluation.result import one_line
 from airtune.engine.manifest import check_same_study, default_name, study_manifest
 from airtune.engine.proposers import load_proposer
 from airtune.engine.proposers.base import propose_trial

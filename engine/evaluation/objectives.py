@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from airtune.engine.evaluation.outcome import one_line
+from airtune.engine.evaluation.result import one_line
 from airtune.engine.types import TaskError
 from airtune.grammars import unknown_name
 

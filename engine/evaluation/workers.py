@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import IO, Any, Self
 
-from airtune.engine.evaluation.outcome import LOG_LENGTH, Outcome, one_line
+from airtune.engine.evaluation.outcome import LOG_LENGTH, Outcome
+from airtune.engine.evaluation.result import one_line
 from airtune.engine.evaluation.waiting import wait_in_turns
 from airtune.engine.evaluation.worker import receive, send
 from airtune.engine.types import TaskError

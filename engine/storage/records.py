@@ -59,7 +59,7 @@ class TrialRecord:
         trial: The trial.
         text: Its configuration as canonical text.
         origin: What proposed it, for example "lm" or "default".
-        log: Traceback and the end of what was printed, of a failure; may be empty.
+        log: Traceback, the end of what was printed, notes on further values that were not kept; may be empty.
         asked: When it was asked, in seconds since 1970.
         finished: When its result was stored, or None.
         pending: Numbers of the earlier trials that had no result when it was proposed; the proposer saw the results of

@@ -8,7 +8,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from types import TracebackType
 from typing import Any, Self
 
-from airtune.engine.evaluation.outcome import Outcome, evaluate, one_line
+from airtune.engine.evaluation.outcome import Outcome, evaluate
+from airtune.engine.evaluation.result import one_line
 from airtune.engine.types import TaskError
 from airtune.grammars import AirtuneError
 from airtune.models.environment import as_the_user_has_it

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -15,6 +14,7 @@ from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 from ray.tune.utils.util import flatten_dict, unflatten_dict
 
+from airtune.engine.evaluation.result import TrialFailed, one_line, read_loss
 from airtune.engine.integrations.optuna.space import OptunaSpace, from_distributions, from_space
 from airtune.engine.proposers import load_proposer
 from airtune.engine.proposers.base import propose_one
@@ -150,18 +150,17 @@ class AirtuneSearch(Searcher):  # type: ignore[misc]
     ) -> None:
         """See `ray.tune.search.Searcher`: the trial's last result is its loss."""
         value = (result or {}).get(str(self._metric))
+        trial, reason = self._trials[trial_id], "failed" if error else one_line(f"{self._metric} is {value}")
         try:
-            number = math.nan if error or value is None else float(value)
-        except (TypeError, ValueError):
-            number = math.nan
-        trial = self._trials[trial_id]
-        if math.isfinite(number):
+            if error:
+                raise TrialFailed(reason)
+            number = read_loss(value, "")
+        except TrialFailed:
+            self._trials[trial_id] = replace(trial, status="failed", reason=reason)
+        else:
             self._trials[trial_id] = replace(
                 trial, status="told", loss=number if self._mode == "min" else -number
             )
-        else:
-            reason = "failed" if error else f"{self._metric} is {value}"
-            self._trials[trial_id] = replace(trial, status="failed", reason=reason)
 
     def save(self, checkpoint_path: str) -> None:
         """See `ray.tune.search.Searcher`: the trials as JSON; settings and model are the constructor's."""

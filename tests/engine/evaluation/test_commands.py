@@ -10,7 +10,9 @@ import pytest
 from ConfigSpace import ConfigurationSpace, EqualsCondition
 
 from airtune.engine import Evaluation, Study, Task, TaskError, command_objective
+from airtune.engine.evaluation.commands import _failure, _read_output
 from airtune.engine.evaluation.outcome import evaluate
+from airtune.engine.evaluation.result import TrialFailed
 from airtune.engine.evaluation.workers import Worker
 
 ECHO = "import json, sys; print(json.dumps({'loss': 1, 'argv': sys.argv[1:]}))"
@@ -206,3 +208,44 @@ def test_output_is_kept_for_those_who_look(space: ConfigurationSpace, tmp_path: 
         outcome = worker.evaluate(json.loads(json.dumps(CONFIG)))
     assert "epoch 1" in outcome.log
     assert "broken" in outcome.log
+
+
+@pytest.mark.parametrize(
+    ("printed", "result"),
+    [
+        ('{\n "loss": 0.25,\n "best": [\n  3,\n  2,\n  1\n ]\n}\n', {"loss": 0.25, "best": [3, 2, 1]}),
+        ('{\n\t"loss":\n 0.25,\n "runs": [\n{"loss": 9}\n]}', {"loss": 0.25, "runs": [{"loss": 9}]}),
+        (
+            '{"loss": 1}\r\n{\r\n"loss": 2,\r\n"n": {\r\n"loss": 3\r\n}\r\n}\r\n',
+            {"loss": 2, "n": {"loss": 3}},
+        ),
+        ('{"loss": 1, "a": "x\u2028y\u2029z\u0085w"}', {"loss": 1, "a": "x\u2028y\u2029z\u0085w"}),
+        ("[INFO] epoch 1\n[1/2] x\n  0.5\nDone.\n", {"loss": 0.5}),
+        ('10%\r99%\r{"loss": 0.5}\n', {"loss": 0.5}),
+        ("[\n 1,\n 2\n]\n0.5\n[\n 3\n]\n", {"loss": 0.5}),
+        ("Result:\n\n      0.2500\n", {"loss": 0.25}),
+    ],
+)
+def test_the_last_document_is_the_result(printed: str, result: object) -> None:
+    assert _read_output(printed) == result
+
+
+@pytest.mark.parametrize(
+    ("printed", "reason"),
+    [
+        ('{\n "loss": 0.25,\n "best": [\n  1\n ]\n', "cannot be read, from the line '{' on"),
+        ('{"loss": 0.9}\n{"loss": 0.25,\n "best": [\n  1,\n 2,\n]\n}', "from the line '{\"loss\": 0.25,' on"),
+        ("result: {\n'best': [\n3\n]\n}", "the command printed no JSON with the loss"),
+        ('{"loss": 1} done', "the command printed no JSON with the loss"),
+        ('{\n"loss": 1,\n"a": [\n2\n]} done', "the command printed no JSON with the loss"),
+        ("[" * 100_000, "the command printed no JSON with the loss"),
+    ],
+)
+def test_no_part_of_a_broken_document_is_the_result(printed: str, reason: str) -> None:
+    with pytest.raises(TrialFailed) as caught:
+        _read_output(printed)
+    assert reason in str(caught.value)
+
+
+def test_an_error_is_cut_at_line_feeds_alone() -> None:
+    assert _failure(1, "Traceback\nValueError: a\u2028b\u0085c\r\n").endswith(": ValueError: a\u2028b\u0085c")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import pickle
+from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ConfigSpace import ConfigurationSpace
 
@@ -91,3 +93,13 @@ def test_what_cannot_be_searched_is_refused() -> None:
 def test_an_executor_that_is_not_known() -> None:
     with pytest.raises(AirtuneError, match="executor 'dask' is not known"):
         Study(Task("t", SPACE, len), "random", evaluation=Evaluation(executor="dask"))  # type: ignore[arg-type]
+
+
+def test_a_result_is_a_loss_by_the_same_rule_as_everywhere() -> None:
+    """Would fail if the metric went through `float` alone: True is 1.0 then, and an array of one element no number."""
+    search = AirtuneSearch(SPACE, proposer="random", metric="m", mode="max")
+    values = [np.array([[0.5]]), np.float32(0.25), Decimal("2"), True, np.ma.masked, "0.5"]
+    for k, value in enumerate(values):
+        search.suggest(f"t{k}")
+        search.on_trial_complete(f"t{k}", {"m": value})
+    assert [trial.loss for trial in search._trials.values()] == [-0.5, -0.25, -2.0, None, None, None]
