@@ -128,7 +128,6 @@ CRASHES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "killed": (lambda _: __import__("os").kill(__import__("os").getpid(), 9), "SIGKILL (out of memory?)"),
     "interrupt": (lambda _: exec("raise KeyboardInterrupt"), "KeyboardInterrupt"),
     "recursion": (lambda f: (lambda g: g(g))(lambda g: g(g)), "RecursionError"),
-    "no json": (lambda _: {"loss": 1.0, "model": object()}, "an object under 'model'"),
 }
 
 
@@ -146,6 +145,20 @@ def test_a_crash_is_a_failed_trial_and_the_next_one_works(kind: str) -> None:
         assert failed.reason is not None
         assert reason in failed.reason
         assert worker.evaluate({"x": 0}).loss == 1.0
+
+
+def test_notes_come_after_what_was_printed() -> None:
+    """Would fail if the answer left the notes out, or a further value that is no JSON were sent as it is."""
+
+    def objective(config: dict[str, Any]) -> Any:
+        print("epoch 1")
+        return {"loss": Path, "a": 1} if config["x"] else {"loss": 1.0, "a": {2}, "model": object()}
+
+    with Worker(objective) as worker:
+        told = worker.evaluate({"x": 0})
+        assert (told.loss, told.info) == (1.0, {"a": [2]})
+        assert told.log == "epoch 1\nnote: 'model' was left out: an object is nothing that JSON can hold\n"
+        assert "is a type" in str(worker.evaluate({"x": 1}).reason)
 
 
 def test_time_limit_ends_everything_the_objective_has_started(tmp_path: Path) -> None:
