@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from airtune.engine.asking import ask_together
 from airtune.engine.evaluation.outcome import Outcome, outcome_of
 from airtune.engine.evaluation.pool import Evaluation, Evaluator
 from airtune.engine.evaluation.result import one_line
 from airtune.engine.manifest import check_same_study, default_name, study_manifest
 from airtune.engine.proposers import load_proposer
-from airtune.engine.proposers.base import propose_trial
-from airtune.engine.state import InvalidProposal, StudyState
-from airtune.engine.storage.study_file import StudyFile, TrialInsert, TrialUpdate
+from airtune.engine.state import StudyState
+from airtune.engine.storage.study_file import StudyFile, TrialUpdate
 from airtune.engine.types import (
     DEFAULT_PROPOSER,
     Asked,
@@ -71,6 +70,7 @@ class Study:
         self.seed = seed
         self._evaluation = evaluation or Evaluation()
         self._evaluator: Evaluator | None = None
+        self._asked: dict[int, Trial] = {}  # as `ask` gave them out, until they have a result
         schedule = self._evaluation.schedule
         with contextlib.ExitStack() as closing:
             # A file that is there is looked at before a model is loaded; a new one is only made after that.
@@ -106,12 +106,12 @@ class Study:
     @property
     def trials(self) -> tuple[Trial, ...]:
         """All trials in the order of their numbers."""
-        return tuple(self._state.trials.values())
+        return tuple(trial.copied() for trial in self._state.trials.values())
 
     @property
     def best(self) -> Trial | None:
         """The trial with the least loss, the first of equals; None if none has one."""
-        return self._state.best
+        return None if self._state.best is None else self._state.best.copied()
 
     def ask(self) -> Trial:
         """The next trial: one that was left without a result, or else a newly proposed one.
@@ -124,7 +124,7 @@ class Study:
         if self._state.left:
             number, *_ = self._state.left
             self._state = self._state.taken_up(number)
-            return self._state.trials[number]
+            return self._given(number)
         number = self._state.first_missing
         (self._state,) = ask_together(self._file, self.proposer, [self._state], number)
         if self._state.exhausted:
@@ -133,7 +133,17 @@ class Study:
                 value=number,
                 hint="nothing is left to do; widen the space to search on",
             )
-        return self._state.trials[number]
+        return self._given(number)
+
+    def _given(self, number: int) -> Trial:
+        """A trial for the caller to evaluate: a copy, which may be changed and told all the same."""
+        self._asked[number] = self._state.trials[number].copied()
+        return self._asked[number]
+
+    def _waiting(self, trial: Trial | int) -> Trial:
+        """See `StudyState.waiting`."""
+        known = isinstance(trial, Trial) and trial is self._asked.get(trial.number)
+        return self._state.waiting(trial.number if known and isinstance(trial, Trial) else trial)
 
     def tell(
         self, trial: Trial | int, result: float | Mapping[str, Any], *, evaluation_s: float | None = None
@@ -153,7 +163,7 @@ class Study:
         Raises:
             AirtuneError: If there is no such trial, or it has a result.
         """
-        return self._finish(self._state.waiting(trial), outcome_of(result), evaluation_s)
+        return self._finish(self._waiting(trial), outcome_of(result), evaluation_s)
 
     def fail(self, trial: Trial | int, reason: str, *, evaluation_s: float | None = None) -> Trial:
         """Store that a trial failed, and why: the proposer will see it.
@@ -162,7 +172,7 @@ class Study:
             AirtuneError: If there is no such trial, or it has a result.
         """
         failed = Outcome(reason=one_line(reason) or "no reason given")
-        return self._finish(self._state.waiting(trial), failed, evaluation_s)
+        return self._finish(self._waiting(trial), failed, evaluation_s)
 
     def evaluate(self, trial: Trial) -> Trial:
         """Evaluate an asked trial with the task's objective, and store the result.
@@ -171,7 +181,7 @@ class Study:
             AirtuneError: If there is no such trial, or it has a result.
             TaskError: If the objective cannot be sent to, or loaded in, a worker process.
         """
-        asked = self._state.waiting(trial)
+        asked = self._waiting(trial)
         evaluator = self._evaluating()
         try:
             evaluator.submit(asked.number, asked.config)
@@ -214,7 +224,7 @@ class Study:
         """Keep as many trials in evaluation as there may be, until the budget is spent or the space exhausted."""
         running, failing = 0, False
         failed: AirtuneError | None = None
-        before = [trial.number for trial in self.trials if trial.status != "asked"]
+        before = [trial.number for trial in self._state.trials.values() if trial.status != "asked"]
         while True:
             while failed is None and not failing and running < self._evaluation.jobs:
                 number = self._state.next(budget)
@@ -231,7 +241,7 @@ class Study:
                     failed = error  # what is being evaluated may have taken hours: it is waited for
                 else:
                     say(Asked(trial, resumed))
-                    self._evaluating().submit(number, trial.config)
+                    self._evaluating().submit(number, self._state.trials[number].config)
                     running += 1
             if not running:
                 if failed is not None:
@@ -246,7 +256,8 @@ class Study:
         told = outcome.told(trial, evaluation_s)
         self._file.update([TrialUpdate(self.name, told, outcome.log)])
         self._state = self._state.told(told)
-        return told
+        self._asked.pop(trial.number, None)
+        return told.copied()
 
     def _evaluating(self) -> Evaluator:
         if self._evaluator is None:
@@ -265,37 +276,3 @@ class Study:
 
     def _reload(self) -> None:
         self._state = self._state.resumed((one.trial, one.text) for one in self._file.records(self.name))
-
-
-def ask_together(
-    file: StudyFile, proposer: Proposer, states: Sequence[StudyState], number: int
-) -> list[StudyState]:
-    """Propose trial `number` of studies of one file in one batch, and store the proposals: all of them or none.
-
-    A study that has the trial is asked for it all the same, so that a language model gets the same batch again where
-    some have lost it, and keeps its own. What comes back are the states after it: with the trial, or exhausted.
-
-    Raises:
-        AirtuneError: If the proposer fails, or proposes what is not valid or not new (it is stored as a violation).
-    """
-    started = time.perf_counter()
-    jobs = propose_trial(proposer, states, number)
-    seconds = (time.perf_counter() - started) / len(jobs)
-    after, stored = list(states), []
-    for i, (state, job) in enumerate(zip(states, jobs, strict=True)):
-        if number in state.trials:
-            continue
-        if job.proposal is None:
-            after[i] = state.without_rest()
-            continue
-        try:
-            text, config = state.checked(number, job.proposal, proposer.name)
-        except InvalidProposal as error:
-            file.violation(state.name, number, job.proposal, error.problem)
-            raise
-        trial, pending = Trial(number, config, proposal_s=seconds), tuple(one.number for one in job.pending)
-        after[i] = state.asked(trial, text)
-        stored.append(TrialInsert(state.name, trial, text, job.proposal, pending))
-    if stored:
-        file.insert(stored)
-    return after

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from ConfigSpace import ConfigurationSpace
 
 from airtune.grammars import AirtuneError
+from airtune.grammars.axes import copied
 
 Status = Literal["asked", "told", "failed"]
 
@@ -74,6 +75,10 @@ class Trial:
     info: Mapping[str, Any] = field(default_factory=dict)
     proposal_s: float = 0.0
     evaluation_s: float | None = None
+
+    def copied(self) -> Trial:
+        """An equal trial: whoever gets it may change its configuration and further values."""
+        return replace(self, config=copied(self.config), info=copied(self.info))
 
     def without_result(self) -> Trial:
         """The trial as it was when it was asked."""

@@ -6,6 +6,7 @@ arithmetic, never enumerated.
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from bisect import bisect_left
@@ -161,7 +162,7 @@ class EnumeratedAxis:
         self, entries: Sequence[tuple[str, Any]], *, ordered: bool = False, log: bool = False
     ) -> None:
         self._texts = [text for text, _ in entries]
-        self._values = [value for _, value in entries]
+        self._values = [copied(value) for _, value in entries]
         self._at = {text: i for i, text in enumerate(self._texts)}
         if not entries or len(self._at) != len(entries):
             twice = sorted({t for t in self._texts if self._texts.count(t) > 1})
@@ -178,8 +179,8 @@ class EnumeratedAxis:
         self.prefix_free = not any(b.startswith(a) for a, b in pairwise(ranked))
 
     def value(self, index: int) -> Any:
-        """See `Axis`."""
-        return self._values[index]
+        """See `Axis`. A list or dictionary is a new one: whoever gets it may change it."""
+        return copied(self._values[index])
 
     def text(self, index: int) -> str:
         """See `Axis`."""
@@ -239,7 +240,7 @@ def _kind(value: Any) -> str:
 
 
 class ChoiceAxis(EnumeratedAxis):
-    """Choices of a categorical, ordinal or constant hyperparameter as JSON, decoded to the very objects.
+    """Choices of a categorical, ordinal or constant hyperparameter as JSON, decoded to equal objects.
 
     >>> axis = ChoiceAxis(["relu", None, True, 1.5])
     >>> [axis.text(i) for i in range(axis.size)]
@@ -253,6 +254,26 @@ class ChoiceAxis(EnumeratedAxis):
 def plain(value: Any) -> Any:
     """A NumPy scalar as the plain Python value; anything else as it is."""
     return value.item() if isinstance(value, np.generic) else value
+
+
+def copied(value: Any) -> Any:
+    """Lists, dictionaries and tuples within each other made anew; what is in them stays the same.
+
+    >>> choice = {"sizes": [1, 2]}
+    >>> copied(choice)["sizes"].append(3)
+    >>> choice
+    {'sizes': [1, 2]}
+    """
+    if isinstance(value, list | dict):
+        made: Any = copy.copy(value)
+        for key in range(len(value)) if isinstance(value, list) else value:
+            made[key] = copied(value[key])
+        return made
+    if type(value) is tuple or hasattr(value, "_make"):  # a plain or a named one
+        inner = list(map(copied, value))
+        same = all(new is old for new, old in zip(inner, value, strict=True))
+        return value if same else getattr(type(value), "_make", tuple)(inner)
+    return value
 
 
 def choice_text(choice: Any) -> str:

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from airtune.engine.asking import ask_together
 from airtune.engine.evaluation.outcome import evaluate
 from airtune.engine.manifest import check_same_study
 from airtune.engine.state import StudyState
 from airtune.engine.storage.study_file import StudyFile, TrialUpdate
-from airtune.engine.study import ask_together
 from airtune.engine.types import Proposer, StoreError, Task, Trial
 from airtune.grammars import canonical_grammar
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import signal
 import threading
 import time
@@ -53,7 +54,9 @@ class Outcome:
 
 
 def evaluate(objective: Callable[[dict[str, Any]], Any], config: Mapping[str, Any]) -> Outcome:
-    """Call the objective in this process. Whatever it raises but an interrupt is the trial's failure.
+    """Call the objective in this process, with a copy of the configuration.
+
+    Whatever it raises but an interrupt is the trial's failure.
 
     Raises:
         KeyboardInterrupt: If it was interrupted, even if the objective took no notice.
@@ -61,7 +64,7 @@ def evaluate(objective: Callable[[dict[str, Any]], Any], config: Mapping[str, An
     started = time.perf_counter()
     try:
         with _interrupts_kept():
-            returned = objective(dict(config))
+            returned = objective(copy.deepcopy(dict(config)))
         loss, info, notes = read_result(returned)
     except (Exception, SystemExit) as error:
         seconds = time.perf_counter() - started

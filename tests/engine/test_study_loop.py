@@ -25,9 +25,9 @@ from airtune.engine import (
     Task,
     load_proposer,
 )
+from airtune.engine.asking import ask_together
 from airtune.engine.evaluation.outcome import Outcome, evaluate
 from airtune.engine.state import InvalidProposal
-from airtune.engine.study import ask_together
 from airtune.engine.types import best_of
 from airtune.grammars import AirtuneError
 
