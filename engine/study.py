@@ -13,6 +13,7 @@ from airtune.engine.evaluation.pool import Evaluation, Evaluator
 from airtune.engine.evaluation.result import one_line
 from airtune.engine.manifest import check_same_study, default_name, study_manifest
 from airtune.engine.proposers import load_proposer
+from airtune.engine.proposers.limits import check_limits
 from airtune.engine.state import StudyState
 from airtune.engine.storage.study_file import StudyFile, TrialUpdate
 from airtune.engine.types import (
@@ -66,8 +67,7 @@ class Study:
     ) -> None:
         check_task(task, seed)
         canonical_grammar(task.space)  # refuses what cannot be searched
-        self.task = task
-        self.seed = seed
+        self.task, self.seed = task, seed
         self._evaluation = evaluation or Evaluation()
         self._evaluator: Evaluator | None = None
         self._asked: dict[int, Trial] = {}  # as `ask` gave them out, until they have a result
@@ -77,6 +77,7 @@ class Study:
             there = path is not None and Path(path).exists()
             opened = closing.enter_context(StudyFile(path)) if there else None
             self.proposer = load_proposer(proposer, model) if isinstance(proposer, str) else proposer
+            check_limits(self.proposer, task.space)
             self.name = name or default_name(task, self.proposer, seed, schedule)
             self.manifest: Mapping[str, Any] = study_manifest(task, self.proposer, seed, schedule)
             self._state = StudyState(self.name, task, seed, self._evaluation.batch)
@@ -230,8 +231,7 @@ class Study:
                 number = self._state.next(budget)
                 if number is None:
                     break
-                resumed = number in self._state.trials
-                if not resumed:
+                if not (resumed := number in self._state.trials):
                     say(Proposing(number))
                 try:
                     trial = self.ask()

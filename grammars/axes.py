@@ -69,7 +69,7 @@ class Axis(Protocol):
         """All that defines the axis, as stable text (it goes into the grammar's hash)."""
 
 
-def number_of(value: Any) -> float:
+def number_of(value: Any) -> int | float:
     """A finite number as a plain Python one; anything else is a DecodeError."""
     if isinstance(value, np.generic):
         value = value.item()
@@ -114,7 +114,8 @@ class IntegerAxis:
     def nearest(self, value: Any) -> int:
         """See `Axis`."""
         number = number_of(value)
-        return min(max(math.ceil(number - 0.5), self.lower), self.upper) - self.lower
+        whole = number if isinstance(number, int) else math.ceil(number - 0.5)
+        return min(max(whole, self.lower), self.upper) - self.lower
 
     def pattern(self, inside: Intervals) -> Pattern:
         """See `Axis`."""

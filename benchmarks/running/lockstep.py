@@ -15,6 +15,7 @@ from typing import Any
 from airtune.engine.asking import ask_together
 from airtune.engine.evaluation.outcome import evaluate
 from airtune.engine.manifest import check_same_study
+from airtune.engine.proposers.limits import check_limits
 from airtune.engine.state import StudyState
 from airtune.engine.storage.study_file import StudyFile, TrialUpdate
 from airtune.engine.types import Proposer, StoreError, Task, Trial
@@ -35,6 +36,7 @@ class LockStepRunner:
 
     Raises:
         StoreError: If the file holds another study under one of the names.
+        SpaceError: If the proposer's model cannot speak about a task's space.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class LockStepRunner:
             self._states[state.name] = state
             found = file.find(state.name)
             if found is None:
+                check_limits(proposer, state.task.space)
                 new[state.name] = manifests[state.name]
                 continue
             check_comparable(state.name, str(file.path), found.manifest, manifests[state.name])

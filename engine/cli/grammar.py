@@ -22,6 +22,7 @@ from airtune.engine.cli.output import (
 )
 
 if TYPE_CHECKING:
+    from ConfigSpace import ConfigurationSpace
     from ConfigSpace.hyperparameters import Hyperparameter
 
     from airtune.grammars import Axis, Grammar
@@ -157,7 +158,8 @@ def _summary(built: Grammar, seed: int, as_json: bool) -> None:
         ]
         size = {"count": built.count(), "max_length": built.max_length}
         form = {"approximate": built.approximate, "hash": built.hash}
-        print_json({"hyperparameters": hyperparameters, **described, **size, **form, **examples})
+        limits = {"pocket": _beyond_pocket(space)}
+        print_json({"hyperparameters": hyperparameters, **described, **size, **form, **examples, **limits})
         return
     rows = [
         (name, _kind(space[name]), f"{axis.size:,}", _lattice_text(axis), _default(space[name]))
@@ -170,6 +172,21 @@ def _summary(built: Grammar, seed: int, as_json: bool) -> None:
         if lines:
             out().print(title, style="bold")
             print_lines(f"  {line}" for line in lines)
+    beyond = _beyond_pocket(space)
+    if beyond is not None:
+        print_lines([f"{beyond}: a search needs another model, or a proposer without one (--proposer tpe)"])
+
+
+def _beyond_pocket(space: ConfigurationSpace) -> str | None:
+    """Why the bundled model cannot propose in the space; None if it can."""
+    from airtune.grammars import SpaceError
+    from airtune.models.registry import make_dialect
+
+    try:
+        make_dialect("pocket").grammar(space)
+    except SpaceError as error:
+        return error.message
+    return None
 
 
 def _default(hyperparameter: Hyperparameter[Any, Any]) -> str:

@@ -21,6 +21,7 @@ from airtune.engine.integrations.optuna.trials import all_trials, claim, earlier
 from airtune.engine.proposers import load_proposer, needs_model
 from airtune.engine.proposers.base import propose_one
 from airtune.engine.proposers.default import DefaultFirst
+from airtune.engine.proposers.limits import warn_of_limits, within_limits
 from airtune.engine.proposers.random import RandomProposer
 from airtune.engine.seeds import derive_seed
 from airtune.engine.types import Proposal, Proposer, Task, Trial
@@ -69,6 +70,9 @@ class AirtuneSampler(BaseSampler):
     trials are told with their value (negated where it is maximised), pruned ones with the last value they reported;
     failed ones, and pruned ones that reported none, are failures, which the model sees and never proposes again.
 
+    Where the parameters are beyond the model's limits (the bundled one's: 24 of them, 32 choices), "tpe" proposes, and
+    one warning says so. Whole numbers beyond 2**53 are floats, as in Optuna's own storages.
+
     Args:
         proposer: A proposer's name, as for `airtune tune --proposer`.
         model: The language model or its name; loaded once per process.
@@ -108,6 +112,7 @@ class AirtuneSampler(BaseSampler):
         self._known = None if search_space is None else _known_space(search_space)
         self._told: dict[str, str] = {"name": name, "metric": metric, "description": description}
         self._loaded: Proposer | None = None
+        self._warned = False
         self._proposer()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -204,6 +209,14 @@ class AirtuneSampler(BaseSampler):
             self._loaded = _make(**self._settings)
         return self._loaded
 
+    def _proposer_in(self, task: Task) -> Proposer:
+        """Who proposes: another one, with one warning, where the model's limits are passed."""
+        proposer, why = within_limits(self._proposer(), task.space)
+        if why is not None and not self._warned:
+            self._warned = True
+            warn_of_limits(why)
+        return proposer
+
     def _task(self, space: OptunaSpace, study: Study) -> Task:
         metric = self._told["metric"]
         if study.direction == StudyDirection.MAXIMIZE:
@@ -215,7 +228,7 @@ class AirtuneSampler(BaseSampler):
     ) -> Proposal | None:
         """One proposal; from what the proposer cannot say, if there is nothing else left; or None."""
         with _PROPOSING:
-            made = propose_one(self._proposer(), task, history, pending, seed)
+            made = propose_one(self._proposer_in(task), task, history, pending, seed)
         return made or propose_one(RandomProposer(), task, history, pending, seed)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -16,8 +17,6 @@ from ConfigSpace.hyperparameters import (
     Hyperparameter,
     IntegerHyperparameter,
     OrdinalHyperparameter,
-    UniformFloatHyperparameter,
-    UniformIntegerHyperparameter,
 )
 from optuna.distributions import (
     BaseDistribution,
@@ -26,28 +25,11 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from airtune.engine.integrations.optuna.numbers import Values, number_range, reader
 from airtune.engine.proposers.base import active_part, is_valid
 from airtune.engine.proposers.optuna import distribution_of_number
 from airtune.grammars import SpaceError, check_space
 from airtune.grammars.axes import plain
-
-# Steps of up to so many values are told to the model as those values; of longer ones it is told the position.
-LARGEST_GRID = 500
-
-
-@dataclass(frozen=True, slots=True)
-class _Values:
-    """One parameter's values in both forms.
-
-    Attributes:
-        to_config: Optuna's value -> ConfigSpace's.
-        to_param: The inverse.
-
-    Raises, both: ValueError for a value that is not of the parameter.
-    """
-
-    to_config: Callable[[Any], Any]
-    to_param: Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +43,7 @@ class OptunaSpace:
 
     space: ConfigurationSpace
     distributions: Mapping[str, BaseDistribution]
-    _values: Mapping[str, _Values]
+    _values: Mapping[str, Values]
     _made: Callable[[], OptunaSpace]
 
     def __reduce__(self) -> tuple[Callable[[], OptunaSpace], tuple[()]]:
@@ -95,11 +77,22 @@ def from_distributions(distributions: Mapping[str, BaseDistribution]) -> OptunaS
     Raises:
         SpaceError: If a distribution cannot be searched.
     """
-    return _from_distributions(tuple(sorted(distributions.items())))
+    return _from_distributions(_Distributions(dict(sorted(distributions.items()))))
+
+
+@dataclass(frozen=True, slots=True)
+class _Distributions:
+    """Distributions by name, as a key: choices may be lists, which have no hash."""
+
+    named: Mapping[str, BaseDistribution]
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.named))
 
 
 @lru_cache(maxsize=64)  # proposers keep what they build for a space by the space's identity
-def _from_distributions(items: tuple[tuple[str, BaseDistribution], ...]) -> OptunaSpace:
+def _from_distributions(key: _Distributions) -> OptunaSpace:
+    items = key.named.items()
     made = {name: _hyperparameter(name, distribution) for name, distribution in items}
     space = ConfigurationSpace(space=[hp for hp, _ in made.values()])
     check_space(space)
@@ -107,7 +100,7 @@ def _from_distributions(items: tuple[tuple[str, BaseDistribution], ...]) -> Optu
         space,
         dict(items),
         {name: values for name, (_, values) in made.items()},
-        partial(_from_distributions, items),
+        partial(_from_distributions, key),
     )
 
 
@@ -120,7 +113,7 @@ def from_space(space: ConfigurationSpace) -> OptunaSpace:
         SpaceError: If the space cannot be searched, or Optuna has no form for a hyperparameter.
     """
     check_space(space)
-    same = {name: _Values(_reader(hp), plain) for name, hp in space.items()}
+    same = {name: Values(reader(hp), plain) for name, hp in space.items()}
     return OptunaSpace(
         space, {name: distribution_of(hp) for name, hp in space.items()}, same, partial(from_space, space)
     )
@@ -161,33 +154,19 @@ def _choices(
     return tuple(hp.sequence if isinstance(hp, OrdinalHyperparameter) else hp.choices)
 
 
-def _hyperparameter(name: str, distribution: BaseDistribution) -> tuple[Hyperparameter[Any, Any], _Values]:
+def _hyperparameter(name: str, distribution: BaseDistribution) -> tuple[Hyperparameter[Any, Any], Values]:
     if isinstance(distribution, CategoricalDistribution):
         texts = _labels(distribution.choices)
         # Of choices that Optuna cannot tell apart, such as 1 and True, only the first one ever comes back.
         choices = {texts[int(distribution.to_internal_repr(c))]: c for c in reversed(distribution.choices)}
-        own = [text for text in texts if text in choices]
+        own = [text for text in dict.fromkeys(texts) if text in choices]
 
         def label(choice: Any) -> str:
             return texts[int(distribution.to_internal_repr(choice))]
 
-        return CategoricalHyperparameter(name, own), _Values(label, lambda text: choices[str(text)])
+        return CategoricalHyperparameter(name, own), Values(label, lambda text: choices[str(text)])
     if isinstance(distribution, FloatDistribution | IntDistribution):
-        number = float if isinstance(distribution, FloatDistribution) else int
-        if distribution.step is not None and (number is float or distribution.step > 1):
-            return _grid(name, distribution, number)
-        bounds, log = (number(distribution.low), number(distribution.high)), distribution.log
-        made = UniformFloatHyperparameter if number is float else UniformIntegerHyperparameter
-        try:
-            hp = made(name, *bounds, log=log)
-        except ValueError as error:  # ConfigSpace rounds floats to 13 decimals: some ranges collapse
-            raise SpaceError(
-                f"the range of {name!r} cannot be searched: {error}",
-                value=bounds,
-                allowed="ranges whose bounds differ within 13 decimals",
-                hint="scale the parameter: suggest its logarithm, or a multiple of it",
-            ) from error
-        return hp, _Values(_reader(hp), plain)
+        return number_range(name, distribution)
     raise SpaceError(
         f"{type(distribution).__name__} of {name!r} is not known",
         value=distribution,
@@ -196,50 +175,12 @@ def _hyperparameter(name: str, distribution: BaseDistribution) -> tuple[Hyperpar
     )
 
 
-def _grid(
-    name: str, distribution: FloatDistribution | IntDistribution, number: type[int] | type[float]
-) -> tuple[Hyperparameter[Any, Any], _Values]:
-    """Steps: an ordinal of the values, or the position of a value where they are many."""
-    low, high, step = distribution.low, distribution.high, distribution.step or 1
-    last = round((high - low) / step)
-
-    def at(position: int) -> int | float:
-        return number(
-            min(low + position * step, high)
-        )  # the product may exceed the bound by a rounding error
-
-    def position(value: Any) -> int:
-        if not low <= value <= high:
-            raise ValueError(f"{value!r} is not from {low!r} to {high!r}")
-        steps: float = (value - low) / step
-        return round(steps)
-
-    if last < LARGEST_GRID:
-        values = [at(k) for k in range(last + 1)]
-        middle = values[last // 2]  # the default, as of a range
-        return OrdinalHyperparameter(name, values, middle), _Values(lambda v: values[position(v)], plain)
-    return UniformIntegerHyperparameter(name, 0, last), _Values(position, lambda k: at(int(k)))
-
-
 def _labels(choices: tuple[Any, ...]) -> list[str]:
     """Different texts for the choices."""
     if all(isinstance(choice, str) for choice in choices):
         return list(choices)
-    try:
-        return [json.dumps(choice) for choice in choices]
-    except TypeError:  # objects, which only Optuna's memory storage takes
-        return [f"choice {i}" for i in range(len(choices))]
-
-
-def _reader(hp: Hyperparameter[Any, Any]) -> Callable[[Any], Any]:
-    """A function that gives Optuna's value back as the hyperparameter's own, or raises ValueError."""
-    if isinstance(hp, FloatHyperparameter | IntegerHyperparameter):
-        number = float if isinstance(hp, FloatHyperparameter) else int
-        return lambda value: _inside(number(value), hp.lower, hp.upper)
-    return lambda value: value  # ConfigSpace's check is next
-
-
-def _inside(value: Any, lower: Any, upper: Any) -> Any:
-    if not lower <= value <= upper:
-        raise ValueError(f"{value!r} is not from {lower!r} to {upper!r}")
-    return value
+    with suppress(TypeError, ValueError):  # objects, which only Optuna's memory storage takes
+        texts = [json.dumps(choice) for choice in choices]
+        if len(set(texts)) == len(texts):  # not so of (1, 2) and [1, 2]
+            return texts
+    return [f"choice {i}" for i in range(len(choices))]

@@ -18,8 +18,9 @@ from airtune.engine.evaluation.result import TrialFailed, one_line, read_loss
 from airtune.engine.integrations.optuna.space import OptunaSpace, from_distributions, from_space
 from airtune.engine.proposers import load_proposer
 from airtune.engine.proposers.base import propose_one
+from airtune.engine.proposers.limits import warn_of_limits, within_limits
 from airtune.engine.seeds import derive_seed
-from airtune.engine.types import Task, Trial
+from airtune.engine.types import Proposer, Task, Trial
 from airtune.grammars import AirtuneError, SpaceError
 from airtune.models.offline import RAY_SWITCHES
 
@@ -79,6 +80,7 @@ class AirtuneSearch(Searcher):  # type: ignore[misc]
         self._settings: tuple[str, str, float | None] = (proposer, model, temperature)
         self._loaded: Any = load_proposer(*self._settings)
         self._space: OptunaSpace | None = None if space is None else from_space(space)
+        self._warned = False
         self._fixed: dict[str, Any] = {}  # of Ray's space, what is not searched
         self._trials: dict[str, Trial] = {}  # by Ray's names, in the order of their numbers
 
@@ -129,10 +131,8 @@ class AirtuneSearch(Searcher):  # type: ignore[misc]
             trials, number = list(self._trials.values()), len(self._trials)
             metric = self._metric if self._mode == "min" else f"negative {self._metric}"
             name, description = self._told
-            if self._loaded is None:
-                self._loaded = load_proposer(*self._settings)
             made = propose_one(
-                self._loaded,
+                self._proposer_in(self._space.space),
                 Task(name, self._space.space, _unused, metric, description),
                 [trial for trial in trials if trial.status != "asked"],
                 [trial for trial in trials if trial.status == "asked"],
@@ -144,6 +144,16 @@ class AirtuneSearch(Searcher):  # type: ignore[misc]
         params = self._space.params(self._trials[trial_id].config)
         nested: dict[str, Any] = unflatten_dict({**self._fixed, **params})
         return nested
+
+    def _proposer_in(self, space: ConfigurationSpace) -> Proposer:
+        """Who proposes: another one, with one warning, where the model's limits are passed."""
+        if self._loaded is None:
+            self._loaded = load_proposer(*self._settings)
+        proposer, why = within_limits(self._loaded, space)
+        if why is not None and not self._warned:
+            self._warned = True
+            warn_of_limits(why)
+        return proposer
 
     def on_trial_complete(
         self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False

@@ -34,6 +34,7 @@ from airtune.grammars import (
     lattice_grammar,
     once_per_space,
 )
+from airtune.grammars.space_check import is_finite_number
 from airtune.models.dialects.pocket.codec import (
     BINS,
     CHOICES,
@@ -63,14 +64,14 @@ def _numbers(hp: AnyHyperparameter) -> tuple[float, ...] | None:
     """
     if not isinstance(hp, OrdinalHyperparameter):
         return None
-    values = tuple(hp.sequence)
-    if len(values) < 2 or any(isinstance(v, bool) or not isinstance(v, int | float) for v in values):
+    if len(hp.sequence) < 2 or not all(map(is_finite_number, hp.sequence)):
         return None
-    if not all(math.isfinite(v) for v in values) or any(a >= b for a, b in pairwise(values)):
+    values = tuple(map(float, hp.sequence))
+    if any(a >= b for a, b in pairwise(values)) or not math.isfinite(values[-1] - values[0]):
         return None
     to_unit, _ = _scale(values[0], values[-1], _is_log(values))
     bins = [to_bin(to_unit(v)) for v in values]
-    return tuple(map(float, values)) if len(set(bins)) == len(bins) else None
+    return values if len(set(bins)) == len(bins) else None
 
 
 def _is_log(values: Sequence[float]) -> bool:

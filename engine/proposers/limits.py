@@ -1,0 +1,45 @@
+"""What a language model cannot speak about, told before the first trial."""
+
+from __future__ import annotations
+
+import warnings
+
+from ConfigSpace import ConfigurationSpace
+
+from airtune.engine.manifest import language_model
+from airtune.engine.proposers import load_proposer
+from airtune.engine.types import Proposer
+from airtune.grammars import SpaceError
+
+# Takes every space, and needs no model.
+INSTEAD = "tpe"
+
+
+class LimitWarning(UserWarning):
+    """A search space is beyond a language model's limits, and another proposer proposes."""
+
+
+def check_limits(proposer: Proposer, space: ConfigurationSpace) -> None:
+    """Refuse a space that the proposer's language model cannot speak about.
+
+    Raises:
+        SpaceError: If there is such a model: more hyperparameters or choices than it knows, for example.
+    """
+    model = language_model(proposer)
+    if model is not None:
+        model.dialect.grammar(space)
+
+
+def within_limits(proposer: Proposer, space: ConfigurationSpace) -> tuple[Proposer, str | None]:
+    """Who proposes in a space: the proposer; or another one, and why, where it is beyond the limits of its model."""
+    try:
+        check_limits(proposer, space)
+    except SpaceError as error:
+        first = "default+" if proposer.name.startswith("default+") else ""
+        return load_proposer(first + INSTEAD), error.message
+    return proposer, None
+
+
+def warn_of_limits(why: str, stacklevel: int = 2) -> None:
+    """Tell the user, once a search, that another proposer proposes."""
+    warnings.warn(f"{why}; {INSTEAD} proposes instead", LimitWarning, stacklevel=stacklevel + 1)
