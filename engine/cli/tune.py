@@ -33,7 +33,8 @@ _run = partial(typer.Option, rich_help_panel="The run")
 TASK_HELP = "A bundled task such as sklearn/svm/digits, or module:attribute with --space."
 COMMAND_HELP = (
     "A command line to evaluate, with {name} for each hyperparameter; its last line on standard "
-    'output is JSON with "loss".'
+    'output is JSON with "loss". "--bn {bn}" is a flag where bn is true and nothing where it is false or null; '
+    'after an option a list is several words; "--bn={bn}" is JSON.'
 )
 PROPOSER_HELP = (
     "lm, lm+gp, lm+self, hybrid, random, local, tpe, gp, cmaes, smac, or default+ one of them. "
@@ -104,7 +105,7 @@ def tune(
     from airtune.engine.storage.usage import stored_usage
 
     evaluation = _evaluation(budget, timeout, jobs, asynchronous, executor)
-    what = _the_task(task, space, command, objective)
+    what = _the_task(task, space, command, objective, here=executor == "local")
     settings = [*(model_setting or ()), *(["deterministic=strict"] if deterministic else [])]
     with (
         Progress(budget, enabled=not (json or no_progress)) as progress,
@@ -149,8 +150,10 @@ def _evaluation(
     return Evaluation(timeout, True, cast("Executor", executor), jobs, asynchronous)
 
 
-def _the_task(task: str | None, space: Path | None, command: str | None, objective: str | None) -> Task:
-    """The one task that the options describe.
+def _the_task(
+    task: str | None, space: Path | None, command: str | None, objective: str | None, *, here: bool
+) -> Task:
+    """The one task that the options describe; a command's program is looked for where it runs `here`.
 
     Raises:
         AirtuneError: If they describe none, or more than one.
@@ -188,7 +191,10 @@ def _the_task(task: str | None, space: Path | None, command: str | None, objecti
         )  # fmt: skip
     searched = read_space(space)
     if command is not None:
-        return engine.Task(command, searched, engine.command_objective(command, searched))
+        program = engine.command_objective(command, searched)
+        if here:
+            program.check()
+        return engine.Task(command, searched, program)
     called = objective or task or ""
     return engine.Task(called, searched, engine.load_objective(called))
 

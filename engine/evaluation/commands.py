@@ -19,6 +19,7 @@ from typing import Any
 from ConfigSpace import ConfigurationSpace
 
 from airtune.engine.evaluation.result import TrialFailed, read_result
+from airtune.engine.evaluation.shell import check_program, refuse_shell_line
 from airtune.engine.evaluation.waiting import wait_in_turns
 from airtune.engine.types import TaskError
 from airtune.grammars import unknown_name
@@ -39,6 +40,11 @@ class Argument:
     def names(self) -> tuple[str, ...]:
         """The hyperparameters in it, and "config_json"."""
         return self.parts[1::2]
+
+    @property
+    def is_value(self) -> bool:
+        """Whether it is one hyperparameter and nothing else."""
+        return len(self.parts) == 3 and not self.parts[0] and not self.parts[2]
 
     def fill(self, values: dict[str, str]) -> str:
         """The argument with the values in it; they are not looked at any more."""
@@ -63,19 +69,30 @@ class CommandObjective:
         """The argument vector for a configuration.
 
         An argument with an inactive hyperparameter is left out, and so is the option right before it, if that
-        is one ("--depth {depth}" goes as a whole).
+        is one ("--depth {depth}" goes as a whole). So does one that is false or null; of one that is true the option
+        alone is there, and after an option a list is several arguments. Elsewhere they are JSON ("--depth=null").
         """
         values = {name: _text(value) for name, value in config.items()}
         values.setdefault(_WHOLE, json.dumps(config))
         argv: list[str] = []
         previous: Argument | None = None
         for argument in self.arguments:
-            if all(name in values for name in argument.names):
+            option = previous is not None and not previous.names and _is_option(previous.parts[0])
+            value = config.get(argument.names[0], "") if option and argument.is_value else ""
+            if value is None or value is False or not all(name in values for name in argument.names):
+                if option:
+                    argv.pop()
+            elif isinstance(value, list | tuple):
+                argv += map(_text, value)
+            elif value is not True:
                 argv.append(argument.fill(values))
-            elif previous is not None and not previous.names and _is_option(previous.parts[0]):
-                argv.pop()
             previous = argument
         return argv
+
+    def check(self) -> None:
+        """Raise a TaskError if the program does not exist on this machine or cannot be run."""
+        if not self.arguments[0].names:
+            check_program(self.arguments[0].parts[0], users_environment().get("PATH", os.defpath))
 
     def __call__(self, config: dict[str, Any]) -> dict[str, Any]:
         """Run the program.
@@ -136,9 +153,10 @@ def command_objective(
     The line is split into arguments once, as a POSIX shell would, and no shell sees it; then `{name}` becomes
     that hyperparameter's value, wherever it stands and whatever it holds. `{config_json}` is the whole
     configuration as JSON, as is the environment variable AIRTUNE_CONFIG, always. `{{` and `}}` stand for
-    braces. A name with spaces or quotes is quoted for the splitting: "--lr '{learning rate}'". The last JSON
-    on standard output, on lines of its own, is the result: a number, or an object with one under "loss" and
-    further values.
+    braces. "--bn {bn}" becomes "--bn" where the value is true and nothing where it is false or null; in "--layers
+    {layers}" a list becomes several arguments; "--bn={bn}" is the value as JSON. A name with spaces or quotes is
+    quoted for the splitting: "--lr '{learning rate}'". The last JSON on standard output, on lines of its own, is the
+    result: a number, or an object with one under "loss" and further values.
 
     Args:
         template: The command line.
@@ -146,7 +164,7 @@ def command_objective(
         timeout_s: Longest time for the program. A `Study` has a limit of its own, which is the one to use.
 
     Raises:
-        TaskError: If the line cannot be split, or names what is no hyperparameter, or leaves one out.
+        TaskError: If the line cannot be split, or names what is no hyperparameter, or leaves one out, or needs a shell.
     """
     names = tuple(space)
     try:
@@ -165,6 +183,7 @@ def command_objective(
             allowed="a program and its arguments",
             hint="for example --command 'python train.py --lr {lr}'",
         )
+    refuse_shell_line(template, words[0])
     arguments = tuple(_parse(word, names, template) for word in words)
     used = {name for argument in arguments for name in argument.names}
     left_out = [name for name in names if name not in used]

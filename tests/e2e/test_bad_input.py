@@ -213,3 +213,15 @@ def test_errors_are_json_where_json_was_asked_for(folder: Folder) -> None:
     assert error["fix"]
     error = folder.call("tune", "toy/branin", "--bugdet", "3", "--json", code=2).json["error"]
     assert "--bugdet" in error["message"]
+
+
+@pytest.mark.parametrize(
+    "command", ["cd / && python t.py {x} {n}", "FOO=1 python t.py {x} {n}", "no-such-program {x} {n}"]
+)
+def test_a_command_that_cannot_work_is_refused_before_anything_is_written(
+    folder: Folder, command: str
+) -> None:
+    """Catches: the check after the study has been made, or not at all."""
+    ended = folder.call("tune", "--space", "space.json", "--command", command, code=2)
+    assert "fix:" in ended.err
+    assert not (folder.path / "airtune.sqlite").exists()
