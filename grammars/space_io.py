@@ -111,7 +111,7 @@ def space_from_json(text: str) -> ConfigurationSpace:
         ) from e
     except Exception as e:  # ConfigSpace raises ValueError, TypeError, AttributeError and its own, bare ones
         raise SpaceError(
-            f"ConfigSpace refuses the space: {e}".strip().splitlines()[0],
+            f"ConfigSpace refuses the space: {e}".strip().split("\n")[0],
             value=str(e),
             allowed="what ConfigSpace's JSON format describes",
             hint="correct the hyperparameter, condition or forbidden clause it names",

@@ -100,9 +100,10 @@ def value_text(value: object) -> str:
     return str(value)
 
 
-def loss_text(value: object) -> str:
-    """A loss, or another number that an objective returned: five significant digits."""
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
+def loss_text(value: object, longest: int = 80) -> str:
+    """A loss, or what else an objective returned: five significant digits, and no more characters than `longest`."""
+    text = f"{value:.5g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
 def config_text(config: Mapping[str, Any]) -> str:

@@ -52,7 +52,7 @@ def show_trial(file: StudyFile, record: StudyRecord, number: int, as_json: bool)
         lines.append(f"  without        the results of trials {', '.join(map(str, found.pending))}")
     if trial.loss is not None:
         lines.append(f"  {record.manifest['metric']:<14} {trial.loss!r}")
-    lines += [f"  {name:<14} {loss_text(value)}" for name, value in trial.info.items()]
+    lines += [f"  {name:<14} {loss_text(value, 2000)}" for name, value in trial.info.items()]
     if trial.reason is not None:
         lines.append(f"  reason         {trial.reason}")
     lines += [] if transcript is None else _transcript_lines(transcript)
@@ -61,7 +61,8 @@ def show_trial(file: StudyFile, record: StudyRecord, number: int, as_json: bool)
 
 
 def _section(title: str, text: str) -> list[str]:
-    return [title, *(f"  {line}" for line in text.splitlines())]
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")  # not splitlines: texts may hold U+2028
+    return [title, *(f"  {line}" for line in lines.removesuffix("\n").split("\n"))]
 
 
 def _transcript_lines(transcript: dict[str, Any]) -> list[str]:

@@ -113,7 +113,7 @@ def _read(file: BufferedReader, folder: Path | None) -> PackManifest:
     except (
         Exception
     ) as error:  # tarfile raises half a dozen types of its own, and of Python's, for damaged headers
-        raise _damaged(f"{type(error).__name__}: {error}".splitlines()[0][:200]) from error
+        raise _damaged(f"{type(error).__name__}: {error}".split("\n")[0][:200]) from error
 
 
 def _members(archive: tarfile.TarFile, file: BufferedReader, folder: Path | None) -> PackManifest:

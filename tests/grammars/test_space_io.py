@@ -56,6 +56,7 @@ BAD = [
     ('{"x": {"type": "categorical", "choices": "ab"}}', "choices is 'ab'"),
     ('{"x": {"type": "categorical", "choices": ["a", "a"]}}', "ConfigSpace refuses"),
     ('{"x": {"type": "categorical", "choices": ["a"], "default": "b"}}', "ConfigSpace refuses"),
+    ('{"x": {"type": "categorical", "choices": ["a"], "default": "b\u2028c"}}', "c' which is not in"),
     (
         '{"x": {"type": "int", "lower": 0, "upper": 1}, "x": {"type": "int", "lower": 0, "upper": 1}}',
         "'x' is given twice",
