@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from collections.abc import Callable
 from copy import deepcopy
@@ -10,8 +11,10 @@ from typing import Any
 
 import pytest
 from ConfigSpace import CategoricalHyperparameter, ConfigurationSpace, Constant, OrdinalHyperparameter
+from optuna.distributions import CategoricalDistribution
 
 from airtune.engine import Asked, Event, Finished, Study, Task
+from airtune.engine.integrations.optuna.space import from_distributions
 from airtune.grammars import space_grammar
 
 LISTS: list[Any] = [[64], [64, 32], [128]]
@@ -119,3 +122,14 @@ def test_grammars_give_new_objects() -> None:
     grammar.decode('{"c":[64]}')["c"].append(1)
     given[1].append(7)
     assert [grammar.decode(f'{{"c":{text}}}')["c"] for text in ("[64]", "[64,32]")] == [[64], [64, 32]]
+
+
+@pytest.mark.parametrize("choices", [LISTS, [{"a": 1}, {"a": 2}], [([1],), ([2],)]])
+def test_optuna_s_values_are_new_objects(choices: list[Any]) -> None:
+    """Would fail if a sampler gave Optuna's own choice to the objective, which may append to it."""
+    form = from_distributions({"c": CategoricalDistribution(deepcopy(choices))})
+    text = json.dumps(choices[0])
+    first = form.params({"c": text})["c"]
+    (first[0] if isinstance(first, tuple) else first).clear()
+    assert form.params({"c": text}) == {"c": choices[0]}
+    assert form.config({"c": choices[0]}) is not None

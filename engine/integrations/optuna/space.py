@@ -29,7 +29,7 @@ from airtune.engine.integrations.optuna.numbers import Values, number_range, rea
 from airtune.engine.proposers.base import active_part, is_valid
 from airtune.engine.proposers.optuna import distribution_of_number
 from airtune.grammars import SpaceError, check_space
-from airtune.grammars.axes import plain
+from airtune.grammars.axes import copied, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class OptunaSpace:
 
     def params(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """A configuration's values in Optuna's form; inactive parameters are absent."""
-        return {name: self._values[name].to_param(value) for name, value in config.items()}
+        return {name: copied(self._values[name].to_param(value)) for name, value in config.items()}
 
     def config(self, params: Mapping[str, Any]) -> dict[str, Any] | None:
         """Optuna's parameters as a configuration of this space, or None if they are none.
