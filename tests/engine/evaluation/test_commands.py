@@ -10,7 +10,8 @@ import pytest
 from ConfigSpace import ConfigurationSpace, EqualsCondition
 
 from airtune.engine import Evaluation, Study, Task, TaskError, command_objective
-from airtune.engine.evaluation.commands import _failure, _read_output
+from airtune.engine.evaluation.answer import read_output
+from airtune.engine.evaluation.commands import _failure
 from airtune.engine.evaluation.outcome import evaluate
 from airtune.engine.evaluation.result import TrialFailed
 from airtune.engine.evaluation.workers import Worker
@@ -227,7 +228,7 @@ def test_output_is_kept_for_those_who_look(space: ConfigurationSpace, tmp_path: 
     ],
 )
 def test_the_last_document_is_the_result(printed: str, result: object) -> None:
-    assert _read_output(printed) == result
+    assert read_output(printed) == result
 
 
 @pytest.mark.parametrize(
@@ -243,7 +244,7 @@ def test_the_last_document_is_the_result(printed: str, result: object) -> None:
 )
 def test_no_part_of_a_broken_document_is_the_result(printed: str, reason: str) -> None:
     with pytest.raises(TrialFailed) as caught:
-        _read_output(printed)
+        read_output(printed)
     assert reason in str(caught.value)
 
 
