@@ -12,6 +12,7 @@ from airtune.benchmarks.report.style import ACCENT, GREY, INK, MUTED, plain_log
 from airtune.engine.types import Trial
 
 MOST_AXES = 12
+MOST_DRAWN = 1e300
 
 
 def trajectory_figure(trials: Sequence[Trial], metric: str) -> Any:
@@ -21,10 +22,13 @@ def trajectory_figure(trials: Sequence[Trial], metric: str) -> Any:
 
     told = [(trial.number, trial.loss) for trial in trials if trial.loss is not None]
     failed = [trial.number for trial in trials if trial.status == "failed"]
-    x, y = np.array([n for n, _ in told]), np.array([loss for _, loss in told])
+    x, y = np.array([n for n, _ in told]), np.array([loss for _, loss in told], dtype=np.float64)
+    lowest = float(y.min()) if len(y) else 0.0
+    unit = _unit(y)
+    y = y / unit
     figure = Figure(figsize=(7.4, 3.5))
     axes = figure.add_axes((0.1, 0.14, 0.78, 0.83))
-    if len(y) and y.min() > 0 and y.max() > 30 * y.min():
+    if len(y) and unit == 1.0 and lowest > 1 / MOST_DRAWN and y.max() > 30 * y.min():
         axes.set_yscale("log")
         plain_log(axes.yaxis, float(y.min()), float(y.max()))
     axes.plot(x, y, "o", color=GREY, ms=5, mec="none", alpha=0.75, zorder=3)
@@ -35,7 +39,7 @@ def trajectory_figure(trials: Sequence[Trial], metric: str) -> Any:
         at = int(y.argmin())
         axes.plot([x[at]], [y[at]], "o", color=ACCENT, ms=7, zorder=5)
         axes.annotate(
-            f"best\n{y[at]:.4g}", (1.0, best[-1]), xycoords=("axes fraction", "data"), xytext=(8, 0),
+            f"best\n{lowest:.4g}", (1.0, best[-1]), xycoords=("axes fraction", "data"), xytext=(8, 0),
             textcoords="offset points", color=ACCENT, fontweight="bold", va="center", annotation_clip=False,
         )  # fmt: skip
     if failed:
@@ -44,10 +48,16 @@ def trajectory_figure(trials: Sequence[Trial], metric: str) -> Any:
             transform=axes.get_xaxis_transform(), clip_on=False,
         )  # fmt: skip
     axes.set_xlabel("trial")
-    axes.set_ylabel(metric)
+    axes.set_ylabel(metric if unit == 1.0 else f"{metric} / {unit:.0e}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y")
     return figure
+
+
+def _unit(losses: np.ndarray[Any, np.dtype[np.float64]]) -> float:
+    """What losses are divided by to be drawn: 1, but where their range or an axis's margin would overflow."""
+    most = float(np.abs(losses).max()) if len(losses) else 0.0
+    return 1.0 if most < MOST_DRAWN else 10.0 ** math.floor(math.log10(most))
 
 
 def parallel_figure(trials: Sequence[Trial], space: Mapping[str, Any], metric: str) -> Any:
@@ -63,7 +73,7 @@ def parallel_figure(trials: Sequence[Trial], space: Mapping[str, Any], metric: s
     kept = max(1, math.ceil(len(told) / 5))
     for i, trial in enumerate(told):
         heights = [_position(h, trial.config.get(h["name"])) for h in axes_of]
-        heights.append(0.5 if high <= low else ((trial.loss or 0.0) - low) / (high - low))
+        heights.append(0.5 if high <= low else ((trial.loss or 0.0) / 2 - low / 2) / (high / 2 - low / 2))
         best = i >= len(told) - kept
         axes.plot(
             range(len(heights)), heights, color=ACCENT if best else GREY, lw=1.8 if best else 0.8,
