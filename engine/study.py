@@ -48,6 +48,8 @@ class Study:
         path: The study file, made if need be; an existing study goes on. None: in memory.
         name: The study's name in the file; by default made of task, proposer, model and seed.
         evaluation: How trials are evaluated: time limit, processes, how many at a time, where.
+        take_over: Also from a process that may be alive elsewhere: it can write no more, what it evaluates is lost
+            and evaluated again here.
 
     Raises:
         StoreError: If the file cannot be used, or holds a different study of that name.
@@ -64,6 +66,7 @@ class Study:
         path: str | Path | None = None,
         name: str | None = None,
         evaluation: Evaluation | None = None,
+        take_over: bool = False,
     ) -> None:
         check_task(task, seed)
         canonical_grammar(task.space)  # refuses what cannot be searched
@@ -83,6 +86,8 @@ class Study:
             self._state = StudyState(self.name, task, seed, self._evaluation.batch)
             self._file = opened or closing.enter_context(StudyFile(path))
             self.path = self._file.path
+            if take_over:
+                self._file.release(self.name, force=True)
             self._file.acquire(self.name)
             record = self._file.find(self.name)
             if record is None:

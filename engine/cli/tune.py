@@ -59,6 +59,10 @@ ASYNC_HELP = (
     "With --jobs: propose whenever a trial ends. Wastes no time; another run sees results in another order."
 )
 
+TAKE_OVER_HELP = (
+    "Take the study from a process on another host that has ended. If it lives, it can write no more, and what it "
+    "evaluates is lost and evaluated again."
+)
 KEEP_GOING_HELP = "Also where the first three trials fail for the same reason, which else ends the run."
 
 
@@ -91,6 +95,7 @@ def tune(
     ] = "local",
     study: Annotated[Path, _run(help="The study file.")] = Path("airtune.sqlite"),
     timeout: Annotated[float | None, _run(metavar="SECONDS", help="Longest time for one trial.")] = None,
+    take_over: Annotated[bool, _run("--take-over", help=TAKE_OVER_HELP)] = False,
     keep_going: Annotated[bool, _run("--keep-going", help=KEEP_GOING_HELP)] = False,
     no_progress: Annotated[bool, _run("--no-progress", help="Print the result only.")] = False,
     json: Annotated[bool, _run("--json", help="Print one JSON document instead of tables.")] = False,
@@ -116,6 +121,7 @@ def tune(
             path=study,
             name=name,
             evaluation=evaluation,
+            take_over=take_over,
         ) as running,
     ):
         before = len([trial for trial in running.trials if trial.status != "asked"])

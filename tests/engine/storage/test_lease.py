@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ConfigSpace import ConfigurationSpace
 
-from airtune.engine import StoreError, StudyFile
+from airtune.engine import StoreError, Study, StudyFile, Task
 from airtune.engine.storage import lease
 from airtune.engine.storage.lease import Holder, process_start
 
@@ -102,6 +103,21 @@ def test_a_lease_of_another_machine_is_given_up_by_hand_only(tmp_path: Path) -> 
         assert "release('s', force=True)" in str(caught.value)
         file.release("s", force=True)
         file.acquire("s")
+
+
+@pytest.mark.parametrize("host", ["elsewhere", "container-1", "ö.example"])
+def test_one_option_takes_a_study_over(host: str, tmp_path: Path) -> None:
+    """Catches: an option that asks for the lease as ever, or one that is always on; a former holder that writes on."""
+    path, task = tmp_path / "s.sqlite", Task("t", ConfigurationSpace({"x": (0.0, 1.0)}), lambda c: c["x"])
+    with Study(task, "random", path=path, name="s") as former:
+        asked = former.ask()
+        set_holder(path, Holder(host, 4321, "then"))
+        with pytest.raises(StoreError, match="--take-over"):
+            Study(task, "random", path=path, name="s")
+        with Study(task, "random", path=path, name="s", take_over=True) as taken:
+            assert len(taken.run(2).trials) == 2
+            with pytest.raises(StoreError, match="does not hold"):
+                former.tell(asked, 0.0)
 
 
 def test_a_zombie_is_dead() -> None:
