@@ -16,8 +16,9 @@ from optuna.search_space import intersection_search_space
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from airtune.engine.integrations.optuna.queued import GUESSES, completed, draw
 from airtune.engine.integrations.optuna.space import OptunaSpace, from_distributions, from_space
-from airtune.engine.integrations.optuna.trials import all_trials, claim, earlier_duplicate, split
+from airtune.engine.integrations.optuna.trials import all_trials, claim, earlier_duplicate, evaluated, split
 from airtune.engine.proposers import load_proposer, needs_model
 from airtune.engine.proposers.base import propose_one
 from airtune.engine.proposers.default import DefaultFirst
@@ -149,16 +150,36 @@ class AirtuneSampler(BaseSampler):
         whole = known is not None and search_space == known.distributions
         space = known if known is not None and whole else from_distributions(search_space)
         task = self._task(space, study)
-        given = {**trial.system_attrs.get("fixed_params", {}), **trial.params}  # of a queued trial
+        fixed = {**trial.system_attrs.get("fixed_params", {}), **trial.params}  # of a queued trial
+        given = {name: value for name, value in fixed.items() if name in space.distributions}
+        tried: list[Trial] = []
         for attempt in range(CLAIMS):
             seed = derive_seed(self._seed, trial.number, *([attempt] if attempt else []))
-            history, pending = split(all_trials(study), space, study.direction, trial.number)
-            proposal = self._propose(task, history, pending, seed)
-            if proposal is None:
+            trials = all_trials(study)
+            history, pending = split(trials, space, study.direction, trial.number)
+            guessing = not given or len(tried) < GUESSES
+            proposal = self._propose(task, history, [*pending, *tried], seed) if guessing else None
+            if not given:
+                if proposal is None:
+                    break
+                if claim(study, trial, proposal.config, proposal.origin):
+                    return space.params(proposal.config)
+                continue
+            taken = [evaluated(other, space) for other in trials if other.number != trial.number]
+            free = space.distributions.keys() - given.keys()
+            if proposal is not None:
+                params = completed(space, space.params(proposal.config), given)
+                if free and params in taken:
+                    tried.append(Trial(trial.number, proposal.config))
+                    continue
+            elif (drawn := draw(space, given, taken, seed) if free else given) is not None:
+                params = drawn
+            else:
                 break
-            params = space.params(proposal.config)
-            config = space.config({**params, **given}) if given.keys() & params.keys() else proposal.config
-            if config is None or claim(study, trial, config, proposal.origin):
+            config = space.config(params)
+            if config is None or claim(
+                study, trial, config, "random" if proposal is None else proposal.origin
+            ):
                 return params
         repeated = propose_one(RandomProposer(), task, seed=derive_seed(self._seed, trial.number))
         assert repeated is not None  # nothing is excluded
@@ -175,12 +196,14 @@ class AirtuneSampler(BaseSampler):
         """
         _check_single(study)
         space = from_distributions({param_name: param_distribution})
+        given = {**trial.system_attrs.get("fixed_params", {}), **trial.params}  # of a queued trial
         task, seed = self._task(space, study), derive_seed(self._seed, trial.number, param_name)
         taken = []
         for other in all_trials(study):
-            if other.number != trial.number and other.params.keys() == {*trial.params, param_name}:
+            known = next((g for g in (given, trial.params) if other.params.keys() == {*g, param_name}), None)
+            if other.number != trial.number and known is not None:
                 config = space.config(other.params)
-                if config is not None and trial.params.items() <= other.params.items():
+                if config is not None and known.items() <= other.params.items():
                     taken.append(Trial(other.number, config))
         drawer: Proposer = RandomProposer()
         if trial.number == 0 and isinstance(self._proposer(), DefaultFirst):

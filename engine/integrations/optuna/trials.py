@@ -60,6 +60,18 @@ def _config(trial: FrozenTrial, translation: OptunaSpace) -> dict[str, Any] | No
     return translation.config({**trial.system_attrs.get("fixed_params", {}), **trial.params})
 
 
+def evaluated(trial: FrozenTrial, translation: OptunaSpace) -> dict[str, Any]:
+    """What a trial evaluates, in Optuna's form: what was fixed for it goes before what was proposed."""
+    given = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+    config = _config(trial, translation)
+    if trial.state.is_finished():
+        given = trial.params
+    elif config is not None:
+        told = translation.params(config)
+        given = {name: given.get(name, value) for name, value in told.items()}
+    return {name: value for name, value in given.items() if name in translation.distributions}
+
+
 def _finished(trial: FrozenTrial, config: Mapping[str, Any], direction: StudyDirection) -> Trial:
     if trial.state == TrialState.FAIL:
         return Trial(trial.number, config, "failed", reason="failed")
