@@ -25,8 +25,8 @@ TORCH = {"torch", "transformers", "vllm"}
 ORDER = {
     "models": "pocket.training > archive > spec, tiny > registry > backends > dialects > inspection > decoding > masks"
     " > types, offline > environment",
-    "engine": "cli > doctor > minimization > study > replay, integrations > proposers > storage, evaluation, sandbox"
-    " > manifest > state > types, seeds",
+    "engine": "cli > doctor > minimization > study > asking > replay, integrations > proposers > storage,"
+    " evaluation, sandbox > manifest > state > types, seeds",
     "benchmarks": "report > paper > measures > running > analysis > tasks",
 }
 
