@@ -28,15 +28,16 @@ def text_probabilities(distribution: AnswerDistribution) -> dict[str, float]:
 
 
 def branching_points(distribution: AnswerDistribution, token_ids: Sequence[int]) -> list[NextTokens]:
-    """What could have stood wherever an answer had a choice, in order."""
+    """What could have stood wherever an answer had a choice, in order; a server's end token is not part of it."""
     steps, at = [], 0
     while at < len(token_ids):
         (step,) = distribution.next_tokens([token_ids[:at]])
         at += len(step.forced)
         assert (*step.written, *step.forced) == tuple(token_ids[:at])
-        if len(step.allowed):
-            steps.append(step)
-            at += 1
+        if not len(step.allowed):
+            break
+        steps.append(step)
+        at += 1
     return steps
 
 
