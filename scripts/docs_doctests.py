@@ -7,13 +7,26 @@ from typing import Any
 
 import griffe
 
-# From a prompt to the next empty line, as doctest reads it.
-_DOCTEST = re.compile(r"^( *)>>> .*(?:\n *\S.*)*", re.MULTILINE)
+_PROMPT = re.compile(r"( *)>>> ")
 
 
 def fenced(text: str) -> str:
-    """The docstring with a fence around each doctest; Markdown takes the prompts for quotations otherwise."""
-    return _DOCTEST.sub(lambda found: f"{found[1]}```pycon\n{found[0]}\n{found[1]}```", text)
+    """The docstring with a fence around each doctest, which goes from a prompt to the next empty line.
+
+    Markdown takes the prompts for quotations otherwise.
+    """
+    lines: list[str] = []
+    margin: str | None = None  # of the doctest that a line is in
+    for line in [*text.split("\n"), ""]:
+        prompt = _PROMPT.match(line)
+        if margin is None and prompt is not None:
+            margin = prompt[1]
+            lines.append(f"{margin}```pycon")
+        elif margin is not None and not line.strip():
+            lines.append(f"{margin}```")
+            margin = None
+        lines.append(line)
+    return "\n".join(lines[:-1])
 
 
 class Doctests(griffe.Extension):

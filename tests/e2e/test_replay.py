@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from contextlib import closing
@@ -56,10 +57,13 @@ def test_replay_of_an_edited_file(folder: Folder, studies: Path) -> None:
     assert document["holds"] is False
     assert [one["holds"] for one in document["studies"]] == [False, True]
     # Nothing else goes on with such a file, and what it says names the way out.
-    for command in (("show", "s.sqlite", "--study-name", "model"), ("export", "s.sqlite")):
-        refused = folder.call(*command, code=2)
+    for command in ("show", "export"):
+        refused = folder.call(command, "s.sqlite", "--study-name", "model", code=2)
         assert "trial 1 in study file 's.sqlite' is not as it was written" in refused.err
         assert "airtune recover s.sqlite" in refused.err
+    others = folder.call("export", "s.sqlite", code=1)  # the other study is whole
+    assert {json.loads(line)["kind"] for line in others.out.splitlines()} == {"study", "trial"}
+    assert "trial 1 in study file 's.sqlite' is not as it was written" in others.err
 
 
 def test_a_comparison(folder: Folder) -> None:

@@ -21,11 +21,14 @@ CHOICES: dict[str, Any] = {
 }
 
 
-def shown(config: Any) -> dict[str, Any]:
-    return {"loss": float(config["n"]), "shown": repr(config["choice"]), "constant": repr(config["constant"])}
-
-
 def task(choices: Any, kind: type) -> Task:
+    def shown(config: Any) -> dict[str, Any]:  # not of this module, which a worker process cannot import
+        return {
+            "loss": float(config["n"]),
+            "shown": repr(config["choice"]),
+            "constant": repr(config["constant"]),
+        }
+
     space = ConfigurationSpace({"n": (1, 99)})
     space.add(kind("choice", choices), Constant("constant", choices[0]))
     return Task("t", space, shown)

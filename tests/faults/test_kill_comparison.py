@@ -15,7 +15,7 @@ import pytest
 
 from airtune.benchmarks.running.plan import Plan
 from airtune.benchmarks.running.processes import spread
-from airtune.benchmarks.running.runner import load_runs, run_suite
+from airtune.benchmarks.running.runner import load_runs, run_group, run_suite
 from airtune.engine import StudyFile, export_jsonl
 from airtune.engine.storage.study_file import COMPARISON_FILE
 from airtune.grammars import AirtuneError
@@ -178,7 +178,7 @@ def test_a_process_that_is_killed_is_named(tmp_path: Path) -> None:
     groups = list(plan.groups())
     with StudyFile(path) as file:
         file.acquire(*(name for group in groups for name in group.studies))
-        steps = spread(plan, groups, path, file.leases, jobs=2)
+        steps = spread(run_group, plan, groups, path, file.leases, jobs=2)
         next(steps)
         (victim, *_) = children()
         os.kill(victim, signal.SIGKILL)

@@ -59,8 +59,8 @@ def define_by_run(trial: optuna.Trial) -> float:
 @pytest.mark.parametrize("proposer", ["default+lm", "lm+gp", "random"])
 def test_it_searches_as_minimize_does(pocket: LanguageModel, proposer: str) -> None:
     """The same seed and the same space: Optuna tries what `airtune tune` would, trial by trial."""
-    expected = minimize(loss, configurations(), budget=7, seed=3, model=pocket, proposer=proposer)
-    sampler = AirtuneSampler(proposer, model=pocket, seed=3, search_space=configurations())
+    expected = minimize(loss, configurations(), budget=7, seed=4, model=pocket, proposer=proposer)
+    sampler = AirtuneSampler(proposer, model=pocket, seed=4, search_space=configurations())
     study = optuna.create_study(sampler=sampler)
     study.optimize(define_by_run, n_trials=7)
     assert [t.params for t in study.trials] == [dict(t.config) for t in expected.trials]
