@@ -66,7 +66,11 @@ def test_the_same_again_goes_on_once_it_is_mended(
 def test_several_at_a_time_are_waited_for(asynchronous: bool) -> None:
     """Catches: trials in evaluation that are given up, or a batch after the one that failed."""
     space = ConfigurationSpace({"x": (0.0, 1.0)})
-    task = Task("t", space, Scripted(["a"]))
+
+    def fails(config: dict[str, Any]) -> float:  # not of this module, which a worker process cannot import
+        raise TrialFailed("a")
+
+    task = Task("t", space, fails)
     evaluation = Evaluation(jobs=4, asynchronous=asynchronous)
     with Study(task, "random", evaluation=evaluation) as study:
         ended = study.run(20)

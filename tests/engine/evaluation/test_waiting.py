@@ -49,14 +49,10 @@ def test_a_wait_ends_when_it_is_over(seconds: float | None) -> None:
 def test_time_limits_of_any_length(seconds: float) -> None:
     """Catches a user's seconds handed to poll(2), or added to a float, as they are."""
     space = ConfigurationSpace({"x": (0.0, 1.0)})
-    found = minimize(_half, space, budget=2, proposer="random", timeout_s=seconds, jobs=2)
+    found = minimize(lambda config: 0.5, space, budget=2, proposer="random", timeout_s=seconds, jobs=2)
     assert [trial.loss for trial in found.trials] == [0.5, 0.5]
-    with Worker(_half, seconds) as worker:
+    with Worker(lambda config: 0.5, seconds) as worker:
         assert worker.evaluate({"x": 0.5}).loss == 0.5
     command = f"{sys.executable} -c 'print(0.5)' {{config_json}}"
     run: Callable[[dict[str, Any]], Any] = command_objective(command, space, timeout_s=seconds)
     assert run({"x": 0.5}) == {"loss": 0.5}
-
-
-def _half(config: dict[str, Any]) -> float:
-    return 0.5
