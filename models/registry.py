@@ -24,7 +24,8 @@ from airtune.models.backends.checkpoint import (
 from airtune.models.types import Dialect, LanguageModel, ModelError
 
 BUNDLED = ("pocket",)
-BACKENDS = ("transformers", "vllm", "openai", "scripted", "replay")
+BACKENDS = ("transformers", "vllm", "openai", "scripted", "uniform", "replay")
+WITHOUT_WEIGHTS = ("scripted", "uniform")  # names of models that are backends of themselves
 DIALECTS = {
     "chat": ("airtune.models.dialects.chat.dialect", "ChatDialect"),
     "pocket": ("airtune.models.dialects.pocket.dialect", "PocketDialect"),
@@ -142,6 +143,15 @@ def dialect_name(path: Path) -> str:
         ) from error
 
 
+def spoken_dialect(name: str | Path) -> str:
+    """The dialect of a model that is named: what its checkpoint asks for; "chat" of one without weights.
+
+    Raises:
+        ModelError: If there is no such model here.
+    """
+    return "chat" if str(name) in WITHOUT_WEIGHTS else dialect_name(locate(name))
+
+
 def load_model(
     name_or_path: str | Path,
     backend: str | None = None,
@@ -155,8 +165,8 @@ def load_model(
     Args:
         name_or_path: A registry name ("pocket"), a directory, or a hub id found in the local cache. For the
             `replay` backend: a JSONL file of recorded completions. For `openai`: the model's name on the
-            server. For `scripted`: any name.
-        backend: "transformers" (default), "vllm", "openai", "scripted" or "replay".
+            server. For `scripted`: any name. For `uniform`: that, or the model whose dialect it speaks.
+        backend: "transformers" (default), "vllm", "openai", "scripted", "uniform" or "replay".
         dialect: A dialect's name, with settings if need be: "chat+history=turns+reasoning=on". By default
             what the checkpoint, or the recording, says, else "chat".
         record: A file to which every answer is appended, for the `replay` backend; what is in it already is
@@ -167,7 +177,7 @@ def load_model(
     Raises:
         ModelError: If the model, backend, dialect or a setting is unknown, or the checkpoint cannot be used.
     """
-    backend = backend or ("scripted" if str(name_or_path) == "scripted" else "transformers")
+    backend = backend or (str(name_or_path) if str(name_or_path) in WITHOUT_WEIGHTS else "transformers")
     if backend not in BACKENDS:
         raise ModelError.unknown("backend", backend, BACKENDS)
     model = _load(name_or_path, backend, dialect, settings)
@@ -191,6 +201,10 @@ def _load(
             from airtune.models.backends.scripted import ScriptedModel
 
             return ScriptedModel(name=str(name_or_path), dialect=make_dialect(dialect or "chat"), **settings)
+        if backend == "uniform":
+            from airtune.models.backends.uniform import UniformModel
+
+            return UniformModel(dialect=make_dialect(dialect or spoken_dialect(name_or_path)), **settings)
         if backend == "replay":
             from airtune.models.backends.recording import read_recording
             from airtune.models.backends.replay import ReplayModel

@@ -13,7 +13,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from airtune.models.registry import BACKENDS, DIALECTS, load_model, locate, make_dialect
+from airtune.models.registry import (
+    BACKENDS,
+    DIALECTS,
+    WITHOUT_WEIGHTS,
+    load_model,
+    locate,
+    make_dialect,
+    spoken_dialect,
+)
 from airtune.models.types import LanguageModel, ModelError
 
 _NOT_SHOWN = {
@@ -81,6 +89,17 @@ class ModelSpec:
             (f"{self.backend}:" if self.backend else "") + name + (f" ({', '.join(given)})" if given else "")
         )
 
+    @property
+    def spoken(self) -> str:
+        """The dialect it speaks, without its settings.
+
+        Raises:
+            ModelError: If there is no such model.
+        """
+        if self.dialect is None and self.backend in (None, "transformers", "vllm", "uniform"):
+            return spoken_dialect(self.name).partition("+")[0]
+        return (self.dialect or self.load().dialect.name).partition("+")[0]
+
     def load(self, **more: Any) -> LanguageModel:
         """The model.
 
@@ -104,7 +123,7 @@ class ModelSpec:
             from airtune.models.backends.vllm.start import require_vllm
 
             require_vllm()
-        if self.backend in (None, "transformers", "vllm") and self.name != "scripted":
+        if self.backend in (None, "transformers", "vllm") and self.name not in WITHOUT_WEIGHTS:
             locate(self.name)
             if self.settings and self.backend != "vllm":  # which passes others on
                 self._check_names()

@@ -18,6 +18,7 @@ from airtune.models.spec import parse_spec
 BASELINES = ("random", "default+random", "default+tpe", "default+gp", "default+local")
 DEFAULT_METHODS = (DEFAULT_PROPOSER, "lm", *BASELINES)
 DEFAULT_MODEL = "pocket"
+UNIFORM = "uniform"  # the model that knows nothing
 TASKS_PER_GROUP = 16
 
 
@@ -76,14 +77,26 @@ class Plan:
 def with_models(methods: Sequence[str], models: Sequence[str]) -> tuple[str, ...]:
     """The methods, with each that asks a model it does not name once for each of several models.
 
+    The know-nothing model `uniform` beside others speaks their dialects.
+
     >>> with_models(["lm", "random"], ["pocket", "./mine"])
     ('lm:pocket', 'lm:./mine', 'random')
+    >>> with_models(["lm"], ["pocket", "uniform"])
+    ('lm:pocket', 'lm:uniform@pocket')
     """
     made: list[str] = []
+    if UNIFORM in models and len(models) > 1:
+        others = [model for model in models if model != UNIFORM]
+        models = list(dict.fromkeys([*others, *map(control_of, others)]))
     for method in methods:
         expand = len(models) > 1 and ":" not in method and needs_model(method)
         made += [f"{method}:{model}" for model in models] if expand else [method]
     return tuple(made)
+
+
+def control_of(model: str) -> str:
+    """The model that knows nothing and has to answer in the same language as another one."""
+    return f"{UNIFORM}@{parse_spec(model).spoken}"
 
 
 def proposer_of(method: str) -> str:

@@ -30,7 +30,7 @@ PROPOSERS_HELP = (
 )
 MODELS_HELP = (
     "The language models of lm, such as pocket or vllm:./llama@chat+history=turns; with several, each makes "
-    "a method lm:NAME. (default: pocket)"
+    "a method lm:NAME. uniform: one that knows nothing, in the others' dialects. (default: pocket)"
 )
 OUT_HELP = (
     "Folder of the study file, bench.airtune; the same command again does what is missing, and more "

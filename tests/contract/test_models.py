@@ -22,6 +22,7 @@ from airtune.models import (
 from airtune.models.backends.replay import ReplayModel
 from airtune.models.backends.transformers import TransformersModel
 from airtune.models.dialects.chat.dialect import ChatDialect
+from airtune.models.dialects.pocket.dialect import PocketDialect
 from airtune.models.masks.base import make_engine
 from airtune.models.tiny import bpe_tokenizer, byte_tokenizer, save_random_llama
 
@@ -281,6 +282,28 @@ class TestScripted(LiveModelContract):
     @classmethod
     def model(cls) -> LanguageModel:
         return load_model("scripted", context=2000)
+
+
+class UniformContract(ModelContract):
+    test_cut_by_max_tokens = LiveModelContract.test_cut_by_max_tokens
+    test_bad_temperature = LiveModelContract.test_bad_temperature
+    test_bad_max_tokens = LiveModelContract.test_bad_max_tokens
+
+
+class TestUniform(UniformContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def model(cls) -> LanguageModel:
+        return load_model("uniform")
+
+
+class TestUniformInPocketsPlace(UniformContract):
+    cases: ClassVar[Cases] = Cases(PocketDialect())
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def model(cls) -> LanguageModel:
+        return load_model("pocket", "uniform")
 
 
 class TestReplay(ModelContract):

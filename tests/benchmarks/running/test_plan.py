@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from airtune.benchmarks.running.plan import BASELINES, DEFAULT_METHODS, Plan, check_plan
+from airtune.benchmarks.running.plan import BASELINES, DEFAULT_METHODS, Plan, check_plan, with_models
 from airtune.engine.cli.app import main as airtune
 
 
@@ -34,3 +34,19 @@ def test_steps_from_the_incumbent_can_be_compared(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="0"):
         airtune([*command, "--out", str(tmp_path)])
     assert "default+local" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_the_control_of_several_models_speaks_their_dialects() -> None:
+    """One for each dialect, whatever its settings: the languages are the same."""
+    models = ["pocket", "scripted@chat+history=turns", "scripted", "uniform"]
+    methods = with_models(["default+lm", "random"], models)
+    assert methods == (
+        "default+lm:pocket",
+        "default+lm:scripted@chat+history=turns",
+        "default+lm:scripted",
+        "default+lm:uniform@pocket",
+        "default+lm:uniform@chat",
+        "random",
+    )
+    check_plan(Plan("toy", methods=methods))
+    assert with_models(["lm"], ["uniform"]) == ("lm",)
