@@ -1,10 +1,12 @@
 """airtune.models: language models that answer under a grammar, and the dialects they speak.
 
-Importing this package does not import torch; loading a model does. The registry is read when it is first used.
+Importing this package does not import torch; loading a model does. What loads and lists
+them is read when it is first used.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from airtune.models.types import (
@@ -21,7 +23,8 @@ from airtune.models.types import (
 )
 
 if TYPE_CHECKING:
-    from airtune.models.registry import ModelInfo, list_models, load_model, model_info, verify_model
+    from airtune.models.inventory import ModelInfo, list_models, model_info, verify_model
+    from airtune.models.registry import load_model
 
 __all__ = [
     "Completion",
@@ -45,9 +48,8 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from airtune.models import registry
-
-    return getattr(registry, name)
+    home = "registry" if name == "load_model" else "inventory"
+    return getattr(import_module(f"airtune.models.{home}"), name)
 
 
 def __dir__() -> list[str]:

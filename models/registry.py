@@ -1,58 +1,22 @@
-"""Names of models: the bundled ones, directories, and hub ids in the local cache. No network, ever."""
+"""What a model is loaded by: its backend and its dialect, each by name."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib import import_module, resources
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from airtune.grammars import unknown_name
-from airtune.models.backends.checkpoint import (
-    FOLDERS,
-    MANIFEST,
-    SETTINGS,
-    file_hashes,
-    folder_hashes,
-    require_safetensors,
-    weights_count,
-)
+from airtune.models.backends.checkpoint import require_safetensors
+from airtune.models.names import dialect_name, locate
 from airtune.models.types import Dialect, LanguageModel, ModelError
 
-BUNDLED = ("pocket",)
 BACKENDS = ("transformers", "vllm", "openai", "scripted", "uniform", "replay")
 WITHOUT_WEIGHTS = ("scripted", "uniform")  # names of models that are backends of themselves
 DIALECTS = {
     "chat": ("airtune.models.dialects.chat.dialect", "ChatDialect"),
     "pocket": ("airtune.models.dialects.pocket.dialect", "PocketDialect"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class ModelInfo:
-    """What is known about a model without loading it.
-
-    Attributes:
-        name: What to call it in `load_model`.
-        path: Its directory.
-        dialect: The dialect it speaks.
-        bytes: Size of all files.
-        parameters: Number of weights, read from the safetensors headers.
-        sha256: SHA-256 over the names and hashes of all files.
-        description: One line.
-    """
-
-    name: str
-    path: Path
-    dialect: str
-    bytes: int
-    parameters: int
-    sha256: str
-    description: str
 
 
 def make_dialect(name: str) -> Dialect:
@@ -78,69 +42,6 @@ def make_dialect(name: str) -> Dialect:
         )
     dialect: Dialect = made.configured(settings) if settings else made()
     return dialect
-
-
-def _hub_cache() -> Path:
-    """Where the Hugging Face libraries keep their snapshots."""
-    home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
-    return Path(os.environ.get("HF_HUB_CACHE", home / "hub")).expanduser()
-
-
-def _snapshot(hub_id: str) -> Path | None:
-    """The snapshot of a hub id in the local cache (the one `main` points at), or None."""
-    folder = _hub_cache() / ("models--" + hub_id.replace("/", "--"))
-    reference = folder / "refs" / "main"
-    if reference.is_file():
-        path = folder / "snapshots" / reference.read_text().strip()
-        return path if path.is_dir() else None
-    found = sorted((folder / "snapshots").glob("*")) if (folder / "snapshots").is_dir() else []
-    return found[0] if len(found) == 1 else None
-
-
-def _cached_ids() -> list[str]:
-    """Hub ids in the local cache."""
-    if not _hub_cache().is_dir():
-        return []
-    names = (p.name.removeprefix("models--").replace("--", "/") for p in _hub_cache().glob("models--*"))
-    return sorted(filter(_snapshot, names))
-
-
-def locate(name: str | Path) -> Path:
-    """The directory of a model: a bundled name, a directory, or a hub id in the local cache.
-
-    Raises:
-        ModelError: If there is no such model here.
-    """
-    text = str(name)
-    if text in BUNDLED:
-        return Path(str(resources.files(f"airtune.models.{text}"))) / "weights"
-    path = Path(text).expanduser()
-    if path.is_dir():
-        return path
-    if "/" in text and not text.startswith((".", "/", "~")) and (found := _snapshot(text)) is not None:
-        return found
-    message, allowed, hint = unknown_name("model", text, [*BUNDLED, *_cached_ids()])
-    raise ModelError(message, value=text, allowed=f"{allowed}, or a directory with a checkpoint", hint=hint)
-
-
-def dialect_name(path: Path) -> str:
-    """The dialect a checkpoint asks for in its airtune.json; "chat" where there is none.
-
-    Raises:
-        ModelError: If airtune.json cannot be read.
-    """
-    file = path / SETTINGS
-    if not file.is_file():
-        return "chat"
-    try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-        return str(settings["dialect"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"{file} does not name a dialect: {error!r}",
-            allowed='{"dialect": "chat"} or {"dialect": "pocket"}',
-            hint="correct or remove the file",
-        ) from error
 
 
 def spoken_dialect(name: str | Path) -> str:
@@ -232,83 +133,3 @@ def _load(
         raise ModelError(
             f"unknown setting of backend {backend!r}: {error}", value=sorted(settings)
         ) from error
-
-
-def model_info(name: str | Path) -> ModelInfo:
-    """What is known about a model without loading it.
-
-    Raises:
-        ModelError: If there is no such model, or its directory holds no checkpoint.
-    """
-    path = locate(name)
-    require_safetensors(path)
-    hashes = file_hashes(path)
-    listing = "".join(f"{file} {digest}\n" for file, digest in hashes.items())
-    file = path / SETTINGS
-    settings = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return ModelInfo(
-        name=str(name),
-        path=path,
-        dialect=dialect_name(path),
-        bytes=sum((path / file).stat().st_size for file in hashes),
-        parameters=weights_count(path),
-        sha256=hashlib.sha256(listing.encode()).hexdigest(),
-        description=str(settings.get("description", "")),
-    )
-
-
-def list_models() -> list[ModelInfo]:
-    """The models that can be loaded by name: the bundled ones, then usable ones in the local cache."""
-    found = []
-    for name in (*BUNDLED, *_cached_ids()):
-        try:
-            found.append(model_info(name))
-        except ModelError:  # an embedding model, a data set, a half download: not ours to offer
-            continue
-    return found
-
-
-def verify_model(name: str | Path) -> dict[str, str]:
-    """Hash every file of a model again and compare with its recorded manifest.
-
-    Returns:
-        SHA-256 by file name.
-
-    Raises:
-        ModelError: If no manifest was recorded, or naming every file that differs, is missing or is new.
-    """
-    path = locate(name)
-    require_safetensors(path)
-    file = path / MANIFEST
-    if not file.is_file():
-        raise ModelError(
-            f"{path} has no {MANIFEST} to verify against",
-            value=str(path),
-            hint="record one while you trust the files: airtune.models.registry.record_manifest(path)",
-        )
-    try:
-        recorded: dict[str, str] = dict(json.loads(file.read_text(encoding="utf-8"))["files"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        shape = '{"files": {name: sha256}}'
-        raise ModelError(f"{file} is not a manifest: {error!r}", allowed=shape) from error
-    # Those count where the manifest names them: it is that of a pack.
-    folders = [folder for folder in FOLDERS if any(name.startswith(f"{folder}/") for name in recorded)]
-    actual = file_hashes(path) | folder_hashes(path, folders)
-    wrong = [f"{f} differs" for f in sorted(recorded.keys() & actual.keys()) if recorded[f] != actual[f]]
-    wrong += [f"{f} is missing" for f in sorted(recorded.keys() - actual.keys())]
-    wrong += [f"{f} is new" for f in sorted(actual.keys() - recorded.keys())]
-    if wrong:
-        raise ModelError(
-            f"{name} is not the model that was recorded: {'; '.join(wrong)}",
-            value=wrong,
-            hint="install it again",
-        )
-    return actual
-
-
-def record_manifest(path: str | Path) -> Path:
-    """Write `manifest.json` with the SHA-256 of every file of a checkpoint, for `verify_model`."""
-    file = Path(path) / MANIFEST
-    text = json.dumps({"files": file_hashes(Path(path))}, indent=1, sort_keys=True)
-    file.write_text(text + "\n", encoding="utf-8")
-    return file

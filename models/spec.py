@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from airtune.models.names import locate
 from airtune.models.registry import (
     BACKENDS,
     DIALECTS,
     WITHOUT_WEIGHTS,
     load_model,
-    locate,
     make_dialect,
     spoken_dialect,
 )

@@ -157,7 +157,7 @@ def count_tokens(task: str, model: str | None = None) -> TokenCounts:
 
 def _tokenizer_at(name: str) -> Any:
     from airtune.models.backends.prompts import PromptTokenizer
-    from airtune.models.registry import locate
+    from airtune.models.names import locate
 
     return PromptTokenizer(locate(name)).tokenizer
 

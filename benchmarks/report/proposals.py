@@ -171,7 +171,7 @@ def _bar(logprob: float) -> int:
 def _tokenizer(model: str, sha256: str) -> Any:
     """The model's tokenizer if it is at hand and the very one that was used, else None."""
     from airtune.models import ModelError
-    from airtune.models.registry import locate
+    from airtune.models.names import locate
 
     try:
         path = locate(model) / "tokenizer.json"

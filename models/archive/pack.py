@@ -25,7 +25,8 @@ from airtune.models.archive.manifest import (
     refuse_existing,
 )
 from airtune.models.backends.checkpoint import MANIFEST, sha256_of
-from airtune.models.registry import BUNDLED, dialect_name, locate, model_info, verify_model
+from airtune.models.inventory import model_info, verify_model
+from airtune.models.names import BUNDLED, dialect_name, locate
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from airtune.models.archive.manifest import MOST_BYTES, PackError, PackManifest, refuse_existing
 from airtune.models.backends.checkpoint import MANIFEST, require_safetensors
-from airtune.models.registry import model_info
+from airtune.models.inventory import model_info
 
 CHUNK = 1 << 20
 LONGEST_HEADER = 2048  # of an extension: one long name and one large size need less

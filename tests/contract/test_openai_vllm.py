@@ -25,7 +25,7 @@ from airtune.engine.seeds import derive_seed
 from airtune.engine.types import Task, Trial
 from airtune.models import LanguageModel, ModelError, Request, TextRequest, load_model
 from airtune.models.dialects.pocket.dialect import PocketDialect
-from airtune.models.registry import locate
+from airtune.models.names import locate
 from tests.contract.test_models import PROMPTS, Cases, ModelContract
 from tests.models.exact import path_logprob
 

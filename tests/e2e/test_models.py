@@ -125,7 +125,7 @@ def test_a_tokenizer_that_cannot_spell_the_grammar(folder: Folder) -> None:
 
 def test_verify_tells_a_file_that_was_changed(folder: Folder, checkpoint: Path) -> None:
     """A check that does not hold is exit code 1; a model that is not there is bad input."""
-    from airtune.models.registry import record_manifest
+    from airtune.models.inventory import record_manifest
 
     copy = folder.path / "copy"
     shutil.copytree(checkpoint, copy)

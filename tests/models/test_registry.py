@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from airtune.models import ModelError, list_models, load_model, model_info, verify_model
-from airtune.models.registry import record_manifest
+from airtune.models.inventory import record_manifest
 from airtune.models.tiny import byte_tokenizer, save_random_llama
 
 

@@ -23,7 +23,8 @@ from airtune.grammars import AirtuneError
 from airtune.models import LanguageModel, load_model
 from airtune.models.backends.scripted import ScriptedModel
 from airtune.models.dialects.chat.format import TemplateFormat
-from airtune.models.registry import locate, make_dialect
+from airtune.models.names import locate
+from airtune.models.registry import make_dialect
 
 TRIALS = 5
 
