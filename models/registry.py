@@ -31,16 +31,14 @@ def make_dialect(name: str) -> Dialect:
     module, cls = DIALECTS[plain]
     made: Any = getattr(import_module(module), cls)
     settings = dict(setting.partition("=")[::2] for setting in given)
-    if settings and (not hasattr(made, "configured") or len(settings) < len(given)):
+    if len(settings) < len(given):
         raise ModelError(
-            f"a setting is given twice in {name!r}"
-            if hasattr(made, "configured")
-            else f"the dialect {plain!r} has no settings",
+            f"a setting is given twice in {name!r}",
             value=name,
-            allowed="chat, chat+history=turns, chat+detail=space+reasoning=on, ...",
-            hint=f"write {plain!r}",
+            allowed="chat, chat+history=turns, pocket+names=hidden, ...",
+            hint="leave one of them out",
         )
-    dialect: Dialect = made.configured(settings) if settings else made()
+    dialect: Dialect = made.configured(settings)
     return dialect
 
 

@@ -48,6 +48,7 @@ class Run:
         seed: 0, 1, 2, ...
         trials: Told and failed trials, in order; fewer than the budget where the space was exhausted.
         origins: Where each trial's configuration came from, for example "default" or "tpe+uniform".
+        dialect: What its language model speaks, with the dialect's settings; empty where it asks none.
     """
 
     method: str
@@ -55,6 +56,7 @@ class Run:
     seed: int
     trials: list[Trial] = field(default_factory=list)
     origins: list[str] = field(default_factory=list)
+    dialect: str = ""
 
 
 Runs = Mapping[tuple[str, str, int], Run]
@@ -137,13 +139,18 @@ class Comparison:
         return found
 
 
+def needs_random(methods: Sequence[str], tasks: Sequence[str]) -> bool:
+    """Whether random search is not among the methods, and has to be run: a task is none of a table."""
+    return RANDOM not in methods and any(_table(task) is None for task in tasks)
+
+
 def check_reference(methods: Sequence[str], tasks: Sequence[str]) -> None:
     """Refuse to compare without random search's runs, but on table tasks, where its figures are known without.
 
     Raises:
         AirtuneError: If it is not among the methods, and a task is none of a table.
     """
-    if RANDOM not in methods and any(_table(task) is None for task in tasks):
+    if needs_random(methods, tasks):
         raise AirtuneError(
             f"a comparison without {RANDOM!r} has nothing to be compared with",
             value=methods,

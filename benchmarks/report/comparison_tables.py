@@ -12,8 +12,9 @@ from airtune.benchmarks.analysis.comparison import RANDOM, Array
 from airtune.benchmarks.analysis.costs import comparison_costs, costs_table
 from airtune.benchmarks.analysis.statistics import Row, change
 from airtune.benchmarks.analysis.table import Cell, Column, Table
+from airtune.benchmarks.report.controls import Pair
 from airtune.benchmarks.report.numbers import DASH, estimated, number, p_value, significant, sortable
-from airtune.benchmarks.report.report import Pair, Report
+from airtune.benchmarks.report.report import Report
 
 _BLANK = Cell(DASH, kind="none")
 
@@ -31,29 +32,42 @@ def report_tables(report: Report) -> list[Table]:
 
 
 def model_adds(report: Report, budget: int) -> Table:
-    """The focal method against its proposer without the model's knowledge, and against methods without a model."""
-    pairs = report.model_adds[budget]
-    name = report.label(pairs[0].row.method)
+    """The methods whose models know something against what tells how much that adds."""
+    added = report.model_adds[budget]
+    methods = list(dict.fromkeys(one.row.method for one in added))
+    tested = any(one.test is not None for one in added)
     columns = [
+        *([Column("method", number=False)] if len(methods) > 1 else []),
         Column("against", number=False),
-        Column("win/tie/loss", f"tasks on which {name} is better, equal, worse"),
+        Column(
+            "win/tie/loss" + (" (test)" if tested else ""),
+            "tasks on which the method is better, equal, worse; under it the same of test errors",
+        ),
         Column("median change %", "(other − method) / |other|, positive is better"),
         Column(
-            "p (Holm)", "Wilcoxon signed-rank test over tasks, Holm’s correction over the rows of this table"
+            "p (Holm)",
+            "Wilcoxon signed-rank test over data sets, Holm’s correction over the rows of this table",
         ),
-        Column("in words", f"what the test says of {name} at 5 %", number=False),
+        Column("in words", "what the test says of the method at 5 %", number=False),
     ]
-    rows = [
-        [
-            Cell(report.label(pair.row.reference), pair.what, report.label(pair.row.reference), "name"),
-            _tally(pair.row),
-            estimated(pair.row.median_change, 1),
-            Cell(p_value(pair.p), sort=pair.p),
-            Cell(pair.verdict, sort=pair.verdict),
+    if tested:
+        columns.append(Column("test median change %", "of the configuration chosen on validation", wide=True))
+    rows = []
+    for one in added:
+        name = report.label(one.row.reference)
+        cells = [_name(report, one.row.method)] if len(methods) > 1 else []
+        cells += [
+            Cell(name, one.what, name, "name"),
+            _tally(one.row, one.test),
+            estimated(one.row.median_change, 1),
+            Cell(p_value(one.p), sort=one.p),
+            Cell(one.verdict, sort=one.verdict),
         ]
-        for pair in pairs
-    ]
-    return Table(f"What the model adds: {name}, {budget} evaluations", columns, rows)
+        if tested:
+            cells.append(estimated(one.test.median_change, 1) if one.test else _BLANK)
+        rows.append(cells)
+    whose = f"model adds: {report.label(methods[0])}" if len(methods) == 1 else "models add"
+    return Table(f"What the {whose}, {budget} evaluations", columns, rows)
 
 
 def against_random(report: Report, budget: int) -> Table:
@@ -231,5 +245,6 @@ def _name(report: Report, method: str) -> Cell:
     return Cell(report.label(method), sort=report.label(method), kind=kind)
 
 
-def _tally(row: Row) -> Cell:
-    return Cell(f"{row.wins}/{row.ties}/{row.losses}", sort=row.wins - row.losses)
+def _tally(row: Row, test: Row | None = None) -> Cell:
+    sub = f"({test.wins}/{test.ties}/{test.losses})" if test else ""
+    return Cell(f"{row.wins}/{row.ties}/{row.losses}", sub, sort=row.wins - row.losses)

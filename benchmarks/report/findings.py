@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from airtune.benchmarks.analysis.comparison import RANDOM
 from airtune.benchmarks.analysis.statistics import NEAR_ZERO, RESAMPLES, Row
 from airtune.benchmarks.report.comparison_tables import report_tables
+from airtune.benchmarks.report.controls import KNOW_NOTHING_MODEL
 from airtune.benchmarks.report.numbers import interval, number, p_value
 from airtune.benchmarks.report.report import Report
 from airtune.benchmarks.running.suites import get_suite
@@ -36,7 +37,7 @@ def headline(report: Report) -> str:
         f"after {budget} evaluations"
     )
     pairs = report.model_adds.get(budget, ())
-    pair = next((p for p in pairs if p.row.reference == RANDOM), None)
+    pair = next((p for p in pairs if (p.row.method, p.row.reference) == (row.method, RANDOM)), None)
     if pair is None:
         return said
     meant = {"better": "more than chance", "worse": "significantly worse over all tasks"}
@@ -89,10 +90,11 @@ def model_note(report: Report) -> str:
     pairs = report.model_adds[report.budgets[-1]]
     note = (
         "Tasks won, tied and lost, the change at the median task with its 95 % interval, and whether the difference "
-        "is more than chance would give (5 %, Holm’s correction over the rows). What the model is worth is the "
-        "difference to the same proposer around a model that knows nothing"
+        "is more than chance would give (5 %, over data sets, Holm’s correction over the rows). What a model is worth "
+        "is the difference to the same proposer around a model that knows nothing, and what it takes from the names "
+        "the difference to itself with the names hidden"
     )
-    if any(pair.what.startswith("same proposer") for pair in pairs):
+    if any(one.what == KNOW_NOTHING_MODEL for one in pairs):
         return f"{note}."
     return f"{note}: that control is not among the methods here, so how much of it is the proposer’s is not told."
 
@@ -182,8 +184,8 @@ def method_notes(report: Report) -> list[tuple[str, str]]:
             "losses; on table tasks with random search’s own runs. The tests that one table shows at one number of "
             "evaluations are one family: Holm’s correction"
             + (
-                f". Tests over tasks take the {tasks} tasks as independent, though they are on {sets} data sets: "
-                "the intervals do not"
+                f". Tests over tasks take the {tasks} tasks as independent, though they are on {sets} data sets; the "
+                "intervals do not, nor do the tests of what the model adds, over the data sets’ means"
                 if sets < tasks
                 else ""
             ),

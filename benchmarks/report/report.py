@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from airtune.benchmarks.analysis.comparison import (
     check_reference,
     compare_runs,
 )
-from airtune.benchmarks.analysis.significance import LEVEL, Verdicts, holm, over_seeds, over_tasks
+from airtune.benchmarks.analysis.significance import LEVEL, holm, over_seeds, over_tasks
 from airtune.benchmarks.analysis.statistics import (
     COVERAGE,
     NEAR_ZERO,
@@ -28,42 +27,11 @@ from airtune.benchmarks.analysis.statistics import (
     compare,
     pairwise,
 )
-from airtune.benchmarks.running.plan import Plan, proposer_of
+from airtune.benchmarks.report.controls import Added, Pair, focal_method, model_controls, what_models_add
+from airtune.benchmarks.running.plan import Plan
 from airtune.benchmarks.running.suites import get_suite
 from airtune.grammars import AirtuneError
 from airtune.models.spec import parse_spec
-
-KNOW_NOTHING = ("uniform", "scripted")  # names and backends of models that have learnt nothing
-WITHOUT_A_MODEL = {
-    "default+local": "the best, one value redrawn",
-    "default+gp": "Gaussian process from the default",
-    "default+random": "random search from the default",
-    RANDOM: "random search",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """The focal method against another one.
-
-    Attributes:
-        row: Its figures, with the other method as the reference.
-        verdicts: The tests over seeds, task by task.
-        p: Of the test over the tasks' mean normalised regrets, Holm's in the table that it is printed in.
-        direction: Of that test: -1 where the focal method's regrets are lower.
-        what: What the other method is, where the pair tells what the model adds.
-    """
-
-    row: Row
-    verdicts: Verdicts
-    p: float
-    direction: int
-    what: str = ""
-
-    @property
-    def verdict(self) -> str:
-        """What the test says, in a word or two."""
-        return "no clear difference" if self.p > LEVEL else "better" if self.direction < 0 else "worse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +46,7 @@ class Report:
             first with a language model; None if there is none.
         rows: By budget: every method against random search.
         pairwise: By budget: the focal method against every other.
-        model_adds: By budget: those pairs that tell what the model adds, in order of how much they tell.
+        model_adds: By budget: what tells how much the models add, of the focal method first.
         proposal_s: By method: mean seconds per proposal.
         redrawn: By method: share of proposals that fell back on a uniform draw.
     """
@@ -89,7 +57,7 @@ class Report:
     focal: str | None
     rows: dict[int, list[Row]]
     pairwise: dict[int, list[Pair]]
-    model_adds: dict[int, list[Pair]]
+    model_adds: dict[int, list[Added]]
     proposal_s: dict[str, float]
     redrawn: dict[str, float]
 
@@ -157,10 +125,7 @@ class Report:
                 "resamples": RESAMPLES, "coverage": COVERAGE, "near_zero": NEAR_ZERO, "test_level": LEVEL
             },
             "model_adds": {
-                str(b): [
-                    {"against": p.row.reference, "what": p.what, "p_value": p.p, "verdict": p.verdict} for p in pairs
-                ]
-                for b, pairs in self.model_adds.items()
+                str(b): [one.json() for one in added] for b, added in self.model_adds.items()
             },
             "rows": {str(b): [row.json() for row in rows] for b, rows in self.rows.items()},
             "pairwise": {str(b): [p.row.json() for p in pairs] for b, pairs in self.pairwise.items()},
@@ -215,7 +180,7 @@ def make_report(
     comparison = compare_runs(by_key, plan.methods, kept, plan.seeds, plan.budget)
     trials = {m: [(t, o) for key, run in by_key.items() if key[0] == m
                   for t, o in zip(run.trials, run.origins, strict=True)] for m in plan.methods}  # fmt: skip
-    focal = _focal(plan)
+    focal = focal_method(plan)
     return Report(
         plan=plan,
         comparison=comparison,
@@ -223,42 +188,22 @@ def make_report(
         focal=focal,
         proposal_s={m: float(np.mean([t.proposal_s for t, _ in trials[m]])) for m in plan.methods},
         redrawn={m: float(np.mean([o.endswith("+uniform") for _, o in trials[m]])) for m in plan.methods},
-        **_compare_all(plan, comparison, focal),
+        **_compare_all(plan, comparison, focal, {run.method: run.dialect for run in by_key.values()}),
     )
 
 
-def _knows_nothing(model: str | None) -> bool:
-    return model is not None and re.split("[:@+]", model)[0] in KNOW_NOTHING
-
-
-def _focal(plan: Plan) -> str | None:
-    """See Report.focal."""
-    models = {method: plan.model_of(method) for method in plan.methods}
-    asking = [method for method, model in models.items() if model is not None]
-    return next(iter([*(m for m in asking if not _knows_nothing(models[m])), *asking]), None)
-
-
-def _controls(plan: Plan, focal: str) -> dict[str, str]:
-    """The methods that the focal one is like but for its model, or that have none, and what they are."""
-    around = {
-        method: "same proposer, know-nothing model"
-        for method in plan.methods
-        if method != focal
-        and proposer_of(method) == proposer_of(focal)
-        and _knows_nothing(plan.model_of(method))
-    }
-    return around | WITHOUT_A_MODEL
-
-
-def _compare_all(plan: Plan, comparison: Comparison, focal: str | None) -> dict[str, Any]:
+def _compare_all(
+    plan: Plan, comparison: Comparison, focal: str | None, dialects: Mapping[str, str]
+) -> dict[str, Any]:
     """Rows, pairs and their tests at every number of evaluations; one bootstrap serves them all."""
     methods, clusters = comparison.methods, comparison.clusters
     at = [budget - 1 for budget in comparison.budgets]
     means = bootstrap_means(comparison.best[..., at], clusters)
     regret = comparison.regret.mean(axis=2)
+    controls = [one for one in model_controls(plan, focal, dialects) if one.reference in methods]
     rows: dict[int, list[Row]] = {}
     pairs: dict[int, list[Pair]] = {}
-    adds: dict[int, list[Pair]] = {}
+    adds: dict[int, list[Added]] = {}
     for i, budget in enumerate(comparison.budgets):
         best = comparison.best[..., budget - 1]
         rows[budget] = compare(best, methods, RANDOM, budget, clusters, means[..., i])
@@ -273,19 +218,11 @@ def _compare_all(plan: Plan, comparison: Comparison, focal: str | None) -> dict[
             strict=True,
         )
         raw = [Pair(row, verdicts, *test) for row, verdicts, test in made]
-        by_name = {pair.row.reference: pair for pair in raw}
-        chosen = [(by_name[name], what) for name, what in _controls(plan, focal).items() if name in by_name]
-        pairs[budget] = _one_family(raw, [""] * len(raw))
-        if chosen:
-            adds[budget] = _one_family([pair for pair, _ in chosen], [what for _, what in chosen])
+        adjusted = holm([pair.p for pair in raw])  # of this table
+        pairs[budget] = [replace(pair, p=p) for pair, p in zip(raw, adjusted, strict=True)]
+        if controls:
+            adds[budget] = what_models_add(comparison, controls, budget, means[..., i])
     return {"rows": rows, "pairwise": pairs, "model_adds": adds}
-
-
-def _one_family(pairs: Sequence[Pair], what: Sequence[str]) -> list[Pair]:
-    """The pairs of one table: their p-values are corrected together."""
-    adjusted = holm([pair.p for pair in pairs])
-    return [Pair(pair.row, pair.verdicts, p, pair.direction, words)
-            for pair, p, words in zip(pairs, adjusted, what, strict=True)]  # fmt: skip
 
 
 def _mean(values: Array) -> float:

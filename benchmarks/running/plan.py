@@ -13,12 +13,15 @@ from airtune.engine.types import DEFAULT_PROPOSER
 from airtune.grammars import AirtuneError, unknown_name
 from airtune.models.spec import parse_spec
 
+UNIFORM = "uniform"  # the model that knows nothing
+KNOW_NOTHING = (UNIFORM, "scripted")  # names and backends of models that have learnt nothing
+LOCAL = "default+local"
+HIDDEN = "names=hidden"  # the setting of a dialect
 # What a language model is compared with: random search, and what the default adds to it, to two optimizers, and to
 # steps from the incumbent.
-BASELINES = ("random", "default+random", "default+tpe", "default+gp", "default+local")
+BASELINES = ("random", "default+random", "default+tpe", "default+gp", LOCAL)
 DEFAULT_METHODS = (DEFAULT_PROPOSER, "lm", *BASELINES)
 DEFAULT_MODEL = "pocket"
-UNIFORM = "uniform"  # the model that knows nothing
 TASKS_PER_GROUP = 16
 
 
@@ -94,9 +97,46 @@ def with_models(methods: Sequence[str], models: Sequence[str]) -> tuple[str, ...
     return tuple(made)
 
 
+def with_controls(methods: Sequence[str], model: str) -> tuple[str, ...]:
+    """The methods, and what tells how much their models add.
+
+    Each that asks one around a model that knows nothing and with the names hidden; and steps from the incumbent.
+
+    >>> with_controls(["lm"], "pocket")
+    ('lm', 'lm:uniform@pocket', 'lm:pocket@pocket+names=hidden', 'default+local')
+
+    Args:
+        methods: Proposers, with their models or without.
+        model: The model of those that name none.
+    """
+    made = list(methods)
+    for method in methods:
+        asked = method.partition(":")[2] or model
+        if needs_model(proposer_of(method)) and not knows_nothing(asked) and not names_hidden(asked):
+            made += [f"{proposer_of(method)}:{control}" for control in (control_of(asked), hidden(asked))]
+    return tuple(dict.fromkeys([*made, LOCAL]))
+
+
 def control_of(model: str) -> str:
     """The model that knows nothing and has to answer in the same language as another one."""
     return f"{UNIFORM}@{parse_spec(model).spoken}"
+
+
+def hidden(model: str) -> str:
+    """The model, told of its problems in neutral words."""
+    spec = parse_spec(model)
+    return f"{model}+{HIDDEN}" if spec.dialect else f"{model}@{spec.spoken}+{HIDDEN}"
+
+
+def names_hidden(model: str) -> bool:
+    """Whether the model is told of its problems in neutral words."""
+    return HIDDEN in (parse_spec(model).dialect or "").split("+")
+
+
+def knows_nothing(model: str) -> bool:
+    """Whether the model has learnt nothing."""
+    spec = parse_spec(model)
+    return spec.backend in KNOW_NOTHING or spec.name in KNOW_NOTHING
 
 
 def proposer_of(method: str) -> str:

@@ -198,7 +198,8 @@ def _runs(file: StudyFile, plan: Plan | None) -> list[Run]:
             continue
         records = [one for one in file.records(study.name) if one.trial.status != "asked"]
         trials, origins = [one.trial for one in records], [one.origin for one in records]
-        runs.append(Run(what["method"], study.manifest["task"], what["seed"], trials, origins))
+        dialect = str((study.manifest.get("model") or {}).get("dialect", ""))
+        runs.append(Run(what["method"], study.manifest["task"], what["seed"], trials, origins, dialect))
     return sorted(runs, key=lambda run: (order.get(run.method, 0), run.method, run.task, run.seed))
 
 

@@ -80,6 +80,12 @@ SUITES: Mapping[str, Suite] = {
             "tables of 18 algorithms on generated data sets and random functions, for choosing designs on",
         ),
         Suite(
+            "development-small",
+            lambda: [name for name in _development_names("dev") if name.endswith("/0")],
+            "the first table of each of 18 algorithms and a function of 2, 4 and 8 numbers: development, where a "
+            "proposal takes seconds",
+        ),
+        Suite(
             "unseen",
             partial(_development_names, "unseen"),
             "tables of 3 algorithms that pocket was not trained on and random functions, for reporting",
@@ -92,6 +98,11 @@ SUITES: Mapping[str, Suite] = {
             "original",
             original_names,
             "tables as their authors published them: HPOBench's MLP on 8 data sets, HPOLib on 4, NAS-Bench-201 on 3",
+        ),
+        Suite(
+            "original-mlp",
+            lambda: [name for name in original_names() if name.startswith("original/mlp/")],
+            "the tables of HPOBench's MLP as its authors published them, on 8 data sets",
         ),
     )
 }

@@ -26,7 +26,12 @@ SUITE_HELP = (
     "tokens: what each chat variant costs. (airtune bench grammar --help lists its options.)"
 )
 PROPOSERS_HELP = (
-    "What to compare; lm:NAME names the model of one. (default: lm, random and default+ baselines)"
+    "What to compare; lm:NAME names the model of one. Random search is always among them, run or, on tables, exact. "
+    "(default: lm, random and default+ baselines)"
+)
+CONTROLS_HELP = (
+    "Also run what tells how much a model adds: each proposer that asks one around a model that knows nothing "
+    "(uniform) and with the names hidden (names=hidden), and default+local."
 )
 MODELS_HELP = (
     "The language models of lm, such as pocket or vllm:./llama@chat+history=turns; with several, each makes "
@@ -42,6 +47,7 @@ def bench(
     suite: Annotated[str, typer.Argument(metavar="SUITE", help=SUITE_HELP)],
     proposers: Annotated[str | None, typer.Option(metavar="P,Q", help=PROPOSERS_HELP)] = None,
     models: Annotated[str | None, typer.Option(metavar="M,N", help=MODELS_HELP)] = None,
+    controls: Annotated[bool, typer.Option("--controls", help=CONTROLS_HELP)] = False,
     budget: Annotated[int, typer.Option(help="Trials per study; a larger one later goes on.")] = 30,
     seeds: Annotated[int, typer.Option(help="Studies per proposer and task.")] = 10,
     jobs: Annotated[int, typer.Option(help="Processes.")] = 2,
@@ -49,9 +55,9 @@ def bench(
     json: JsonNotTables = False,
 ) -> None:
     """Compare proposers over a suite of tasks, with seeds and intervals; all studies in one file. Resumes."""
-    from airtune.benchmarks.analysis.comparison import check_reference
+    from airtune.benchmarks.analysis.comparison import RANDOM, needs_random
     from airtune.benchmarks.report import make_report, report_markdown, report_tables
-    from airtune.benchmarks.running.plan import DEFAULT_METHODS, Plan, check_plan, with_models
+    from airtune.benchmarks.running.plan import DEFAULT_METHODS, Plan, check_plan, with_controls, with_models
     from airtune.benchmarks.running.suites import SUITES
     from airtune.grammars import AirtuneError, unknown_name, write_file
 
@@ -66,9 +72,11 @@ def bench(
         )
     named = _names(models) or ["pocket"]
     methods = with_models(tuple(_names(proposers)) or DEFAULT_METHODS, named)
+    methods = with_controls(methods, named[0]) if controls else methods
+    if needs_random(methods, SUITES[suite].tasks):
+        methods = (*methods, RANDOM)
     plan = Plan(suite=suite, methods=methods, seeds=seeds, budget=budget, model=named[0])
     check_plan(plan, jobs)
-    check_reference(methods, SUITES[suite].tasks)  # before hours of work, not after
     report = make_report(plan, _run(plan, output, jobs))
     write_file(output / "report.md", report_markdown(report).encode())
     if json:

@@ -103,15 +103,15 @@ class Words:
             lines.append(f"Description: {self.quote(problem.description)}")
         return [*lines, f"Loss, to be minimised: {self.quote(problem.metric)}"]
 
-    def space(self) -> list[str]:
-        """One line per hyperparameter, then one per forbidden clause."""
+    def space(self, default: bool = True) -> list[str]:
+        """One line per hyperparameter, with its default or without, then one per forbidden clause."""
         space = self.problem.space
         active: dict[str, list[str]] = {}
         for condition in space.conditions:
             active.setdefault(str(condition.child.name), []).append(self._condition(condition))
         lines = ["Hyperparameters:"]
         for name in self.grammar.lattice.names:
-            text = f"- {self.quote(name)}: {self._range(space[name])}"
+            text = f"- {self.quote(name)}: {self._range(space[name], default)}"
             if name in active:
                 text += f"; only if {' and '.join(active[name])}"
             lines.append(text)
@@ -160,10 +160,10 @@ class Words:
     def _varying(self) -> list[str]:
         return [name for name in self._axes if not isinstance(self.problem.space[name], hp.Constant)]
 
-    def _range(self, parameter: Any) -> str:
+    def _range(self, parameter: Any, with_default: bool) -> str:
         if isinstance(parameter, hp.Constant):
             return f"always {self._value(parameter.name, parameter.value)}"
-        default = f"default {self._value(parameter.name, parameter.default_value)}"
+        default = [f"default {self._value(parameter.name, parameter.default_value)}"] if with_default else []
         if isinstance(parameter, hp.CategoricalHyperparameter):
             values = ", ".join(self._value(parameter.name, choice) for choice in parameter.choices)
             parts = [f"one of {values}"]
@@ -180,7 +180,7 @@ class Words:
             parts[0] += f", in {self.quote(str(meta['unit']))}"
         if meta.get("description"):
             parts.append(self.quote(str(meta["description"])))
-        return "; ".join([*parts, default])
+        return "; ".join([*parts, *default])
 
     def _value(self, name: str, value: Any) -> str:
         """A value as the answers write it; as JSON where it is off the lattice."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,9 +13,13 @@ from ConfigSpace import ConfigurationSpace
 from airtune.grammars import Grammar, canonical_grammar, space_grammar
 from airtune.models.dialects.chat.description import COMMON_SPECIAL, Guard, Words, loss_text
 from airtune.models.dialects.chat.format import ChatFormat, Message, PlainFormat, fold_system, message
+from airtune.models.dialects.hidden import hidden_problem, hidden_space, revealed
+from airtune.models.dialects.settings import Allowed, check_settings, full_name, read_settings
 from airtune.models.types import ModelError, Problem
 
-SETTINGS: Mapping[str, tuple[str, ...] | range] = {
+SETTINGS: Allowed = {
+    "names": ("shown", "hidden"),
+    "default": ("shown", "hidden"),
     "detail": ("full", "space", "none"),
     "history": ("table", "turns"),
     "reasoning": ("off", "on"),
@@ -46,6 +50,8 @@ class ChatDialect:
     loss, the oldest of equals first; the best trial and the trials that are running stay.
 
     Attributes:
+        names: "hidden": the problem is told in neutral words (`airtune.models.dialects.hidden`).
+        default: "hidden": the prompt does not say what the default configuration is.
         detail: What is told of the problem. "full": the task's name, description and metric, and the space;
             "space": the space only; "none": the hyperparameters' names only.
         history: The trials as one "table", or as "turns" of the chat, which the next prompt only adds to.
@@ -66,6 +72,8 @@ class ChatDialect:
         ModelError: If a setting has a value that it cannot have.
     """
 
+    names: str = "shown"
+    default: str = "shown"
     detail: str = "full"
     history: str = "table"
     reasoning: str = "off"
@@ -82,13 +90,7 @@ class ChatDialect:
     temperature = 1.0  # the model as it was trained
 
     def __post_init__(self) -> None:
-        for key, allowed in SETTINGS.items():
-            value = getattr(self, key)
-            if value is not None and value not in allowed:
-                known = f"{allowed[0]} to {allowed[-1]}" if isinstance(allowed, range) else ", ".join(allowed)
-                raise ModelError(
-                    f"the chat dialect's setting {key} cannot be {value!r}", value=value, allowed=known
-                )
+        check_settings("chat", SETTINGS, self)
 
     @classmethod
     def configured(cls, settings: Mapping[str, str]) -> ChatDialect:
@@ -97,19 +99,12 @@ class ChatDialect:
         Raises:
             ModelError: If there is no such setting, or it cannot have such a value.
         """
-        values: dict[str, Any] = {}
-        for key, text in settings.items():
-            if key not in SETTINGS:
-                raise ModelError.unknown("setting of the chat dialect", key, SETTINGS)
-            number = isinstance(SETTINGS[key], range) and text.isascii() and text.isdigit()
-            values[key] = int(text) if number else text
-        return cls(**values)
+        return cls(**read_settings("chat", SETTINGS, settings))
 
     @property
     def name(self) -> str:
         """`chat` and the settings that are not the defaults."""
-        given = [(f.name, f.default, getattr(self, f.name)) for f in fields(self) if f.name in SETTINGS]
-        return "chat" + "".join(f"+{key}={value}" for key, default, value in given if value != default)
+        return full_name("chat", SETTINGS, self)
 
     def bind(
         self,
@@ -126,12 +121,16 @@ class ChatDialect:
         )  # fmt: skip
 
     def grammar(self, space: ConfigurationSpace, exclude: Sequence[Mapping[str, Any]] = ()) -> Grammar:
-        """See `Dialect.grammar`: the canonical grammar itself."""
-        return space_grammar(space, exclude)
+        """See `Dialect.grammar`: the canonical grammar itself, or that of the space in neutral words."""
+        if self.names == "shown":
+            return space_grammar(space, exclude)
+        hidden = hidden_space(space)
+        return space_grammar(hidden.space, list(map(hidden.hide, exclude)))
 
     def parse(self, text: str, grammar: Grammar) -> dict[str, Any]:
         """See `Dialect.parse`."""
-        return grammar.decode(text)
+        config = grammar.decode(text)
+        return config if self.names == "shown" else revealed(grammar.space, config)
 
     def render(self, problem: Problem) -> str:
         """See `Dialect.render`. With reasoning it is the prompt of the first phase; `conclude` makes the second's.
@@ -139,6 +138,7 @@ class ChatDialect:
         Raises:
             ModelError: If the prompt does not fit even with the best trial alone.
         """
+        problem = problem if self.names == "shown" else hidden_problem(problem)
         words = Words(problem, canonical_grammar(problem.space), self._guard)
         done = [(i, o) for i, o in enumerate(problem.observations) if o.status != "asked"]
         # What stays longest comes first: the best loss, the newer of equals; then failures, newest first.
@@ -225,9 +225,10 @@ class ChatDialect:
 
     def _talk(self, words: Words, kept: set[int]) -> list[Message]:
         """The user's messages about the task, and with history="turns" the trials between them."""
+        shown = self.default == "shown"
         about = {
-            "full": [words.task(), words.space()],
-            "space": [words.space()],
+            "full": [words.task(), words.space(shown)],
+            "space": [words.space(shown)],
             "none": [
                 [f"Hyperparameters: {', '.join(words.quote(name) for name in words.grammar.lattice.names)}"]
             ],
@@ -281,7 +282,7 @@ class ChatDialect:
         return talk
 
     def _first(self, words: Words) -> list[str]:
-        default = None if self.detail == "none" else words.default()
+        default = None if self.detail == "none" or self.default == "hidden" else words.default()
         return [] if default is None else [f"The default configuration, as JSON: {default}"]
 
     def _left(self, words: Words, used: int) -> list[str]:

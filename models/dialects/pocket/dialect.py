@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, TypeAlias
@@ -35,6 +36,7 @@ from airtune.grammars import (
     once_per_space,
 )
 from airtune.grammars.space_check import is_finite_number
+from airtune.models.dialects.hidden import hidden_problem, hidden_space, revealed
 from airtune.models.dialects.pocket.codec import (
     BINS,
     CHOICES,
@@ -46,6 +48,7 @@ from airtune.models.dialects.pocket.codec import (
     to_bin,
     trial_text,
 )
+from airtune.models.dialects.settings import Allowed, check_settings, full_name, read_settings
 from airtune.models.types import Observation, Problem
 
 AnyHyperparameter: TypeAlias = Hyperparameter[Any, Any]
@@ -53,6 +56,7 @@ AnyHyperparameter: TypeAlias = Hyperparameter[Any, Any]
 # Histories in training have at most 100 trials. A longer one is thinned to its best 50 and 50 of the others, spread
 # evenly over their ranks: what is good matters most, and what is bad only as a map of where not to look.
 MAX_TRIALS = 100
+SETTINGS: Allowed = {"names": ("shown", "hidden")}
 _BEST = 50
 _OTHER = "use another proposer (for example tpe)"
 
@@ -201,10 +205,19 @@ def _thin(ranked: list[Observation]) -> list[Observation]:
     return [others[i] for i in kept] + best
 
 
+@dataclass(frozen=True)
 class PocketDialect:
-    """See the module's docstring and `codec`. Descriptions and metric names are not read."""
+    """See the module's docstring and `codec`. Descriptions and metric names are not read.
 
-    name = "pocket"
+    Attributes:
+        names: "hidden": no hyperparameter has a name that the model knows (`airtune.models.dialects.hidden`).
+
+    Raises:
+        ModelError: If that is neither "shown" nor "hidden".
+    """
+
+    names: str = "shown"
+
     # All texts that a value may have.
     value_texts = frozenset(
         letter + place for letter in LETTERS for place in (*CHOICES, *(f"{b:03d}" for b in range(BINS)))
@@ -213,7 +226,21 @@ class PocketDialect:
     # repeats itself where the names tell it nothing, at 1 it is too broad for ten trials where they do.
     temperature = 0.7
 
+    def __post_init__(self) -> None:
+        check_settings("pocket", SETTINGS, self)
+
+    @classmethod
+    def configured(cls, settings: Mapping[str, str]) -> PocketDialect:
+        """The dialect with settings as texts: {"names": "hidden"}; raises ModelError if there is no such setting."""
+        return cls(**read_settings("pocket", SETTINGS, settings))
+
+    @property
+    def name(self) -> str:
+        """`pocket`, and its setting where that is not the default."""
+        return full_name("pocket", SETTINGS, self)
+
     def _prefix(self, problem: Problem) -> str:
+        problem = problem if self.names == "shown" else hidden_problem(problem)
         encoding = _encoding(problem.space)
         done = [o for o in problem.observations if o.status in ("told", "failed")]
         failed = [o for o in done if o.loss is None]
@@ -233,7 +260,11 @@ class PocketDialect:
 
     def render_query(self, problem: Problem, config: Mapping[str, Any]) -> str:
         """The prompt after which the model's next token is its prediction of `config`'s score."""
-        return self._prefix(problem) + "?" + "".join(_encoding(problem.space).values(config))
+        space = problem.space
+        if self.names == "hidden":
+            hidden = hidden_space(space)
+            space, config = hidden.space, hidden.hide(config)
+        return self._prefix(problem) + "?" + "".join(_encoding(space).values(config))
 
     def score_grammar(self) -> Grammar:
         """The language of scores: `=000` to `=999`, one token each; see `codec.scores`."""
@@ -249,8 +280,12 @@ class PocketDialect:
         Raises:
             SpaceError: If the space has more hyperparameters or choices than pocket has letters for.
         """
+        if self.names == "hidden":
+            hidden = hidden_space(space)
+            space, exclude = hidden.space, list(map(hidden.hide, exclude))
         return lattice_grammar(_encoding(space).lattice, exclude)
 
     def parse(self, text: str, grammar: Grammar) -> dict[str, Any]:
         """The configuration a text stands for; raises DecodeError if it is not in the grammar's language."""
-        return grammar.decode(text)
+        config = grammar.decode(text)
+        return config if self.names == "shown" else revealed(grammar.space, config)

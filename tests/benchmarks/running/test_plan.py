@@ -6,8 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from airtune.benchmarks.running.plan import BASELINES, DEFAULT_METHODS, Plan, check_plan, with_models
+from airtune.benchmarks.running.plan import (
+    BASELINES,
+    DEFAULT_METHODS,
+    Plan,
+    check_plan,
+    with_controls,
+    with_models,
+)
 from airtune.engine.cli.app import main as airtune
+from airtune.engine.storage.study_file import StudyFile
 
 
 def test_baselines_are_part_of_every_comparison_by_default() -> None:
@@ -50,3 +58,50 @@ def test_the_control_of_several_models_speaks_their_dialects() -> None:
     )
     check_plan(Plan("toy", methods=methods))
     assert with_models(["lm"], ["uniform"]) == ("lm",)
+
+
+def test_controls_of_every_method_that_asks_a_model() -> None:
+    """Each around the know-nothing model of its dialect and with names hidden; none of controls or of the others."""
+    methods = ("default+lm:scripted@chat+history=turns", "lm+gp:pocket", "lm+gp:uniform@pocket", "random")
+    assert with_controls(methods, "pocket") == (
+        "default+lm:scripted@chat+history=turns",  # itself knows nothing
+        "lm+gp:pocket",
+        "lm+gp:uniform@pocket",
+        "random",
+        "lm+gp:pocket@pocket+names=hidden",
+        "default+local",
+    )
+    made = with_controls(["lm", "default+lm"], "pocket@chat+history=turns")
+    assert made[2:4] == ("lm:uniform@chat", "lm:pocket@chat+history=turns+names=hidden")
+    assert with_controls(made, "pocket@chat+history=turns") == made
+    check_plan(Plan("toy", methods=(*made, "random"), model="pocket@chat+history=turns"))
+
+
+def test_one_command_compares_variants_adds_random_search_and_resumes(tmp_path: Path) -> None:
+    """Bugs: a comparison without random search was refused; a second run asked the models again."""
+    models = "scripted,scripted@chat+history=turns+detail=space,uniform"
+    command = [
+        "bench",
+        "toy",
+        "--proposers",
+        "default+lm",
+        "--models",
+        models,
+        "--budget",
+        "2",
+        "--seeds",
+        "1",
+    ]
+    for _ in range(2):
+        with pytest.raises(SystemExit, match="0"):
+            airtune([*command, "--jobs", "1", "--out", str(tmp_path)])
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    for label in (
+        "default+scripted |",
+        "default+scripted (history=turns, detail=space)",
+        "uniform (chat)",
+        "random",
+    ):
+        assert label in text
+    with StudyFile(tmp_path / "bench.airtune", readonly=True) as file:
+        assert len(file.studies()) == 4 * 6

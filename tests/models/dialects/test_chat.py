@@ -312,7 +312,7 @@ def test_settings_are_checked_and_named() -> None:
         ("chat+examples=-1", "examples cannot be '-1'"),
         ("chat+history=turns+history=turns", "given twice"),
         ("chat+history", "history cannot be ''"),
-        ("pocket+history=turns", "no settings"),
+        ("pocket+history=turns", "unknown setting of the pocket dialect"),
         ("chatt", "unknown dialect"),
     ):
         with pytest.raises(ModelError, match=message):
