@@ -58,7 +58,7 @@ def on_tables(
     default_first: bool,
 ) -> list[Curve]:
     """Best loss so far of the model on each table, all tables advanced together in one batch per trial."""
-    spaces = [space_of(t) for t in tables]
+    spaces = [space_of(t.params) for t in tables]
     seen: list[list[Observation]] = [[] for _ in tables]
     used: list[list[int]] = [[] for _ in tables]
     curves = [np.empty(trials) for _ in tables]

@@ -23,8 +23,8 @@ TORCH = {"torch", "transformers", "vllm"}
 
 # The rooms inside a package: left of a `>` may import what is right of it, beside each other they do not.
 ORDER = {
-    "models": "pocket.training > archive > spec, tiny > registry, inventory > names > backends > dialects"
-    " > inspection > decoding > masks > types, offline > environment",
+    "models": "finetuning > pocket.training > archive > spec, tiny > registry, inventory > names > backends"
+    " > dialects > inspection > decoding > masks > types, offline > environment",
     "engine": "cli > doctor > minimization > study > asking > replay, integrations > proposers > storage,"
     " evaluation, sandbox > manifest > state > types, seeds",
     "benchmarks": "report > paper > measures > running > analysis > tasks",

@@ -94,4 +94,4 @@ def development_task(name: str) -> Task:
         p = int(kind.removeprefix("function"))
         space = ConfigurationSpace({f"x{i:02d}": (0.0, 1.0) for i in range(p)})
         return Task(name, space, FunctionObjective(family, p, int(index)), "value")
-    return Task(name, space_of(_tables()[kind][int(index)]), TableObjective(kind, int(index)), "error")
+    return Task(name, space_of(_tables()[kind][int(index)].params), TableObjective(kind, int(index)), "error")

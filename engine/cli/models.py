@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +18,7 @@ app = typer.Typer(
     name="models",
     add_completion=False,
     no_args_is_help=True,
-    help="The language models: list, info, verify, pack, unpack, train.",
+    help="The language models: list, info, verify, pack, unpack, train, finetune.",
 )
 
 TRAINABLE = ("pocket",)
@@ -238,4 +239,43 @@ def train(
     ]
     if output is not None:
         lines.append(f"use it: airtune tune TASK --model {output / 'weights'}")
+    print_lines(lines)
+
+
+@app.command("finetune")
+def finetune_(
+    base: Annotated[str, typer.Argument(help="A local chat model: a registry name or a directory.")],
+    output: Annotated[
+        Path,
+        typer.Option("--out", metavar="DIR", help="Folder of the run; an interrupted one goes on from it."),
+    ],
+    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 300,
+    episodes: Annotated[int, typer.Option(help="Episodes per step.")] = 8,
+    rank: Annotated[
+        int, typer.Option(help="Rank of the low-rank updates (LoRA); 0 trains all weights.")
+    ] = 16,
+    learning_rate: Annotated[float, typer.Option(help="Its peak; 1e-5 suits --rank 0.")] = 3e-4,
+    seed: Annotated[int, typer.Option(help="Seed of the episodes and of the updates.")] = 0,
+    device: Annotated[str, typer.Option(help="Where to compute, for example cuda.")] = "cpu",
+    threads: Annotated[int, typer.Option(help="Threads on the CPU.")] = 1,
+    json: Json = False,
+) -> None:
+    """Make a local chat model better at proposing configurations, by generated searches: no data, no network."""
+    from airtune.engine.cli.output import err
+    from airtune.models.finetuning.release import ADAPTER, WEIGHTS, finetune_model
+    from airtune.models.finetuning.train import Run
+
+    def say(record: Mapping[str, Any]) -> None:
+        err().print("  ".join(f"{key} {value}" for key, value in record.items()), highlight=False)
+
+    run = Run(steps=steps, episodes=episodes, learning_rate=learning_rate, rank=rank, seed=seed)
+    curve = finetune_model(base, output, run, device=device, threads=threads, say=say)
+    watched = [record["held_out"] for record in curve if "held_out" in record]
+    if json:
+        print_json({"path": str(output / WEIGHTS), "held_out": [watched[0], watched[-1]], "steps": steps})
+        return
+    lines = [f"loss on held-out episodes: {watched[0]:.4f} nats per token before, {watched[-1]:.4f} after"]
+    lines.append(f"use it: airtune tune TASK --model {output / WEIGHTS}")
+    if rank:
+        lines.append(f"or, with vLLM and the base: --model-setting lora={output / ADAPTER}")
     print_lines(lines)

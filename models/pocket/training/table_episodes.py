@@ -12,6 +12,7 @@ from airtune.models.pocket.training.episodes import (
     BORROWED_TABLES,
     QUERIES,
     Episodes,
+    Simulation,
     episodes_of,
     gather,
     pick,
@@ -117,25 +118,20 @@ def from_tables(
     )  # fmt: skip
 
 
-def from_surfaces(
-    rng: np.random.Generator,
-    tables: Sequence[Sequence[Table]],
-    n: int,
-    length: Ints,
-    *,
-    borrow: bool = False,
-) -> Episodes:
-    """Episodes on surfaces made of real tables; columns and choices shuffled, some roles hidden.
+def simulate_surfaces(
+    rng: np.random.Generator, surfaces: Sequence[Surface], n: int, length: Ints
+) -> tuple[Simulation, Ints, Bools]:
+    """Histories on surfaces, a random function added to some of them.
 
     Args:
         rng: The only source of randomness.
-        tables: The one table of each episode, or two of the same hyperparameters, which are mixed; all of the same
-            number of hyperparameters.
+        surfaces: One of each episode, all of the same number of hyperparameters.
         n: Room for trials.
         length: (b,), trials of each history, <= n.
-        borrow: Whether some of them have borrowed names.
+
+    Returns:
+        The histories; (b, p) how many values each hyperparameter has, and whether it is a choice.
     """
-    surfaces = [Surface(rng, some, column_order(rng, some[0])) for some in tables]
     b, p = len(surfaces), len(surfaces[0].params)
     levels = np.array([surface.levels() for surface in surfaces], dtype=np.int64)
     categorical = np.array([[q.kind == "C" for q in surface.params] for surface in surfaces])
@@ -157,6 +153,30 @@ def from_surfaces(
 
     default = np.stack([surface.default() for surface in surfaces])
     simulated = simulate(rng, function, activity, snap, categorical, n, length, default)
+    return simulated, levels, categorical
+
+
+def from_surfaces(
+    rng: np.random.Generator,
+    tables: Sequence[Sequence[Table]],
+    n: int,
+    length: Ints,
+    *,
+    borrow: bool = False,
+) -> Episodes:
+    """Episodes on surfaces made of real tables; columns and choices shuffled, some roles hidden.
+
+    Args:
+        rng: The only source of randomness.
+        tables: The one table of each episode, or two of the same hyperparameters, which are mixed; all of the same
+            number of hyperparameters.
+        n: Room for trials.
+        length: (b,), trials of each history, <= n.
+        borrow: Whether some of them have borrowed names.
+    """
+    surfaces = [Surface(rng, some, column_order(rng, some[0])) for some in tables]
+    simulated, levels, categorical = simulate_surfaces(rng, surfaces, n, length)
+    b, p = levels.shape
     header = np.empty((b, p, 4), dtype=np.int64)
     for i, surface in enumerate(surfaces):
         hide_all = rng.uniform() < 0.12

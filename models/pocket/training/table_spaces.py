@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ConfigSpace import ConfigurationSpace, InCondition
@@ -17,8 +17,8 @@ from airtune.models.pocket.training.algorithms import Param
 from airtune.models.pocket.training.tables import Table
 
 
-def space_of(table: Table) -> ConfigurationSpace:
-    """The search space of a table."""
+def space_of(params: Sequence[Param]) -> ConfigurationSpace:
+    """The search space of a table's hyperparameters."""
 
     def one(p: Param) -> Hyperparameter[Any, Any]:
         if p.kind == "C":
@@ -31,8 +31,8 @@ def space_of(table: Table) -> ConfigurationSpace:
             )
         return UniformFloatHyperparameter(p.role, p.lower, p.upper, log=log, default_value=p.default)
 
-    space = ConfigurationSpace(space=[one(p) for p in table.params])
-    for p in table.params:
+    space = ConfigurationSpace(space=[one(p) for p in params])
+    for p in params:
         if p.only is not None:
             parent, choices = p.only
             space.add(InCondition(space[p.role], space[parent], [str(c) for c in choices]))
@@ -40,6 +40,6 @@ def space_of(table: Table) -> ConfigurationSpace:
 
 
 def values_of(table: Table, config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration of `space_of(table)` with the table's own choices."""
+    """A configuration of `space_of(table.params)` with the table's own choices."""
     choices = {p.role: {str(c): c for c in p.choices} for p in table.params if p.kind == "C"}
     return {role: choices[role][value] if role in choices else value for role, value in config.items()}
