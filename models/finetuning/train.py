@@ -265,7 +265,7 @@ def finetune(
         losses = []
         for example in _examples([run.seed, step], run.episodes, tables, encoded):
             loss = answers_loss(inner, example, device)
-            (loss / run.episodes).backward()
+            torch.autograd.backward(loss / run.episodes)
             losses.append(float(loss.detach()))
         nn.utils.clip_grad_norm_(trained.values(), 1.0)
         for group in optimizer.param_groups:
