@@ -40,7 +40,7 @@ def model_adds(report: Report, budget: int) -> Table:
         *([Column("method", number=False)] if len(methods) > 1 else []),
         Column("against", number=False),
         Column(
-            "win/tie/loss" + (" (test)" if tested else ""),
+            "win/tie/loss" + ("; test" if tested else ""),
             "tasks on which the method is better, equal, worse; under it the same of test errors",
         ),
         Column("median change %", "(other − method) / |other|, positive is better"),

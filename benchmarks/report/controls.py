@@ -19,7 +19,7 @@ OTHER_DIALECT = "know-nothing model, other dialect"
 HIDDEN_NAMES = "same model, names hidden"
 WITHOUT_A_MODEL = {
     LOCAL: "the best, one value redrawn",
-    "default+gp": "Gaussian process from the default",
+    "default+gp": "GP from the default",
     "default+random": "random search from the default",
     RANDOM: "random search",
 }
