@@ -8,10 +8,11 @@ Three rules, stated here once and printed in every report:
 - A study that ended early, because its space was exhausted, keeps its best.
 - On a table task, random search's figures are its exact expectations, not its runs' (`order_statistics`).
 
-Normalised regret is (best so far - best known) / (reference - best known), 0 the best known and 1 what one
-random evaluation is expected to give. On a table task both are exact: the table's minimum and its mean. On a toy
-function the best known is the optimum, elsewhere the lowest loss that anyone saw; the reference is there the
-mean loss of all of random search's evaluations.
+Normalised regret is (best so far - best known) / (reference - best known), 0 the best known and 1 the median of one
+random evaluation; what is worse than that counts as 1. A mean would be ruled by outliers: single losses of HPOLib's
+tables are a billion times the median. On a table task both are exact: the table's minimum and its median. On a toy
+function the best known is the optimum, elsewhere the lowest loss that anyone saw; the reference is there the median
+of all of random search's evaluations.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ class Comparison:
         best: Best loss so far (loss - optimum for toy tasks), shape (methods, tasks, seeds, budget); random
             search's exact expectation on table tasks.
         sampled: The same with random search's own runs everywhere; NaN where it was not run.
+        capped: As `best`, of losses of which none is above `reference`: what normalised regret is made of.
         test: Test error of the configuration chosen so far, same shape; NaN where there is none.
         exact: Whether the task is a table task, shape (tasks,).
         known: Best known loss, on the scale of `best`, shape (tasks,).
@@ -87,6 +89,7 @@ class Comparison:
     tasks: tuple[str, ...]
     best: Array
     sampled: Array
+    capped: Array
     test: Array
     exact: NDArray[np.bool_]
     known: Array
@@ -110,8 +113,16 @@ class Comparison:
     @property
     def regret(self) -> Array:
         """Normalised regret, shaped as `best`; 0 on a task where one random evaluation is the best known."""
+        return self._normalised(self.capped)
+
+    @property
+    def sampled_regret(self) -> Array:
+        """The same with random search's own runs everywhere; NaN where it was not run."""
+        return self._normalised(np.minimum(self.sampled, self.reference[None, :, None, None]))
+
+    def _normalised(self, losses: Array) -> Array:
         span = (self.reference - self.known)[None, :, None, None]
-        above = np.maximum(self.best - self.known[None, :, None, None], 0.0)
+        above = np.maximum(losses - self.known[None, :, None, None], 0.0)
         flat = span <= 0.0
         return np.where(flat, 0.0, above / np.where(flat, 1.0, span))
 
@@ -192,20 +203,21 @@ def compare_runs(
         best[:, t] = np.maximum(best[:, t] - floor, 0.0) if task.startswith("toy/") else best[:, t]
         if table is not None:
             known[t] = losses.min()
-            reference[t] = np.where(np.isfinite(table[0]), table[0], worst).mean()
+            reference[t] = np.median(np.where(np.isfinite(table[0]), table[0], worst))
         else:
             known[t] = 0.0 if task.startswith("toy/") else (seen.min() if len(seen) else math.nan)
             random = [
                 worst if trial.loss is None else trial.loss for run in trials.get(RANDOM, ()) for trial in run
             ]
-            reference[t] = np.mean(random) - floor if random else math.nan
-    sampled = best.copy()
+            reference[t] = np.median(random) - floor if random else math.nan
+    sampled, capped = best.copy(), np.minimum(best, reference[None, :, None, None])
     if RANDOM in methods:
         at = methods.index(RANDOM)
         for t, table in enumerate(tables):
             if table is not None:
                 best[at, t], test[at, t] = random_search(*table, budget)
-    return Comparison(methods, tuple(tasks), best, sampled, test, exact, known, reference)
+                capped[at, t], _ = random_search(np.fmin(table[0], reference[t]), table[1], budget)
+    return Comparison(methods, tuple(tasks), best, sampled, capped, test, exact, known, reference)
 
 
 def _table(task: str) -> tuple[Array, Array] | None:

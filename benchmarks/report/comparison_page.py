@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 from airtune.benchmarks.analysis.costs import NOTES
+from airtune.benchmarks.analysis.seconds import regret_over_seconds
 from airtune.benchmarks.analysis.significance import LEVEL
 from airtune.benchmarks.analysis.statistics import curve_bands
 from airtune.benchmarks.report import comparison_tables as tables
@@ -36,7 +38,10 @@ def comparison_page(source: Source, out: Output) -> dict[str, Any]:
         "tasks": draw(lambda: figures.tasks_figure(report), "tasks", out),
     }
     draw(lambda: figures.heat_figure(report, last), "changes", out)
-    comparison_csv(report, bands, out)
+    curves = regret_over_seconds(report.comparison, source.runs)
+    if curves is not None:
+        svgs["seconds"] = draw(partial(figures.seconds_figure, report, curves), "seconds", out)
+    comparison_csv(report, bands, out, curves)
     document = json.dumps(report.json(), indent=1, allow_nan=False) + "\n"
     out.path("report.json").write_text(document, encoding="utf-8")
     with StudyFile(source.path, readonly=True) as file:
@@ -75,6 +80,7 @@ def comparison_page(source: Source, out: Output) -> dict[str, Any]:
         "by_task": tables.by_task(report, last, tables.short_names(report.tasks)),
         "last": last,
         "figures": svgs,
+        "timed": len(curves.tasks) if curves else 0,
         "exact": bool(report.comparison.exact.any()),
         "counts": counts,
         "proposals": tables.proposals(report),

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from airtune.benchmarks.analysis.comparison import Array
+from airtune.benchmarks.analysis.seconds import RegretOverSeconds
 from airtune.benchmarks.analysis.statistics import Row
 from airtune.benchmarks.report.comparison_tables import changes
 from airtune.benchmarks.report.report import Report
 from airtune.benchmarks.report.style import Output
 
 
-def comparison_csv(report: Report, bands: tuple[Array, Array, Array], out: Output) -> None:
-    """Write table.csv, pairwise.csv, tasks.csv and regret.csv."""
+def comparison_csv(
+    report: Report, bands: tuple[Array, Array, Array], out: Output, curves: RegretOverSeconds | None = None
+) -> None:
+    """Write table.csv, pairwise.csv, tasks.csv, regret.csv and, where there are such curves, seconds.csv."""
     budgets = report.budgets
     table = (
         {"evaluations": b, "method": row.method, **_figures(row), "test_error": report.test_errors[b][row.method]}
@@ -30,17 +33,23 @@ def comparison_csv(report: Report, bands: tuple[Array, Array, Array], out: Outpu
         for b in budgets
         for pair in report.pairwise.get(b, ())
     )  # fmt: skip
-    mean, low, high = (part.tolist() for part in bands)
-    curve = (
-        {"method": method, "evaluations": i + 1, "mean": mean[m][i], "low": low[m][i], "high": high[m][i]}
-        for m, method in enumerate(report.comparison.methods)
-        for i in range(len(mean[m]))
-    )
+    evaluations = range(1, bands[0].shape[1] + 1)
     _write("table", table, out)
     if report.pairwise:
         _write("pairwise", pairs, out)
     _write("tasks", _tasks(report), out)
-    _write("regret", curve, out)
+    _write("regret", _curve(report.comparison.methods, "evaluations", evaluations, bands), out)
+    if curves is not None:
+        _write("seconds", _curve(curves.methods, "seconds", curves.seconds.tolist(), curves.bands), out)
+
+
+def _curve(
+    methods: Sequence[str], over: str, x: Sequence[float], bands: tuple[Array, Array, Array]
+) -> Iterable[dict[str, Any]]:
+    mean, low, high = (part.tolist() for part in bands)
+    for m, method in enumerate(methods):
+        for i, at in enumerate(x):
+            yield {"method": method, over: at, "mean": mean[m][i], "low": low[m][i], "high": high[m][i]}
 
 
 def _tasks(report: Report) -> Iterable[dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from airtune.benchmarks.analysis.comparison import RANDOM, Array
+from airtune.benchmarks.analysis.seconds import RegretOverSeconds
 from airtune.benchmarks.analysis.significance import critical_difference
 from airtune.benchmarks.report.comparison_tables import change_text, changes
 from airtune.benchmarks.report.report import Report
@@ -19,17 +20,35 @@ TICKS = (1, 2, 3, 5, 10, 20, 30, 60, 100, 200, 500, 1000)
 
 def regret_figure(report: Report, bands: tuple[Array, Array, Array]) -> Any:
     """Mean normalised regret by evaluations, with its bands, every method named at its line's end."""
+    x = np.arange(1, bands[0].shape[1] + 1)
+    figure, axes = _regret(report, report.comparison.methods, x, bands)
+    _evaluations(axes, len(x))
+    return figure
+
+
+def seconds_figure(report: Report, curves: RegretOverSeconds) -> Any:
+    """The same over the seconds that training and proposing took."""
+    figure, axes = _regret(report, curves.methods, curves.seconds, curves.bands)
+    axes.set_xscale("log")
+    axes.set_xlim(curves.seconds[0], curves.seconds[-1])
+    axes.set_xlabel("seconds of training and proposing")
+    axes.grid(axis="y")
+    return figure
+
+
+def _regret(
+    report: Report, methods: Sequence[str], x: Array, bands: tuple[Array, Array, Array]
+) -> tuple[Any, Any]:
+    """A figure of normalised regret, and its axes: a line with its band per method, on a logarithmic scale."""
     from matplotlib.figure import Figure
 
     mean, low, high = bands
-    methods = report.comparison.methods
-    styles = strokes(methods, report.focal, RANDOM)
+    styles = strokes(report.comparison.methods, report.focal, RANDOM)
     figure = Figure(figsize=(7.4, 4.2))
     room = 0.03 + 0.0115 * max(
         len(report.label(method)) for method in methods
     )  # for the names at the lines' ends
     axes = figure.add_axes((0.085, 0.125, 0.915 - min(0.5, room), 0.845))
-    x = np.arange(1, mean.shape[1] + 1)
     floor = max(float(mean[mean > 0].min(initial=1.0)) / 3.0, 1e-5)
     for m, method in enumerate(methods):
         style = styles[method]
@@ -43,14 +62,13 @@ def regret_figure(report: Report, bands: tuple[Array, Array, Array]) -> Any:
         )
         line = {key: value for key, value in style.items() if key != "marker"}
         axes.plot(x, np.maximum(mean[m], floor), **line)
-    _evaluations(axes, mean.shape[1])
     axes.set_yscale("log")
     top = max(float(high.max()), 3.0 * floor)
     plain_log(axes.yaxis, floor, top)
     axes.set_ylim(bottom=max(floor, float(low[low > 0].min(initial=1.0)) * 0.9), top=top * 1.05)
     axes.set_ylabel("mean normalised regret")
     _name_lines(axes, [(float(mean[m, -1]), report.label(n), styles[n]) for m, n in enumerate(methods)])
-    return figure
+    return figure, axes
 
 
 def rank_figure(report: Report) -> Any:

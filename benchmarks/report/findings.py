@@ -134,15 +134,15 @@ def method_notes(report: Report) -> list[tuple[str, str]]:
     comparison, suite = report.comparison, get_suite(report.plan.suite)
     exact, tasks = int(comparison.exact.sum()), len(report.tasks)
     regret = (
-        "(best so far − best known) / (reference − best known): 0 is the best known, 1 what one random evaluation "
-        "is expected to give. "
+        "(best so far − best known) / (reference − best known): 0 is the best known, 1 the median of one random "
+        "evaluation; what is worse counts as 1, since single losses of some tables are a billion times the median. "
     )
     if exact:
-        regret += "On table tasks both are exact: the table’s minimum and its mean. "
+        regret += "On table tasks both are exact: the table’s minimum and its median. "
     if exact < tasks:
         regret += (
             "Elsewhere the best known is the optimum of a toy function or the lowest loss that any study saw, and "
-            "the reference the mean loss of all of random search’s evaluations. "
+            "the reference the median of all of random search’s evaluations. "
         )
     sets = len(set(comparison.clusters))
     notes = [

@@ -44,8 +44,8 @@ def test_failures_early_ends_and_test_errors() -> None:
     assert made.best[1, 0, 0].tolist() == [0.9, 0.7, 0.7, 0.7]  # the worst anyone saw; then kept to the end
     np.testing.assert_allclose(made.test[1, 0, 0], [math.nan, 7.0, 7.0, 7.0])
     assert made.known[0] == 0.5
-    assert made.reference[0] == pytest.approx((0.8 + 0.5 + 0.9 + 0.6) / 4)
-    np.testing.assert_allclose(made.regret[0, 0, 0], [1.5, 0, 0, 0])
+    assert made.reference[0] == pytest.approx((0.6 + 0.8) / 2)  # the median
+    np.testing.assert_allclose(made.regret[0, 0, 0], [1.0, 0, 0, 0])  # 1.5 counts as 1
     assert made.budgets == (2, 4)
 
 
@@ -66,8 +66,11 @@ def test_on_a_table_random_search_is_exact(monkeypatch: pytest.MonkeyPatch) -> N
         np.testing.assert_allclose(made.best[1, 0, seed], expected[0])
         np.testing.assert_allclose(made.test[1, 0, seed], expected[1])
     np.testing.assert_allclose(made.sampled[1, 0, 0], [0.9, 0.9, 0.9])
-    assert (made.known[0], made.reference[0]) == (0.1, pytest.approx(0.4))
-    assert made.regret[1, 0, 0, 0] == pytest.approx(1.0)  # one random evaluation, by definition
+    assert (made.known[0], made.reference[0]) == (0.1, pytest.approx(0.3))
+    np.testing.assert_allclose(
+        made.capped[1, 0, 0], random_search(np.array([0.1, 0.2, 0.3, 0.3]), table[1], 3)[0]
+    )
+    np.testing.assert_allclose(made.capped[0, 0, 0], [0.3, 0.2, 0.1])
     assert made.best[0, 0, 1].tolist() == [0.9, 0.4, 0.4]  # a failure first: the worst of the table
     assert made.exact.all()
     without = compare_runs(runs(lm=lm), ("lm",), 3)
@@ -82,17 +85,26 @@ def test_a_task_that_is_flat_has_no_regret() -> None:
 
 
 def test_what_is_missing_from_the_reference_is_the_worst(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bug: left out of the mean, a failure of random search, or a point without a loss, made random look good."""
+    """Bug: left out of the median, a failure of random search, or a point without a loss, made random look good."""
     studies = runs(random=[told(0.8, None, 0.5)], a=[told(1.2, 0.7, 0.7)])
     made = compare_runs(studies, ("random", "a"), 3)
-    assert made.reference[0] == pytest.approx((0.8 + 1.2 + 0.5) / 3)
+    assert made.reference[0] == 0.8
     only = compare_runs(runs(random=[told(None, None)], a=[told(0.6, 0.2)]), ("random", "a"), 2)
     assert only.reference[0] == 0.6
     table = (np.array([0.1, np.nan, 0.4, np.inf]), np.array([0.3, 0.2, 0.5, 0.8]))
     monkeypatch.setattr(comparison, "_table", lambda task: table)
     made = compare_runs(studies, ("random", "a"), 3)
-    assert made.reference[0] == pytest.approx((0.1 + 0.4 + 0.4 + 0.4) / 4)
-    assert made.regret[0, 0, 0, 0] == pytest.approx(1.0)  # random's first evaluation, by the same rule
+    assert made.reference[0] == 0.4
+    assert made.regret[0, 0, 0, 0] == pytest.approx(3 / 4)  # random's first evaluation, by the same rule
+
+
+def test_one_diverged_loss_does_not_rule_the_regret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bug: at a mean that a loss of 4e7 had made, every method had a regret of zero."""
+    table = (np.array([0.1, 0.2, 0.3, 0.4, 4e7]), np.full(5, np.nan))
+    monkeypatch.setattr(comparison, "_table", lambda task: table)
+    made = compare_runs(runs(lm=[told(4e7, 0.2, 0.1)]), ("lm",), 3)
+    np.testing.assert_allclose(made.regret[0, 0, 0], [1.0, 0.5, 0.0])
+    assert made.regret[1, 0, 0, 0] == pytest.approx((0 + 0.5 + 3 * 1) / 5)  # random search, exactly
 
 
 def test_what_there_is_to_win_where_losses_are_negative(monkeypatch: pytest.MonkeyPatch) -> None:
