@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,15 +21,18 @@ TICKS = (1, 2, 3, 5, 10, 20, 30, 60, 100, 200, 500, 1000)
 def regret_figure(report: Report, bands: tuple[Array, Array, Array]) -> Any:
     """Mean normalised regret by evaluations, with its bands, every method named at its line's end."""
     x = np.arange(1, bands[0].shape[1] + 1)
-    figure, axes = _regret(report, report.comparison.methods, x, bands)
+    figure, axes = _regret(report, report.comparison.methods, x, bands, report.label)
     _evaluations(axes, len(x))
     return figure
 
 
 def seconds_figure(report: Report, curves: RegretOverSeconds) -> Any:
     """The same over the seconds that training and proposing took."""
-    figure, axes = _regret(report, curves.methods, curves.seconds, curves.bands)
+    figure, axes = _regret(
+        report, curves.methods, curves.seconds, curves.bands, lambda m: m if m == RANDOM else report.label(m)
+    )
     axes.set_xscale("log")
+    plain_log(axes.xaxis, float(curves.seconds[0]), float(curves.seconds[-1]), digits=(1,))
     axes.set_xlim(curves.seconds[0], curves.seconds[-1])
     axes.set_xlabel("seconds of training and proposing")
     axes.grid(axis="y")
@@ -37,7 +40,11 @@ def seconds_figure(report: Report, curves: RegretOverSeconds) -> Any:
 
 
 def _regret(
-    report: Report, methods: Sequence[str], x: Array, bands: tuple[Array, Array, Array]
+    report: Report,
+    methods: Sequence[str],
+    x: Array,
+    bands: tuple[Array, Array, Array],
+    label: Callable[[str], str],
 ) -> tuple[Any, Any]:
     """A figure of normalised regret, and its axes: a line with its band per method, on a logarithmic scale."""
     from matplotlib.figure import Figure
@@ -67,7 +74,7 @@ def _regret(
     plain_log(axes.yaxis, floor, top)
     axes.set_ylim(bottom=max(floor, float(low[low > 0].min(initial=1.0)) * 0.9), top=top * 1.05)
     axes.set_ylabel("mean normalised regret")
-    _name_lines(axes, [(float(mean[m, -1]), report.label(n), styles[n]) for m, n in enumerate(methods)])
+    _name_lines(axes, [(float(mean[m, -1]), label(n), styles[n]) for m, n in enumerate(methods)])
     return figure, axes
 
 

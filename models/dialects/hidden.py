@@ -95,7 +95,7 @@ def hidden_problem(problem: Problem) -> Problem:
 
 def revealed(space: ConfigurationSpace, config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration that one of a hidden space stands for."""
-    hidden: HiddenSpace = space.meta["hides"]
+    hidden: HiddenSpace = (space.meta or {})["hides"]
     return hidden.reveal(config)
 
 
