@@ -49,7 +49,7 @@ def locate(name: str | Path) -> Path:
     if text in BUNDLED:
         return Path(str(resources.files(f"airtune.models.{text}"))) / "weights"
     path = Path(text).expanduser()
-    if path.is_dir():
+    if path.is_dir() or (path.is_file() and path.suffix.lower() == ".gguf"):
         return path
     if "/" in text and not text.startswith((".", "/", "~")) and (found := _snapshot(text)) is not None:
         return found

@@ -11,7 +11,7 @@ from airtune.models.backends.checkpoint import require_safetensors
 from airtune.models.names import dialect_name, locate
 from airtune.models.types import Dialect, LanguageModel, ModelError
 
-BACKENDS = ("transformers", "vllm", "openai", "scripted", "uniform", "replay")
+BACKENDS = ("transformers", "llama_cpp", "vllm", "openai", "scripted", "uniform", "replay")
 WITHOUT_WEIGHTS = ("scripted", "uniform")  # names of models that are backends of themselves
 DIALECTS = {
     "chat": ("airtune.models.dialects.chat.dialect", "ChatDialect"),
@@ -62,10 +62,11 @@ def load_model(
     """Load a model.
 
     Args:
-        name_or_path: A registry name ("pocket"), a directory, or a hub id found in the local cache. For the
+        name_or_path: A registry name ("pocket"), a directory, or a hub id found in the local cache. For
+            `llama_cpp`: a GGUF file too, or a directory that holds one. For the
             `replay` backend: a JSONL file of recorded completions. For `openai`: the model's name on the
             server. For `scripted`: any name. For `uniform`: that, or the model whose dialect it speaks.
-        backend: "transformers" (default), "vllm", "openai", "scripted", "uniform" or "replay".
+        backend: "transformers" (default), "llama_cpp", "vllm", "openai", "scripted", "uniform" or "replay".
         dialect: A dialect's name, with settings if need be: "chat+history=turns+reasoning=on". By default
             what the checkpoint, or the recording, says, else "chat".
         record: A file to which every answer is appended, for the `replay` backend; what is in it already is
@@ -117,6 +118,10 @@ def _load(
             return OpenAIModel(str(name_or_path), dialect=make_dialect(dialect or "chat"), **settings)
         path = locate(name_or_path)
         speaks = make_dialect(dialect or dialect_name(path))
+        if backend == "llama_cpp":
+            from airtune.models.backends.llama_cpp.backend import LlamaCppModel
+
+            return LlamaCppModel(path, name=str(name_or_path), dialect=speaks, **settings)
         if backend == "vllm":
             from airtune.models.backends.vllm.backend import VLLMModel
 

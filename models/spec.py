@@ -56,11 +56,14 @@ class ModelSpec:
     def _check_names(self) -> None:
         import inspect
 
-        from airtune.models.backends.transformers import TransformersModel
+        if self.backend == "llama_cpp":
+            from airtune.models.backends.llama_cpp.backend import LlamaCppModel as Model
+        else:
+            from airtune.models.backends.transformers import TransformersModel as Model  # type: ignore[assignment]
 
-        known = {*inspect.signature(TransformersModel).parameters, "record"} - {"path", "name", "dialect"}
+        known = {*inspect.signature(Model).parameters, "record"} - {"path", "name", "dialect"}
         for key in self.settings.keys() - known:
-            raise ModelError.unknown("setting of the transformers backend", key, known)
+            raise ModelError.unknown(f"setting of the {Model.backend} backend", key, known)
 
     def but(self, backend: str | None = None, dialect: str | None = None) -> ModelSpec:
         """The same with a backend and a dialect that were given apart.
@@ -96,7 +99,7 @@ class ModelSpec:
         Raises:
             ModelError: If there is no such model.
         """
-        if self.dialect is None and self.backend in (None, "transformers", "vllm", "uniform"):
+        if self.dialect is None and self.backend in (None, "transformers", "llama_cpp", "vllm", "uniform"):
             return spoken_dialect(self.name).partition("+")[0]
         return (self.dialect or self.load().dialect.name).partition("+")[0]
 
@@ -123,7 +126,11 @@ class ModelSpec:
             from airtune.models.backends.vllm.start import require_vllm
 
             require_vllm()
-        if self.backend in (None, "transformers", "vllm") and self.name not in WITHOUT_WEIGHTS:
+        if self.backend == "llama_cpp":
+            from airtune.models.backends.llama_cpp.library import library
+
+            library()
+        if self.backend in (None, "transformers", "llama_cpp", "vllm") and self.name not in WITHOUT_WEIGHTS:
             locate(self.name)
             if self.settings and self.backend != "vllm":  # which passes others on
                 self._check_names()

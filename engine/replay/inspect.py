@@ -157,11 +157,11 @@ def recorded_model(manifest: Mapping[str, Any], called: str | None = None) -> La
     if backend in STAND_INS:
         backend, given = STAND_INS[backend]
         settings = {**{key: settings[key] for key in ("dtype",) if settings.get(key) != "auto"}, **given}
-    elif backend not in ("transformers", "scripted"):
+    elif backend not in ("transformers", "llama_cpp", "scripted"):
         raise ModelError(
             f"the study was made with backend {backend!r}, which does not show the distribution that it draws from",
             value=backend,
-            allowed="transformers, vllm, scripted",
+            allowed="transformers, llama_cpp, vllm, scripted",
             hint="tune with the open weights themselves (--backend transformers) to look inside",
         )
     try:

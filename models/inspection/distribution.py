@@ -38,7 +38,7 @@ def answer_distribution(
         raise ModelError(
             f"backend {backend!r} (model {model.name!r}) does not show the distribution that it draws from",
             value=backend,
-            allowed="transformers, scripted",
+            allowed="transformers, llama_cpp, scripted",
             hint="load the same weights with backend='transformers'",
         )
     return model.answer_distribution(prompt, grammar, temperature)

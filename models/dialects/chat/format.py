@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 from airtune.models.types import ModelError
@@ -142,26 +142,29 @@ class TemplateFormat:
 
 
 def format_of(tokenizer: Any) -> ChatFormat:
-    """The format of a Hugging Face tokenizer: its chat template, or plain text where it has none.
+    """The format of a Hugging Face tokenizer: its chat template, or plain text where it has none."""
+    if not getattr(tokenizer, "chat_template", None):
+        return PlainFormat()
+    return template_format(
+        str(tokenizer.get_chat_template()), partial(tokenizer.apply_chat_template, tokenize=False)
+    )
+
+
+def template_format(source: str, apply: Callable[..., Any]) -> TemplateFormat:
+    """The format of a chat template.
 
     Whatever a template would take from the clock is pinned, and a thinking mode of its own is switched off:
     reasoning is asked for in the prompt, where its length is capped and it is recorded.
-    """
-    if not getattr(tokenizer, "chat_template", None):
-        return PlainFormat()
 
-    source = str(tokenizer.get_chat_template())
+    Args:
+        source: The template, in jinja.
+        apply: Renders messages by a template: as a tokenizer's `apply_chat_template`.
+    """
     source = _CLOCK + source if "strftime_now" in source else source
 
     def template(messages: Sequence[Message]) -> str:
-        text = tokenizer.apply_chat_template(
-            list(messages),
-            chat_template=source,
-            tokenize=False,
-            add_generation_prompt=True,
-            enable_thinking=False,
-        )
-        return str(text)
+        made = apply(list(messages), chat_template=source, add_generation_prompt=True, enable_thinking=False)
+        return str(made)
 
     return TemplateFormat(template)
 
