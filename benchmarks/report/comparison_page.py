@@ -6,6 +6,7 @@ import json
 from functools import partial
 from typing import Any
 
+from airtune.benchmarks.analysis.comparison import RANDOM
 from airtune.benchmarks.analysis.costs import NOTES
 from airtune.benchmarks.analysis.seconds import regret_over_seconds
 from airtune.benchmarks.analysis.significance import LEVEL
@@ -37,7 +38,8 @@ def comparison_page(source: Source, out: Output) -> dict[str, Any]:
         "ranks": draw(lambda: figures.rank_figure(report), "ranks", out),
         "tasks": draw(lambda: figures.tasks_figure(report), "tasks", out),
     }
-    draw(lambda: figures.heat_figure(report, last), "changes", out)
+    if report.comparison.methods != (RANDOM,):
+        draw(lambda: figures.heat_figure(report, last), "changes", out)
     curves = regret_over_seconds(report.comparison, source.runs)
     if curves is not None:
         svgs["seconds"] = draw(partial(figures.seconds_figure, report, curves), "seconds", out)

@@ -161,7 +161,8 @@ def changes(report: Report, budget: int) -> tuple[tuple[str, ...], Array]:
     means = comparison.best[..., budget - 1].mean(axis=2)
     base = means[comparison.methods.index(RANDOM)]
     kept = tuple(m for m in report.display_order if m != RANDOM)
-    return kept, np.stack([change(means[comparison.methods.index(m)], base) for m in kept] or [base[:0]])
+    moved = [change(means[comparison.methods.index(m)], base) for m in kept]
+    return kept, np.reshape(moved, (len(kept), len(base)))
 
 
 def change_text(value: float) -> str:

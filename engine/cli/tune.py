@@ -41,7 +41,8 @@ PROPOSER_HELP = (
     "(default: default+lm+gp)"
 )
 DIALECT_HELP = (
-    "How the model is talked to: pocket, or chat with settings such as chat+history=turns+reasoning=on. "
+    "How the model is talked to: pocket, or chat with settings such as chat+history=turns+reasoning=on; "
+    "+names=hidden, of both, tells the problem in neutral words. "
     "(default: what the model says)"
 )
 SETTING_HELP = (

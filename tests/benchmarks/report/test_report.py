@@ -285,6 +285,12 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert json.loads(out)["error"]["value"] == "mien"
 
 
+def test_random_search_alone_has_a_page(tmp_path: Path) -> None:
+    """Bug: the table of changes against it had a row too many, and the page ended in an IndexError."""
+    run_suite(replace(PLAN, methods=("random",), seeds=1, budget=2), tmp_path, jobs=1)
+    assert "Regret by evaluations" in write_report(tmp_path)[0].read_text(encoding="utf-8")
+
+
 def test_what_the_model_adds_comes_first(bench: Path, page: str) -> None:
     """Bug: the page began with random search, and said nothing of the same proposer around another model."""
     plan = make_plan(
