@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from ConfigSpace import ConfigurationSpace
 
 from airtune import grammars, models
-from airtune.engine.types import Proposer, StoreError, Task
+from airtune.engine.types import Proposer, Task
 from airtune.grammars import SpaceError, space_from_json
 from airtune.models import LanguageModel
 
@@ -24,11 +24,15 @@ _PACKAGES = ("airtune", "ConfigSpace", "numpy", "optuna", "cmaes", "scipy", "sma
 _INSTRUCTIONS = (
     "sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "asimd", "bf16", "sve",
 )  # fmt: skip
-# A study is resumed only where these are the same; versions may differ, and are stored.
-IDENTITY = ("task", "space_hash", "proposer", "temperature", "seed", "model_hash", "schedule")
 
 
-def study_manifest(task: Task, proposer: Proposer, seed: int, schedule: str | None = None) -> dict[str, Any]:
+def study_manifest(
+    task: Task,
+    proposer: Proposer,
+    seed: int,
+    schedule: str | None = None,
+    first: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
     """The manifest of a study, as JSON: no times, no paths of ours, so that equal studies have equal ones.
 
     Args:
@@ -36,6 +40,7 @@ def study_manifest(task: Task, proposer: Proposer, seed: int, schedule: str | No
         proposer: What proposes.
         seed: The study's seed.
         schedule: Which results a proposal sees, where that is not: all before it; see `evaluation.pool.Evaluation`.
+        first: Configurations that are tried before anything is proposed.
     """
     model = language_model(proposer)
     described = None if model is None else model.manifest()
@@ -50,35 +55,12 @@ def study_manifest(task: Task, proposer: Proposer, seed: int, schedule: str | No
         "temperature": _temperature(proposer),
         "seed": seed,
         **({} if schedule is None else {"schedule": schedule}),
+        **({"first": json.loads(json.dumps([*first], default=_plain))} if first else {}),
         "model": described,
         "model_hash": None if described is None else model_hash(described),
         "versions": study_versions(),
         "hardware": hardware(),
     }
-
-
-def default_name(task: Task, proposer: Proposer, seed: int, schedule: str | None) -> str:
-    """The name of a study that was not given one: what it is, so that another one has another."""
-    model = language_model(proposer)
-    parts = [task.name, proposer.name, *([] if model is None else [model.name]), f"seed={seed}"]
-    return "/".join([*parts, *([] if schedule is None else [schedule.replace(" ", "-")])])
-
-
-def check_same_study(name: str, path: str, stored: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Raise a StoreError that names the field if the stored study is not the one that is about to go on."""
-    for field in IDENTITY:
-        known, same = stored.get(field), stored.get(field) == now.get(field)
-        # Of lm+gp and hybrid, earlier versions did not store which model they asked.
-        if same or (field in ("model_hash", "temperature") and known is None):
-            continue
-        shown = {"space_hash": "search space", "model_hash": "language model"}.get(field, field)
-        before, after = _shown(field, stored), _shown(field, now)
-        raise StoreError(
-            f"study {name!r} in {path!r} was begun with another {shown}: {before}, now {after}",
-            value=after,
-            allowed=f"the same {shown}: {before}",
-            hint="use another file (--study) or another name (--name), or go back to what it was",
-        )
 
 
 def language_model(proposer: Proposer) -> LanguageModel | None:
@@ -196,11 +178,3 @@ def _hash(value: object) -> str:
 def _plain(value: object) -> object:
     """NumPy's scalars as Python's; whatever else a choice may be, by its repr."""
     return value.item() if hasattr(value, "item") else repr(value)
-
-
-def _shown(field: str, manifest: Mapping[str, Any]) -> str:
-    if field == "model_hash" and manifest.get("model"):
-        return f"{manifest['model'].get('model', 'unnamed')!r} ({str(manifest[field])[:12]})"
-    if field == "schedule":
-        return str(manifest.get(field) or "one trial at a time")
-    return repr(manifest.get(field))[:60] if field != "space_hash" else str(manifest.get(field))[:12]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ def minimize(
     executor: Executor = "local",
     on_event: Callable[[Event], None] | None = None,
     keep_going: bool = False,
+    first: Sequence[Mapping[str, Any]] = (),
+    new: bool = False,
 ) -> Result:
     """Search the space for the configuration with the least loss.
 
@@ -56,6 +58,8 @@ def minimize(
         executor: "local", or "ray" to evaluate on a Ray cluster; see `Evaluation`.
         on_event: Called at every step.
         keep_going: Also where the first three trials fail for the same reason, which else ends the search.
+        first: Configurations to try before anything is proposed; see `Study`.
+        new: Begin from zero although the file has trials of this task under another proposer, model or schedule.
 
     Returns:
         The result; `result.best.config` is what was searched for.
@@ -71,5 +75,7 @@ def minimize(
     """
     task = Task(name, space, objective, metric, description)
     evaluation = Evaluation(timeout_s, isolate, executor, jobs, asynchronous)
-    with Study(task, proposer, model=model, seed=seed, path=path, evaluation=evaluation) as study:
+    with Study(
+        task, proposer, model=model, seed=seed, path=path, evaluation=evaluation, first=first, new=new
+    ) as study:
         return study.run(budget, on_event, keep_going=keep_going)

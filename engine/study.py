@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,8 +11,10 @@ from airtune.engine.asking import ask_together
 from airtune.engine.evaluation.outcome import Outcome, outcome_of
 from airtune.engine.evaluation.pool import Evaluation, Evaluator
 from airtune.engine.evaluation.result import one_line
-from airtune.engine.manifest import check_same_study, default_name, study_manifest
+from airtune.engine.identity import check_others, check_same_study, default_name
+from airtune.engine.manifest import study_manifest
 from airtune.engine.proposers import load_proposer
+from airtune.engine.proposers.first import checked_first, with_first
 from airtune.engine.proposers.limits import check_limits
 from airtune.engine.state import StudyState
 from airtune.engine.storage.study_file import StudyFile, TrialUpdate
@@ -48,11 +50,16 @@ class Study:
         path: The study file, made if need be; an existing study goes on. None: in memory.
         name: The study's name in the file; by default made of task, proposer, model and seed.
         evaluation: How trials are evaluated: time limit, processes, how many at a time, where.
+        first: Configurations to try before anything is proposed, after the default of "default+" proposers. Numbers
+            count to three significant digits. A part of what the study is; who leaves it out goes on with what it was.
+        new: Whether a study may begin although the file has trials of the same task, space and seed under another
+            proposer, model or schedule.
         take_over: Also from a process that may be alive elsewhere: it can write no more, what it evaluates is lost
             and evaluated again here.
 
     Raises:
         StoreError: If the file cannot be used, or holds a different study of that name.
+        OtherStudiesError: If the study would begin from zero beside such others, has no name, and is not `new`.
         AirtuneError: If the proposer, the model, the space or a setting is not usable.
     """
 
@@ -66,6 +73,8 @@ class Study:
         path: str | Path | None = None,
         name: str | None = None,
         evaluation: Evaluation | None = None,
+        first: Sequence[Mapping[str, Any]] = (),
+        new: bool = False,
         take_over: bool = False,
     ) -> None:
         check_task(task, seed)
@@ -74,18 +83,23 @@ class Study:
         self._evaluation = evaluation or Evaluation()
         self._evaluator: Evaluator | None = None
         self._asked: dict[int, Trial] = {}  # as `ask` gave them out, until they have a result
-        schedule = self._evaluation.schedule
+        configs = checked_first(task.space, first)
         with contextlib.ExitStack() as closing:
             # A file that is there is looked at before a model is loaded; a new one is only made after that.
             there = path is not None and Path(path).exists()
             opened = closing.enter_context(StudyFile(path)) if there else None
             self.proposer = load_proposer(proposer, model) if isinstance(proposer, str) else proposer
             check_limits(self.proposer, task.space)
-            self.name = name or default_name(task, self.proposer, seed, schedule)
-            self.manifest: Mapping[str, Any] = study_manifest(task, self.proposer, seed, schedule)
+            self.manifest: Mapping[str, Any] = study_manifest(
+                task, self.proposer, seed, self._evaluation.schedule, configs
+            )
+            self.name = name or default_name(self.manifest)
             self._state = StudyState(self.name, task, seed, self._evaluation.batch)
             self._file = opened or closing.enter_context(StudyFile(path))
             self.path = self._file.path
+            if not name and not new and self._file.find(self.name) is None:
+                # Whatever is the matter with one of them.
+                check_others(str(self.path), self._file.studies(skipped=[]), self.manifest)
             if take_over:
                 self._file.release(self.name, force=True)
             self._file.acquire(self.name)
@@ -95,6 +109,8 @@ class Study:
             else:
                 check_same_study(self.name, str(self.path), record.manifest, self.manifest)
                 self.manifest = record.manifest
+                configs = checked_first(task.space, record.manifest.get("first", ()))
+            self.proposer = with_first(self.proposer, configs)
             self._reload()
             closing.pop_all()  # it stays open
 

@@ -194,7 +194,7 @@ def check_budget(budget: int) -> None:
             f"budget {budget!r} is not a whole number from 1 up",
             value=budget,
             allowed="1 or more",
-            hint="--budget counts the trials of the study in all",
+            hint="budget=10 is ten trials of the study in all, those that it has included",
         )
 
 

@@ -25,7 +25,7 @@ TORCH = {"torch", "transformers", "vllm"}
 ORDER = {
     "models": "finetuning > pocket.training > archive > spec, tiny > registry, inventory > names > backends"
     " > dialects > inspection > decoding > masks > types, offline > environment",
-    "engine": "cli > doctor > minimization > study > asking > replay, integrations > proposers > storage,"
+    "engine": "cli > doctor > minimization > study > asking > replay, integrations > proposers > identity > storage,"
     " evaluation, sandbox > manifest > state > types, seeds",
     "benchmarks": "report > paper > measures > running > analysis > tasks",
 }

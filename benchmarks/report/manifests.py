@@ -57,7 +57,7 @@ def study_commands(name: str, manifest: Mapping[str, Any], trials: int) -> list[
         command += ["--jobs", schedule.removeprefix("batches of ")]
     elif schedule:  # whose results came in an order that no command repeats
         command.append("--async")
-    command += ["--study", "again.airtune", "--name", name]
+    command += ["--study", "again.airtune", "--study-name", name]
     return [_lines(command), "airtune export again.airtune --no-times | sha256sum"]
 
 

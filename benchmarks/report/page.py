@@ -51,7 +51,7 @@ def write_report(
             if density is not None:
                 raise AirtuneError(
                     "--density is about the proposals of one study", value=str(path),
-                    allowed="--study NAME with it", hint=f"airtune show {file} lists the studies",
+                    allowed="--study-name NAME with it", hint=f"airtune show {file} lists the studies",
                 )  # fmt: skip
             context = comparison_page(source, written)
         else:

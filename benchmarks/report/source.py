@@ -110,7 +110,7 @@ def whole_part(path: Path, plan: Plan, runs: Sequence[Run]) -> Source:
             f"seed {missing[2]}",
             value=missing,
             allowed="a comparison in which every study has at least 2 trials",
-            hint="run the same `airtune bench` again: it goes on; airtune report --study NAME shows one study",
+            hint="run the same `airtune bench` again: it goes on; airtune report --study-name NAME shows one study",
         )
     notes = [*left_out]
     if len(tasks) < len(suite):

@@ -203,7 +203,7 @@ def _warnings(
     if len(chosen) < len(studies):
         said.append(
             f"the first {len(chosen)} of {len(studies)} studies are shown in full: "
-            "airtune report FILE --study NAME shows another"
+            "airtune report FILE --study-name NAME shows another"
         )
     if cut:
         said.append(

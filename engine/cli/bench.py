@@ -51,7 +51,7 @@ def bench(
     budget: Annotated[int, typer.Option(help="Trials per study; a larger one later goes on.")] = 30,
     seeds: Annotated[int, typer.Option(help="Studies per proposer and task.")] = 10,
     jobs: Annotated[int, typer.Option(help="Processes.")] = 2,
-    output: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=OUT_HELP)] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--out", metavar="DIR", help=OUT_HELP)] = None,
     json: JsonNotTables = False,
 ) -> None:
     """Compare proposers over a suite of tasks, with seeds and intervals; all studies in one file. Resumes."""
@@ -90,7 +90,8 @@ def bench(
 def compare(
     models: Annotated[str, typer.Option(metavar="A,B,...", help="What to compare.")],
     output: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Folder of the studies; the same command goes on.")
+        Path,
+        typer.Option("-o", "--out", metavar="DIR", help="Folder of the studies; the same command goes on."),
     ],
     suite: Annotated[str, typer.Option(help="What they tune.")] = "toy",
     proposer: Annotated[str, typer.Option(help="What asks them: lm, lm+gp, lm+self, default+lm, ...")] = "lm",
@@ -202,7 +203,7 @@ def grammar(
     model_setting: ModelSettings = None,
     output: Annotated[
         Path | None,
-        typer.Option("--out", help="JSON-lines file of finished pieces; the same command resumes."),
+        typer.Option("-o", "--out", help="JSON-lines file of finished pieces; the same command resumes."),
     ] = None,
     json: Json = False,
 ) -> None:

@@ -26,7 +26,7 @@ def export(
     no_transcripts: bool = typer.Option(
         False, "--no-transcripts", help="Leave out prompts and answers (CSV never has them)."
     ),
-    output: Path | None = typer.Option(None, "-o", "--output", metavar="OUT", help="A file to write to."),
+    output: Path | None = typer.Option(None, "-o", "--out", metavar="OUT", help="A file to write to."),
     optuna: str | None = typer.Option(
         None,
         "--optuna",

@@ -112,7 +112,7 @@ def pack(
     name: Name,
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", metavar="FILE.tar", help="The pack; must not be there yet."),
+        typer.Option("-o", "--out", metavar="FILE.tar", help="The pack; must not be there yet."),
     ],
     data: Annotated[
         list[Path] | None, typer.Option(metavar="DIR", help="A folder of data to go with it; repeatable.")
@@ -202,7 +202,7 @@ def train(
         bool, typer.Option("--smoke", help="A tiny one, in a minute: shows that its loss falls.")
     ] = False,
     output: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Where the checkpoint goes.")
+        Path | None, typer.Option("-o", "--out", metavar="DIR", help="Where the checkpoint goes.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the data and of the weights.")] = 0,
     tokens: Annotated[

@@ -10,6 +10,8 @@ import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
+from airtune.engine.cli.words import as_options
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -108,7 +110,12 @@ def loss_text(value: object, longest: int = 80) -> str:
 
 def config_text(config: Mapping[str, Any]) -> str:
     """A configuration on one line: `C=0.12 kernel=rbf`."""
-    return " ".join(f"{name}={value_text(value)}" for name, value in config.items())
+    return " ".join(f"{_word(name)}={_word(value_text(value))}" for name, value in config.items())
+
+
+def _word(text: str) -> str:
+    """The text, quoted where nobody could tell where it ends."""
+    return repr(text) if not text or (text[0] not in "([{" and re.search(r"[\s='\"]", text)) else text
 
 
 def seconds_text(seconds: float | None) -> str:
@@ -288,8 +295,8 @@ def error_fields(error: BaseException) -> dict[str, Any]:
         "type": type(error).__name__,
         "message": str(getattr(error, "message", None) or error) or type(error).__name__,
         "value": _plain(getattr(error, "value", None)),
-        "allowed": getattr(error, "allowed", None),
-        "fix": getattr(error, "hint", None),
+        "allowed": as_options(getattr(error, "allowed", None)),
+        "fix": as_options(getattr(error, "hint", None)),
     }
 
 

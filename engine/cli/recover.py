@@ -21,9 +21,7 @@ def recover(
     ],
     output: Annotated[
         Path | None,
-        typer.Option(
-            "-o", "--output", metavar="OUT", help="The new file. (default: FILE.recovered, beside it)"
-        ),
+        typer.Option("-o", "--out", metavar="OUT", help="The new file. (default: FILE.recovered, beside it)"),
     ] = None,
     json: Json = False,
 ) -> None:

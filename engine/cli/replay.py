@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from airtune.engine.cli.options import STUDY_HELP, Json, StudyName
+from airtune.engine.cli.options import Json, StudyFileArgument, StudyName
 from airtune.engine.cli.output import config_text, err, loss_text, print_json, print_lines
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ LEVEL_HELP = (
 
 
 def replay(
-    file: Annotated[Path, typer.Argument(metavar="STUDY", help=STUDY_HELP)],
+    file: StudyFileArgument,
     study_name: StudyName = None,
     level: Annotated[int, typer.Option(help=LEVEL_HELP)] = 1,
     trials: Annotated[str | None, typer.Option(metavar="A:B", help="Only trials A to B.")] = None,

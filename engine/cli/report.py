@@ -7,27 +7,25 @@ from typing import Annotated
 
 import typer
 
-from airtune.engine.cli.options import DensityBudget, DensityModel, check_density
+from airtune.engine.cli.options import (
+    DensityBudget,
+    DensityModel,
+    StudyFileArgument,
+    StudyName,
+    check_density,
+)
 from airtune.engine.cli.output import err, print_json, print_lines
 
 
 def report(
-    path: Annotated[
-        Path,
-        typer.Argument(
-            metavar="STUDY_FILE_OR_DIR", help="A study file, or the folder that airtune bench wrote."
-        ),
-    ],
+    file: StudyFileArgument,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--out", metavar="DIR", help="Folder of the report. (default: one beside the study file)"
+            "-o", "--out", metavar="DIR", help="Folder of the report. (default: one beside the study file)"
         ),
     ] = None,
-    study: Annotated[
-        str | None,
-        typer.Option("--study", "--study-name", metavar="NAME", help="Only this study of the file."),
-    ] = None,
+    study_name: StudyName = None,
     density: Annotated[
         bool,
         typer.Option(
@@ -44,7 +42,7 @@ def report(
 
     check_density(density, {"--model": model, "--density-budget": density_budget})
     wanted = Density(model, density_budget, _say_progress) if density else None
-    written = write_report(path, output, study, wanted)
+    written = write_report(file, output, study_name, wanted)
     page, *others = written
     if json:
         print_json({"report": str(page), "files": [str(one) for one in others]})

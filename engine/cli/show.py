@@ -48,6 +48,7 @@ def show(
     ),
     output: Path | None = typer.Option(
         None,
+        "-o",
         "--out",
         metavar="FILE.png",
         help="The figure of --density. (default: STUDY-trial-N-density.png)",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airtune.engine.cli.output import (
     config_text,
@@ -15,7 +17,16 @@ from airtune.engine.cli.output import (
 
 if TYPE_CHECKING:
     from airtune.engine import StudyFile
-    from airtune.engine.storage.study_file import StudyRecord
+    from airtune.engine.storage.study_file import StudyRecord, TrialRecord
+
+Reader: TypeAlias = Callable[[str], dict[str, Any] | None]  # from a model's answer to the configuration
+# What a trial's origin means, where its name does not say it.
+ORIGINS = {
+    "first": "you (--try, first=)",
+    "default": "the space's defaults",
+    "lm+gp": "lm+gp: the model's candidate",
+    "lm+gp:gp": "lm+gp: the process's candidate",
+}
 
 
 def show_trial(file: StudyFile, record: StudyRecord, number: int, as_json: bool) -> None:
@@ -36,16 +47,20 @@ def show_trial(file: StudyFile, record: StudyRecord, number: int, as_json: bool)
             hint=f"airtune show {file.path} lists them",
         )
     found, transcript = records[number], file.transcripts(record.name).get(number)
+    read = _reader(record, () if transcript is None else (transcript,))
+    candidates = _candidates(found, transcript or {}, read)
     if as_json:
         pending = None if found.pending is None else list(found.pending)
         fields = {"origin": found.origin, "text": found.text, "log": found.log, "transcript": transcript}
+        if candidates:
+            fields["candidates"] = candidates
         print_json({"study": record.name, **trial_json(found.trial), **fields, "pending": pending})
         return
     trial = found.trial
     lines = [
         f"trial {number} of study {record.name!r}: {trial.status}",
         f"  configuration  {config_text(trial.config)}",
-        f"  proposed by    {found.origin} in {seconds_text(trial.proposal_s)} s",
+        f"  proposed by    {ORIGINS.get(found.origin, found.origin)} in {seconds_text(trial.proposal_s)} s",
         f"  evaluated in   {seconds_text(trial.evaluation_s)} s",
     ]
     if found.pending:
@@ -55,7 +70,8 @@ def show_trial(file: StudyFile, record: StudyRecord, number: int, as_json: bool)
     lines += [f"  {name:<14} {loss_text(value, 2000)}" for name, value in trial.info.items()]
     if trial.reason is not None:
         lines.append(f"  reason         {trial.reason}")
-    lines += [] if transcript is None else _transcript_lines(transcript)
+    lines += _candidate_lines(candidates)
+    lines += [] if transcript is None else _transcript_lines(transcript, read)
     lines += _section("log", found.log.rstrip()) if found.log else []
     print_lines(lines)
 
@@ -65,13 +81,90 @@ def _section(title: str, text: str) -> list[str]:
     return [title, *(f"  {line}" for line in lines.removesuffix("\n").split("\n"))]
 
 
-def _transcript_lines(transcript: dict[str, Any]) -> list[str]:
+def _reader(record: StudyRecord, transcripts: Sequence[dict[str, Any]]) -> Reader:
+    """What a model's answer says: the configuration, or None where it is none (any more).
+
+    The bundled model speaks in numbers of its own, a986 for C=843: nobody should have to know them.
+    """
+    from airtune.engine.manifest import stored_space
+    from airtune.engine.replay.stored import RecordedModel
+    from airtune.grammars import AirtuneError, canonical_grammar
+
+    if not transcripts or not record.manifest.get("model"):
+        return lambda text: None
+    try:
+        space = stored_space(record.manifest)
+        dialect = RecordedModel(record.manifest["model"]).dialect
+        spoken, canonical = dialect.grammar(space), canonical_grammar(space)
+    except (AirtuneError, ValueError):
+        return lambda text: None
+
+    def read(text: str) -> dict[str, Any] | None:
+        try:
+            return canonical.snap(dialect.parse(text, spoken))
+        except AirtuneError:
+            return None
+
+    return read
+
+
+def _candidates(record: TrialRecord, transcript: dict[str, Any], read: Reader) -> dict[str, Any]:
+    """What `lm+gp` chose among: the best of the model's answers, and of the process's own points, if that was better.
+
+    The expected improvement is in the units of the process's scale of losses, and given by its logarithm.
+    """
+    ranking = transcript.get("ranking") or {}
+    own, other = ranking.get("log_ei"), ranking.get("best_other_log_ei")
+    if not isinstance(own, list) or not own:
+        return {}
+    chosen = "process" if record.origin.endswith(":gp") else "model"
+    found = {"model": {"config": read(str(transcript["text"])), "log_ei": max(own), "answers": len(own)}}
+    if chosen == "process":
+        found["process"] = {"config": dict(record.trial.config), "log_ei": other}
+    return {**found, "chosen": chosen}
+
+
+def _candidate_lines(candidates: dict[str, Any]) -> list[str]:
+    """Which candidate the model gave and which the process chose."""
+    if not candidates:
+        return []
+    lines, model, process = [], candidates["model"], candidates.get("process")
+    config = "an answer that cannot be read" if model["config"] is None else config_text(model["config"])
+    best = f", the best of {model['answers']} answers" if model["answers"] > 1 else ""
+    lines.append(f"  model:         {config}, {_improvement_text(model['log_ei'])}{best}")
+    if process is None:
+        lines.append("  process:       chose that: none of its own candidates was better")
+    else:
+        lines.append(
+            f"  process:       {config_text(process['config'])}, {_improvement_text(process['log_ei'])}: chosen"
+        )
+    return lines
+
+
+def _improvement_text(log_ei: object) -> str:
+    """An expected improvement, which may be smaller than a float can be."""
+    if not isinstance(log_ei, int | float):
+        return "expected improvement not stored"
+    return (
+        f"expected improvement {math.exp(log_ei):.3g}"
+        if -700 < log_ei < 700
+        else f"expected improvement e^{log_ei:.0f}"
+    )
+
+
+def _said(text: str, read: Reader) -> str:
+    """An answer in words: the configuration with the answer itself behind it, unless that is JSON."""
+    config = None if text.startswith("{") else read(text)
+    return text if config is None else f"{config_text(config)}  ({text})"
+
+
+def _transcript_lines(transcript: dict[str, Any], read: Reader) -> list[str]:
     """How a language model came to propose it: prompt, answer, log-probability, what was rejected before."""
     lines = _section("prompt", str(transcript["prompt"]))
     thought = (transcript.get("details") or {}).get("thought")
     if thought:
         lines += _section("thought", str(thought["text"]))
-    lines += ["answer", f"  {transcript['text']}"]
+    lines += ["answer", f"  {_said(str(transcript['text']), read)}"]
     told = transcript["logprobs"]  # None: a server that does not tell them
     logprobs = None if told is None else [float(value) for value in told]
     answered = None if transcript["token_ids"] is None else len(transcript["token_ids"])
@@ -84,20 +177,20 @@ def _transcript_lines(transcript: dict[str, Any]) -> list[str]:
         f"seed, attempt    {transcript['seed']}, {transcript['attempt']}",
         f"grammar          {transcript['grammar']}",
     ]
-    lines += _predicted_lines(transcript.get("ranking") or {})
+    lines += _predicted_lines(transcript.get("ranking") or {}, read)
     for rejected in [*transcript["rejected"], *(transcript.get("details") or {}).get("rejected", ())]:
-        lines.append(f"rejected         {rejected['text']}: {rejected['reason']}")
+        lines.append(f"rejected         {_said(str(rejected['text']), read)}: {rejected['reason']}")
     return lines + _server_lines(transcript.get("details") or {})
 
 
-def _predicted_lines(ranking: dict[str, Any]) -> list[str]:
+def _predicted_lines(ranking: dict[str, Any], read: Reader) -> list[str]:
     """What `lm+self` chose among: the model's answers with the scores that it predicts, the best first."""
     scores = ranking.get("score")
     if not isinstance(scores, dict):
         return []
     known = {text: score for text, score in scores.items() if isinstance(score, int | float)}
     ranked = sorted(known, key=known.__getitem__)
-    lines = [f"predicted        {known[text]:7.3f} for {text}" for text in ranked]
+    lines = [f"predicted        {known[text]:7.3f} for {_said(text, read)}" for text in ranked]
     return lines[:1] + [line.replace("predicted", " " * 9, 1) for line in lines[1:]]
 
 

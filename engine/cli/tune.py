@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from airtune.engine.cli.choosing import choosing, read_configs
 from airtune.engine.cli.model_options import chosen_proposer
 from airtune.engine.cli.output import (
     best_text,
@@ -64,17 +65,26 @@ TAKE_OVER_HELP = (
     "Take the study from a process on another host that has ended. If it lives, it can write no more, and what it "
     "evaluates is lost and evaluated again."
 )
+TRY_HELP = (
+    "Configurations to try before anything is proposed: a JSON list of them, or one on each line. With default+, "
+    "the default comes first all the same."
+)
+NEW_HELP = "Begin from trial 0, though the study file has trials of the task under another proposer, model or schedule."
 KEEP_GOING_HELP = "Also where the first three trials fail for the same reason, which else ends the run."
 
 
 def tune(
+    context: typer.Context,
     task: Annotated[str | None, typer.Argument(metavar="TASK", help=TASK_HELP)] = None,
     space: Annotated[Path | None, _task(help="A ConfigSpace search space as JSON.")] = None,
     command: Annotated[str | None, _task(help=COMMAND_HELP)] = None,
     objective: Annotated[
         str | None, _task(metavar="MODULE:ATTRIBUTE", help="A Python callable: configuration -> loss.")
     ] = None,
-    name: Annotated[str | None, _task(help="The study's name in the study file.")] = None,
+    study_name: Annotated[
+        str | None,
+        _task(metavar="NAME", help="The study's name in the study file. (default: made of what it is)"),
+    ] = None,
     proposer: Annotated[str | None, _model(help=PROPOSER_HELP)] = None,
     model: Annotated[str | None, _model(help="A model's name or directory. (default: pocket)")] = None,
     backend: Annotated[str | None, _model(help="What runs the model. (default: transformers)")] = None,
@@ -95,6 +105,8 @@ def tune(
         str, _run(help="Where trials run: local, or ray for the cluster that RAY_ADDRESS names.")
     ] = "local",
     study: Annotated[Path, _run(help="The study file.")] = Path("airtune.sqlite"),
+    first: Annotated[Path | None, _run("--try", metavar="FILE", help=TRY_HELP)] = None,
+    new: Annotated[bool, _run("--new", help=NEW_HELP)] = False,
     timeout: Annotated[float | None, _run(metavar="SECONDS", help="Longest time for one trial.")] = None,
     take_over: Annotated[bool, _run("--take-over", help=TAKE_OVER_HELP)] = False,
     keep_going: Annotated[bool, _run("--keep-going", help=KEEP_GOING_HELP)] = False,
@@ -108,20 +120,25 @@ def tune(
     airtune tune --space space.json --command 'python train.py --lr {lr}'
     """
     from airtune.engine import Study
+    from airtune.engine.proposers.first import checked_first
     from airtune.engine.storage.usage import stored_usage
 
     evaluation = _evaluation(budget, timeout, jobs, asynchronous, executor)
     what = _the_task(task, space, command, objective, here=executor == "local")
     settings = [*(model_setting or ()), *(["deterministic=strict"] if deterministic else [])]
+    configs = checked_first(what.space, read_configs(first))
     with (
+        choosing(context),
         Progress(budget, enabled=not (json or no_progress)) as progress,
         Study(
             what,
             chosen_proposer(proposer, model, backend, temperature, settings, allow_network, dialect),
             seed=seed,
             path=study,
-            name=name,
+            name=study_name,
             evaluation=evaluation,
+            first=configs,
+            new=new,
             take_over=take_over,
         ) as running,
     ):
@@ -255,7 +272,7 @@ def _close(study: Study, result: Result, before: int, budget: int, usage: StudyU
             "stopped: trials fail for the same reason from the start, and the budget was not worth it"
         )
         lines.append(
-            "mend what fails, and the same command goes on with new configurations; another --name begins anew; "
+            "mend what fails, and the same command goes on with new configurations; another --study-name begins anew; "
             "--keep-going evaluates all the same"
         )
     elif before >= len(trials) and result.best is None:

@@ -156,7 +156,7 @@ class Evaluation:
                 f"jobs {self.jobs!r} is not a number of trials at a time",
                 value=self.jobs,
                 allowed=f"1 to {MOST_JOBS}",
-                hint="--jobs 4 evaluates four trials at a time",
+                hint="jobs=4 evaluates four trials at a time",
             )
         if self.timeout_s is not None:
             self._check_time(self.timeout_s)
@@ -178,7 +178,7 @@ class Evaluation:
                 f"timeout_s {seconds!r} is not a time",
                 value=seconds,
                 allowed="seconds greater than 0, or None for no limit",
-                hint="--timeout takes seconds",
+                hint="timeout_s=60 ends an evaluation after a minute",
             )
 
     @property

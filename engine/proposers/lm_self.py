@@ -76,7 +76,7 @@ class LMSelfProposer:
                 f"model {model.name!r} has no words for that",
                 value=dialect.name,
                 allowed="a model that speaks a dialect with predictions: pocket",
-                hint="use --proposer lm or lm+gp with this model, or --model pocket",
+                hint="use proposer='lm' or 'lm+gp' with this model, or model='pocket'",
             )
         self.lm = LMProposer(model, temperature)
         self._dialect: PredictingDialect = dialect

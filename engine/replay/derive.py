@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Self
 
 from airtune.engine.proposers import load_proposer, needs_model
+from airtune.engine.proposers.first import checked_first, with_first
 from airtune.engine.replay.causes import cause_of, differences
 from airtune.engine.replay.compare import Agreement, Divergence, compare
 from airtune.engine.replay.report import Options, Report, StudyReplay
@@ -69,9 +70,8 @@ def replay(
         StoreError: If the file cannot be read, or has no such study.
         AirtuneError: If an option is not usable.
     """
-    options = options or Options()
+    path, options = Path(path), options or Options()
     options.check()
-    path = Path(path)
     with StudyFile(path, readonly=True) as file:
         records = file.studies(verify=False)
         if name is not None and name not in [record.name for record in records]:
@@ -236,10 +236,10 @@ def _proposer(
     """The proposer that all of them asked, with its model."""
     if not studies:
         return None, None
-    manifest = studies[0].manifest
-    name = str(manifest["proposer"])
+    manifest, name = studies[0].manifest, str(studies[0].manifest["proposer"])
+    first = checked_first(studies[0].state.task.space, manifest.get("first", ()))
     if not needs_model(name):
-        return load_proposer(name), None
+        return with_first(load_proposer(name), first), None
     if not isinstance(manifest.get("model"), Mapping):
         raise StoreError(
             f"study {studies[0].name!r} does not say which language model {name!r} asked",
@@ -248,7 +248,7 @@ def _proposer(
             hint="earlier versions did not store that of lm+gp and hybrid",
         )
     model = models.of(manifest["model"])
-    return load_proposer(name, model, manifest.get("temperature")), model
+    return with_first(load_proposer(name, model, manifest.get("temperature")), first), model
 
 
 def _steps(studies: Sequence[StoredStudy], options: Options) -> Iterator[Step]:

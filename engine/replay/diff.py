@@ -110,8 +110,8 @@ def diff(a: Path, b: Path, name: str | None = None, other: str | None = None) ->
             raise AirtuneError(
                 "the second study was named, but not the first",
                 value=other,
-                allowed="--study-name and --other-name",
-                hint="name the study of the first file with --study-name",
+                allowed="name= and other=",
+                hint="name the study of the first file with name=",
             )
         if name is not None:
             pair = _study(first, first.get(name), second, second.get(other or name))

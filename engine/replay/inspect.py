@@ -73,7 +73,7 @@ class Inspector:
                 f"study {record.name!r} asks no language model: there is nothing to look into",
                 value=record.manifest.get("proposer"),
                 allowed="studies of lm, lm+gp, lm+self or hybrid",
-                hint="leave --density out",
+                hint="choose one of those",
             )
         self._path, self._study = file.path, read_study(file, record, {})
         self._called, self._budget = model, budget
@@ -162,14 +162,14 @@ def recorded_model(manifest: Mapping[str, Any], called: str | None = None) -> La
             f"the study was made with backend {backend!r}, which does not show the distribution that it draws from",
             value=backend,
             allowed="transformers, llama_cpp, vllm, scripted",
-            hint="tune with the open weights themselves (--backend transformers) to look inside",
+            hint="tune with the open weights themselves (backend='transformers') to look inside",
         )
     try:
         model = load_model(name, backend, dialect=str(manifest.get("dialect")), **settings)
     except ModelError as error:
         raise ModelError(
             f"the study's model {name!r} cannot be loaded here: {error.message}", value=name,
-            allowed=error.allowed, hint="say where its folder is: --model DIR",
+            allowed=error.allowed, hint="say where its folder is: model=",
         ) from error  # fmt: skip
     here, recorded = model.manifest(), dict(manifest)
     if model_hash(here) != model_hash(recorded):
@@ -177,7 +177,7 @@ def recorded_model(manifest: Mapping[str, Any], called: str | None = None) -> La
             f"model {name!r} is not the one that made the study: {_difference(recorded, here)}",
             value=name,
             allowed="a model whose files have the hashes in the study's manifest",
-            hint="name the folder with the recorded files (--model DIR), or install the version of Airtune that "
+            hint="name the folder with the recorded files (model=), or install the version of Airtune that "
             f"shipped them ({recorded.get('versions', {}).get('airtune', 'unknown')})",
         )
     return model

@@ -52,13 +52,13 @@ class Options:
         if self.level not in LEVELS:
             levels = ", ".join(f"{level} ({what})" for level, what in LEVELS.items())
             raise AirtuneError(f"there is no level {self.level}", value=self.level, allowed=levels)
-        other = [name for name, value in (("--backend", self.backend), *self.settings) if value is not None]
+        other = [name for name, value in (("backend", self.backend), *self.settings) if value is not None]
         if other and self.level != 3:
             raise AirtuneError(
                 f"level {self.level} replays with the recorded settings; {', '.join(other)} would change them",
                 value=other,
-                allowed="--level 3 with other settings",
-                hint="leave them out, or use --level 3",
+                allowed="level=3 with other settings",
+                hint="leave them out, or use level=3",
             )
         if not self.tolerance >= 0:
             raise AirtuneError(
@@ -68,7 +68,7 @@ class Options:
             raise AirtuneError(
                 f"trials {self.first}:{self.last} are none",
                 value=[self.first, self.last],
-                allowed="--trials 0:9",
+                allowed="for example 0:9",
             )
 
     def wants(self, number: int) -> bool:

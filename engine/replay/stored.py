@@ -290,7 +290,7 @@ def _loaded(
             f"the recorded model {called!r} cannot be loaded here: {error.message}",
             value=called,
             allowed=error.allowed,
-            hint="name it with --model (and --device, --dtype: level 3), or use --level 0, which needs no model",
+            hint="name it with model= (and its settings: level=3), or use level=0, which needs no model",
         ) from error
 
 

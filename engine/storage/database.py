@@ -158,7 +158,7 @@ class Database:
             except _UNREADABLE as error:
                 if "not a database" in str(error):
                     message = f"{str(path)!r} is not an SQLite file, and so no study file"
-                    hint = f"choose another file (--study); if it was one, `airtune recover {path}`"
+                    hint = f"choose another file (path=); if it was one, `airtune recover {path}`"
                     raise _error(path, message, hint) from error
                 raise _cannot("read", path, error) from error
         if (application, version, tables) == (0, 0, 0):
@@ -170,7 +170,7 @@ class Database:
                 f"study file {str(path)!r} has schema version {version}",
                 value=version,
                 allowed=f"schema version 1 to {self._version}",
-                hint="a newer Airtune wrote it: update this one, or choose another file (--study)",
+                hint="a newer Airtune wrote it: update this one, or choose another file (path=)",
             )
         if more:
             message = f"{str(path)!r} holds {more}, which no Airtune puts into a study file"
@@ -242,7 +242,7 @@ def _check_path(path: Path, readonly: bool) -> None:
         raise _error(path, f"there is no study file {str(path)!r}", hint)
     if not is_there and not path.parent.is_dir():
         message = f"cannot make study file {str(path)!r}: there is no folder {str(path.parent)!r}"
-        raise _error(path, message, "make the folder, or choose another file (--study)")
+        raise _error(path, message, "make the folder, or choose another file (path=)")
 
 
 def _is_half_made(path: Path) -> bool:
@@ -276,16 +276,16 @@ def _is_at_rest(path: Path) -> bool:
 def _cannot(what: str, path: Path | None, error: sqlite3.Error | UnicodeError) -> StoreError:
     text = str(error)
     if "readonly" in text or "unable to open" in text:
-        hint = "make the file and its folder writable, or choose another file (--study)"
+        hint = "make the file and its folder writable, or choose another file (path=)"
     elif "locked" in text:
-        hint = "another program keeps the file locked: close it, or choose another file (--study)"
+        hint = "another program keeps the file locked: close it, or choose another file (path=)"
     elif "full" in text or ("disk I/O" in text and what != "read"):
         # SQLite says the latter of a full disk and of a file made read-only while it was open.
         see = "" if "full" in text else ", see that the file and its folder are writable,"
         again = "run the same command again: nothing that was told is lost"
         hint = f"free some space on the disk{see} and {again}"
     elif what == "write" and "malformed" not in text:
-        hint = "check the file and the disk, or choose another file (--study)"
+        hint = "check the file and the disk, or choose another file (path=)"
     else:
         hint = _salvage(path)
     return _error(path, f"cannot {what} study file {str(path)!r}: {text}", hint)
@@ -295,6 +295,6 @@ def _salvage(path: Path | None) -> str:
     return f"`airtune recover {path}` copies what can still be read into a new file"
 
 
-def _error(path: Path | None, message: str, hint: str = "choose another file (--study)") -> StoreError:
+def _error(path: Path | None, message: str, hint: str = "choose another file (path=)") -> StoreError:
     allowed = "a study file, or a path where one can be made"
     return StoreError(message, value=str(path), allowed=allowed, hint=hint)

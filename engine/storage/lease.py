@@ -158,11 +158,11 @@ class Leases:
             hint = "close() the Study that has it open"
         elif where:
             hint = (
-                "wait for it or end it there; if it has ended: airtune tune --take-over (Study(..., take_over=True)), "
+                "wait for it or end it there; if it has ended: take_over=True, "
                 f"or airtune.engine.StudyFile({path!r}).release({name!r}, force=True)"
             )
         else:
-            hint = f"wait for process {holder.pid} or end it; or use another file (--study) or name (--name)"
+            hint = f"wait for process {holder.pid} or end it; or use another file (path=) or name (name=)"
         return StoreError(
             f"study {name!r} in {path!r} is being written by {who}",
             value=holder.pid,

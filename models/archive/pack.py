@@ -121,7 +121,7 @@ def _licenses(name: str) -> dict[str, Path]:
 def _data(folder: Path) -> tuple[dict[str, Path], list[str]]:
     """The files of a folder of data, and the hidden ones, which may be secrets and are left out."""
     if not folder.is_dir():
-        raise PackError(f"{folder} is not a folder", value=str(folder), hint="give --data a folder")
+        raise PackError(f"{folder} is not a folder", value=str(folder), hint="give data= a folder")
     root, name = folder.resolve(), folder.resolve().name
     found: dict[str, Path] = {}
     hidden: list[str] = []
@@ -144,7 +144,7 @@ def _data(folder: Path) -> tuple[dict[str, Path], list[str]]:
             if one in files and not one.startswith("."):
                 found[f"{DATA}/{name}/{(below / one).as_posix()}"] = path
     if not found:
-        raise PackError(f"{folder} holds no files", value=str(folder), hint="give --data a folder with files")
+        raise PackError(f"{folder} holds no files", value=str(folder), hint="give data= a folder with files")
     return found, hidden
 
 

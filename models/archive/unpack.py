@@ -66,14 +66,14 @@ def unpack_model(path: str | Path, to: str | Path, sha256: str | None = None) ->
         PackError: See `verify_pack`; or if the folder is there, or cannot be made.
     """
     target = Path(to)
-    refuse_existing(target, "choose another --to, or remove it")
+    refuse_existing(target, "choose another to=, or remove it")
     manifest = verify_pack(path, sha256)
     try:
         free = shutil.disk_usage(target.absolute().parent).free
         if free < manifest.total:
             raise PackError(
                 f"{target.absolute().parent} has room for {free:,} bytes, and the pack holds {manifest.total:,}",
-                value=free, allowed=f"{manifest.total:,} bytes", hint="make room, or choose another --to",
+                value=free, allowed=f"{manifest.total:,} bytes", hint="make room, or choose another to=",
             )  # fmt: skip
         with tempfile.TemporaryDirectory(
             prefix=f".{target.name}-",
@@ -90,14 +90,14 @@ def unpack_model(path: str | Path, to: str | Path, sha256: str | None = None) ->
                     )
             require_safetensors(folder)
             model_info(folder)  # the headers of the weights
-            refuse_existing(target, "choose another --to: it has appeared meanwhile")
+            refuse_existing(target, "choose another to=: it has appeared meanwhile")
             folder.rename(target)
     except OSError as error:
         raise PackError(
             f"{target} cannot be written: {error.strerror or error}",
             value=str(target),
             allowed="a new folder in one that exists and can be written to",
-            hint="choose another --to",
+            hint="choose another to=",
         ) from error
     return manifest
 

@@ -28,7 +28,7 @@ def folder(new_folder: Callable[[], Folder]) -> Folder:
     space.to_json(made.path / "space.json")
     made.write("objective.py", "def loss(config):\n    return {'loss': 1.0, 'überschuss': 2.0}\n")
     options = ("--space", "space.json", "--objective", "objective:loss", "--proposer", "random")
-    done = made.airtune("tune", *options, "--budget", "2", "--name", "studie ü", environment=ASCII)
+    done = made.airtune("tune", *options, "--budget", "2", "--study-name", "studie ü", environment=ASCII)
     assert r"sch\xf6n" in done.out
     return made
 

@@ -61,11 +61,11 @@ def test_the_scripted_backend_needs_no_weights(folder: Folder, proposer: str) ->
 
 def test_another_model_is_another_study(folder: Folder, checkpoint: Path) -> None:
     """Under one name in one file, a study does not go on with a model that it was not begun with."""
-    command = ("tune", "toy/branin", "--name", "mine", "--budget", "1")
+    command = ("tune", "toy/branin", "--study-name", "mine", "--budget", "1")
     folder.call(*command, "--model", "scripted", "--backend", "scripted")
     ended = folder.call(*command, "--model", str(checkpoint), code=2)
     assert "language model" in ended.err
-    assert "--name" in ended.err
+    assert "--study-name" in ended.err
     ended = folder.call(*command, "--proposer", "random", code=2)
     assert "another proposer: 'default+lm+gp', now 'random'" in ended.err
 

@@ -15,7 +15,7 @@ from airtune.engine.storage.schema import COLUMNS, checksum
 if TYPE_CHECKING:
     from conftest import Folder
 
-TUNE = ("tune", "toy/branin", "--proposer", "random", "--study", "s.sqlite", "--name")
+TUNE = ("tune", "toy/branin", "--proposer", "random", "--study", "s.sqlite", "--study-name")
 
 
 @pytest.fixture(params=["first", "middle", "last"])

@@ -22,7 +22,7 @@ def studies(folder: Folder) -> Path:
     for proposer, name in (("lm", "model"), ("random", "chance")):
         folder.call(
             "tune", "--space", "space.json", "--objective", "train:loss", "--budget", "4", "--proposer", proposer,
-            "--study", "s.sqlite", "--name", name, "--no-progress",
+            "--study", "s.sqlite", "--study-name", name, "--no-progress",
         )  # fmt: skip
     (folder.path / "train.py").unlink()  # a replay evaluates nothing
     return folder.path / "s.sqlite"

@@ -151,7 +151,7 @@ def test_a_study_that_was_stopped_half_way_ends_as_if_it_had_not(
 def test_one_file_holds_several_studies(folder: Folder) -> None:
     for seed in ("0", "1"):
         folder.call("tune", "toy/branin", "--proposer", "random", "--budget", "2", "--seed", seed)
-    folder.call("tune", "toy/ackley", "--proposer", "random", "--budget", "2", "--name", "mine")
+    folder.call("tune", "toy/ackley", "--proposer", "random", "--budget", "2", "--study-name", "mine")
     studies = folder.call("show", "airtune.sqlite", "--json").json
     assert len(studies["studies"]) == 3
     assert "mine" in [study["name"] for study in studies["studies"]]

@@ -257,9 +257,7 @@ def test_another_schedule_is_another_study(task: Task, tmp_path: Path) -> None:
         StoreError, match="begun with another schedule: batches of 2, now one trial at a time"
     ):
         Study(task, "random", path=path, name=study.name)
-    with Study(
-        task, "random", path=path, evaluation=Evaluation(jobs=1)
-    ) as other:  # without a name they are two
+    with Study(task, "random", path=path, new=True) as other:  # without a name they are two
         assert other.trials == ()
 
 

@@ -80,7 +80,7 @@ def _read_or_salvage(lab: Lab, victim: Victim, harmed: Path) -> str:
         if not _true(now, true) or (harmed == victim.path and now != true):
             victim.object(f"read as something else: {now}")
     out = lab.place()
-    arguments = ["recover", str(victim.path), "--output", str(out)]
+    arguments = ["recover", str(victim.path), "--out", str(out)]
     reply = lab.run({"run": "cli", "arguments": arguments, "path": str(victim.path), "log": str(victim.log)})
     if reply.code == 2 and "nothing can be salvaged" in reply.said:
         salvaged = {}

@@ -13,7 +13,7 @@ from tests.faults.table import Row
 
 TUNE = [
     "tune", "--space", "SPACE", "--objective", "tests.faults.objective:loss", "--proposer", "random",
-    "--budget", "20", "--study", "FILE", "--name", "s",
+    "--budget", "20", "--study", "FILE", "--study-name", "s",
 ]  # fmt: skip
 BENCH = [
     "bench", "toy", "--proposers", "lm,random", "--models", "scripted", "--seeds", "1", "--budget", "6",

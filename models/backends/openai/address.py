@@ -58,8 +58,7 @@ def checked_url(base_url: str | None, *, allow_network: bool, keyed: bool) -> st
             f"the server {host} is not this machine, and Airtune stays on it unless told otherwise",
             value=base_url,
             allowed="localhost, 127.0.0.1 or [::1]",
-            hint="--allow-network (allow_network=True): prompts, with the task's description and all trials, "
-            "are sent there",
+            hint="allow_network=True: prompts, with the task's description and all trials, are sent there",
         )
     if keyed and url.scheme == "http":
         raise ModelError(

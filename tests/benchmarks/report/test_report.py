@@ -280,7 +280,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     code, out, err = command(capsys, str(tmp_path))
     assert (code, out) == (2, "")
     assert err.splitlines()[1].startswith("  allowed: ")
-    code, out, _ = command(capsys, str(path), "--study", "mien", "--json")
+    code, out, _ = command(capsys, str(path), "--study-name", "mien", "--json")
     assert code == 2
     assert json.loads(out)["error"]["value"] == "mien"
 
