@@ -105,7 +105,7 @@ def against_random(report: Report, budget: int) -> Table:
     title = (
         f"{plan.suite}: {budget} evaluations, {len(report.tasks)} tasks, {plan.seeds} seeds, against {RANDOM}"
     )
-    return Table(title, columns, made)
+    return Table(f"{title}; positive changes are better", columns, made)
 
 
 def against_each(report: Report, budget: int) -> Table:

@@ -29,23 +29,26 @@ def focal_row(report: Report, budget: int) -> Row:
 
 
 def headline(report: Report) -> str:
-    """One sentence: how often the method beats random search, and whether that means anything."""
+    """One sentence: who is ahead, the method or random search, and whether that means anything."""
     budget = report.budgets[-1]
     row = focal_row(report, budget)
-    said = (
-        f"{report.label(row.method)} beats random search on {row.wins} of {row.tasks} tasks "
-        f"after {budget} evaluations"
-    )
-    pairs = report.model_adds.get(budget, ())
+    if row.method == RANDOM:
+        return f"Random search on {row.tasks} tasks, {budget} evaluations"
+    name, after = report.label(row.method), f"of {row.tasks} tasks after {budget} evaluations"
+    said = f"{name} beats random search on {row.wins} {after}"
+    if row.losses > row.wins:
+        said = f"Random search beats {name} on {row.losses} {after}"
+    elif row.losses == row.wins:
+        said = f"{name} and random search are level: each is better on {row.wins} {after}"
+    pairs = (*report.model_adds.get(budget, ()), *report.pairwise.get(budget, ()))
     pair = next((p for p in pairs if (p.row.method, p.row.reference) == (row.method, RANDOM)), None)
     if pair is None:
         return said
-    meant = {"better": "more than chance", "worse": "significantly worse over all tasks"}
-    return (
-        f"{said}: {meant.get(pair.verdict, 'no clear difference')} (p\u00a0=\u00a0{p_value(pair.p)})".replace(
-            "=\u00a0<", "<"
-        )
-    )
+    meant = "this may be chance"
+    if pair.verdict in ("better", "worse"):
+        as_counted = row.wins > row.losses if pair.verdict == "better" else row.losses > row.wins
+        meant = "more than chance" if as_counted else f"over all tasks it is significantly {pair.verdict}"
+    return f"{said}: {meant} (p\u00a0=\u00a0{p_value(pair.p)})".replace("=\u00a0<", "<")
 
 
 def sentences(report: Report) -> list[str]:
@@ -55,9 +58,9 @@ def sentences(report: Report) -> list[str]:
     name = report.label(row.method)
     said = [
         f"At the median task its best validation loss after {budget} evaluations is "
-        f"{_moved(row.median_change.value)} random search’s (95 % interval of the change "
-        f"{interval(row.median_change, 1)} %); over the tasks the mean change is "
-        f"{number(row.mean_change.value, 1)} % {interval(row.mean_change, 1)}."
+        f"{_moved(row.median_change.value)} random search’s, in the mean over the tasks "
+        f"{_moved(row.mean_change.value)} it (95 % intervals, where negative is above: "
+        f"{interval(row.median_change, 1)} % and {interval(row.mean_change, 1)} %)."
     ]
     best = min(report.rows[budget], key=lambda r: r.rank.value)
     of = len(report.comparison.methods)
@@ -106,10 +109,10 @@ def tiles(report: Report) -> list[dict[str, str]]:
     test, base = report.test_errors[budget][row.method], report.test_errors[budget][RANDOM]
     moved = row.median_change.value
     made = [
-        (f"{number(row.beats.value, 0)} %", interval(row.beats, 0), "of tasks beat random search"),
+        (f"{number(row.beats.value, 0)} %", interval(row.beats, 0), "of tasks where it beats random search"),
         (
             f"{number(abs(moved), 1)} %",
-            f"interval of the change {interval(row.median_change, 1)}",
+            f"{interval(row.median_change, 1)}, negative is higher",
             f"{'higher' if moved < 0 else 'lower'} loss than random search, median task",
         ),
         (

@@ -28,10 +28,9 @@ from airtune.benchmarks.analysis.statistics import (
     pairwise,
 )
 from airtune.benchmarks.report.controls import Added, Pair, focal_method, model_controls, what_models_add
-from airtune.benchmarks.running.plan import Plan
+from airtune.benchmarks.running.plan import Plan, method_label
 from airtune.benchmarks.running.suites import get_suite
 from airtune.grammars import AirtuneError
-from airtune.models.spec import parse_spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +102,9 @@ class Report:
         return tuple(sorted(self.comparison.methods, key=lambda m: (m == RANDOM, m != self.focal)))
 
     def label(self, method: str) -> str:
-        """A method's name in tables: the language model's own instead of `lm`; random marked where exact."""
-        proposer, _, model = method.partition(":")
-        model = parse_spec(model or self.plan.model).label
-        parts = proposer.split("+")
-        name = "+".join(model if part == "lm" else part for part in parts)
-        if ":" in method and "lm" not in parts:
-            name += f":{model}"
-        return f"{name} (exact)" if method == RANDOM and self.comparison.exact.all() else name
+        """A method's name in tables, see `method_label`; random marked where exact."""
+        exact = method == RANDOM and self.comparison.exact.all()
+        return f"{method_label(method)} (exact)" if exact else method_label(method)
 
     def json(self) -> dict[str, Any]:
         """As JSON."""

@@ -139,6 +139,16 @@ def knows_nothing(model: str) -> bool:
     return spec.backend in KNOW_NOTHING or spec.name in KNOW_NOTHING
 
 
+def method_label(method: str) -> str:
+    """A method as tables of all commands call it: as it was named, a model in a few words.
+
+    >>> method_label("default+lm+gp"), method_label("lm:./models/llama@chat+history=turns")
+    ('default+lm+gp', 'lm:llama (history=turns)')
+    """
+    proposer, colon, model = method.partition(":")
+    return f"{proposer}:{parse_spec(model).label}" if colon else proposer
+
+
 def proposer_of(method: str) -> str:
     """The name of a method's proposer: the method without its model."""
     return method.partition(":")[0]

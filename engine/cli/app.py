@@ -6,12 +6,14 @@ imported when it is asked for, and imports what it needs inside its functions: `
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import io
+import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -26,7 +28,7 @@ _NO_MEMORY = "out of memory"
 _MORE_MEMORY = (
     "give it more (ulimit -v, the job's limit) and run the same command again: nothing that was told is lost"
 )
-
+_ELSEWHERE = "make room, or print elsewhere and run the command again: what is in files is not affected"
 
 # What a name on the command line stands for: a function or a group of commands in a module of this room.
 COMMANDS = {
@@ -114,29 +116,74 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: What follows the program's name; None for `sys.argv[1:]`.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    _survive_any_encoding()
+    _prepare_output()
     # Batch schedulers say with SIGTERM what Ctrl-C says: end, but so that it can be gone on with.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = _run(given)
+        sys.stdout.flush()  # here, where it is still told what is the matter
     except KeyboardInterrupt:  # before a command began, or while it dealt with another one
         code = _INTERRUPTED
     except (MemoryError, OSError) as error:
-        if not _is_memory(error):
-            raise
-        sys.stderr.write(f"error: {_NO_MEMORY}\n  fix: {_MORE_MEMORY}\n")  # there may be none for more
         code = 1
+        if (failed := _output_error()) is not None:
+            _give_up_output(failed)
+        elif not _is_memory(error):
+            raise
+        else:
+            sys.stderr.write(f"error: {_NO_MEMORY}\n  fix: {_MORE_MEMORY}\n")  # there may be none for more
     if code == _INTERRUPTED:
         sys.stderr.write("interrupted\n")
         code = 1
     sys.exit(code)
 
 
-def _survive_any_encoding() -> None:
+class _Output(io.TextIOWrapper):
+    """Standard output that remembers why it could not be written: a disk that is full is no defect of ours."""
+
+    error: OSError | None = None
+
+    def write(self, text: str, /) -> int:
+        """Write text."""
+        with self._remembering():
+            return super().write(text)
+
+    def flush(self) -> None:
+        """Write what is left."""
+        with self._remembering():
+            super().flush()
+
+    @contextlib.contextmanager
+    def _remembering(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.error = error
+            raise
+
+
+def _prepare_output() -> None:
     """Let standard output and error spell out the characters that their encoding lacks, in place of an error."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    plain = sys.stdout
+    if plain is sys.__stdout__ and isinstance(plain, io.TextIOWrapper):  # not of a test, which reads it
+        buffer = open(plain.fileno(), "wb", closefd=False)
+        sys.stdout = _Output(buffer, plain.encoding, "backslashreplace", line_buffering=plain.line_buffering)
+
+
+def _output_error() -> OSError | None:
+    """Why standard output could not be written, if it could not."""
+    return sys.stdout.error if isinstance(sys.stdout, _Output) else None
+
+
+def _give_up_output(error: OSError) -> None:
+    """Say why nothing more is printed, unless the reader has gone; Python would try once more as it ends."""
+    if error.errno != errno.EPIPE:
+        sys.stderr.write(f"error: standard output cannot be written: {error.strerror}\n  fix: {_ELSEWHERE}\n")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
 
 
 def _run(arguments: list[str]) -> int:
@@ -147,6 +194,8 @@ def _run(arguments: list[str]) -> int:
     except Exception as error:
         if hasattr(error, "format_message"):
             return _usage_error(error, arguments, as_json)
+        if isinstance(error, OSError) and _output_error() is not None:
+            raise
         from airtune.grammars import AirtuneError, DecodeError
 
         if _is_memory(error):

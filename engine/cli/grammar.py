@@ -12,6 +12,7 @@ import typer
 
 from airtune.engine.cli.options import Json
 from airtune.engine.cli.output import (
+    err,
     out,
     print_json,
     print_lines,
@@ -127,14 +128,10 @@ def _sample(built: Grammar, n: int, seed: int, as_json: bool) -> None:
     count = built.count()
     if not count:
         raise GrammarError("the space is exhausted: nothing is left to sample", value=0, hint="exclude less")
-    if n > count:
-        raise GrammarError(
-            f"--sample {n} is more than there are configurations",
-            value=n,
-            allowed=f"1 to {count}",
-            hint=f"--sample {min(count, 10)}, say",
-        )
     drawn = _draw(built, n, seed)
+    if n > count:
+        err().print(f"there are {count} configurations, which are fewer than {n}: all of them, each once")
+        drawn = (built.nth(rank) for rank in range(count))
     if as_json:
         print_json([{"text": built.encode(config), "config": config} for config in drawn])
         return

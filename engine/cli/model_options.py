@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from airtune.engine import Proposer
 
+# About, on two cores of a server in 2026: importing torch and the first proposal of `pocket`; reading weights.
+LIBRARIES_S = 6.0
+BYTES_PER_S = 200e6
+
 
 def model_settings(pairs: Sequence[str], *, allow_network: bool, backend: str | None) -> dict[str, Any]:
     """The settings for `load_model`. Values are JSON where they read as such (true, 8, {"a": 1}), else text.
@@ -49,6 +53,27 @@ def model_settings(pairs: Sequence[str], *, allow_network: bool, backend: str | 
             )
         settings["allow_network"] = True
     return settings
+
+
+def loading_text(proposer: str | None, model: str | None, backend: str | None) -> str:
+    """What is waited for before the first trial, and about how long, where a folder says how large the model is."""
+    from airtune.engine.proposers import needs_model
+    from airtune.engine.types import DEFAULT_PROPOSER
+    from airtune.grammars import AirtuneError
+    from airtune.models.names import locate
+    from airtune.models.spec import parse_spec
+
+    if not needs_model(proposer or DEFAULT_PROPOSER):
+        return "loading"
+    try:
+        spec = parse_spec(model or "pocket").but(backend)
+        folder = locate(spec.name)
+    except AirtuneError:  # told where it is loaded; or a server's
+        return f"loading {model}"
+    if spec.backend not in (None, "transformers"):
+        return f"loading {spec.label}"
+    size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    return f"loading {spec.label} (first proposal in about {LIBRARIES_S + size / BYTES_PER_S:.0f} s)"
 
 
 def chosen_proposer(

@@ -247,7 +247,9 @@ def finetune_(
     base: Annotated[str, typer.Argument(help="A local chat model: a registry name or a directory.")],
     output: Annotated[
         Path,
-        typer.Option("--out", metavar="DIR", help="Folder of the run; an interrupted one goes on from it."),
+        typer.Option(
+            "-o", "--out", metavar="DIR", help="Folder of the run; an interrupted one goes on from it."
+        ),
     ],
     steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 300,
     episodes: Annotated[int, typer.Option(help="Episodes per step.")] = 8,

@@ -30,19 +30,22 @@ class Progress:
         best: The best trial so far, or None.
     """
 
-    def __init__(self, budget: int, *, enabled: bool, best: Trial | None = None) -> None:
+    def __init__(
+        self, budget: int, *, enabled: bool, best: Trial | None = None, loading: str = "loading"
+    ) -> None:
         self._console = err()
         self._budget = budget
         self._enabled = enabled
         self._live: Status | None = None
         self._running = 0
+        self._loading = loading
         self.best = best
 
     def __enter__(self) -> Self:
         if self._enabled and self._console.is_terminal:
             from rich.status import Status
 
-            self._live = Status(self._fit("loading"), console=self._console)
+            self._live = Status(self._fit(self._loading), console=self._console)
             self._live.start()
         return self
 

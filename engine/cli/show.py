@@ -155,6 +155,8 @@ def _show_study(file: StudyFile, record: StudyRecord, as_json: bool) -> None:
 
 def _show_comparison(file: StudyFile, studies: Sequence[StudyRecord]) -> None:
     """Hundreds of studies as two tables: how far every method is, and the best losses by task and method."""
+    from airtune.benchmarks.running.plan import method_label
+
     cells: dict[tuple[str, str], list[StudyRecord]] = {}
     for record in studies:
         if "comparison" in record.manifest:
@@ -169,7 +171,7 @@ def _show_comparison(file: StudyFile, studies: Sequence[StudyRecord]) -> None:
         sums = (
             sum(getattr(one, what) for one in records) for what in ("told", "failed", "asked", "violations")
         )
-        progress.append((method, str(len(records)), each, *map(str, sums)))
+        progress.append((method_label(method), str(len(records)), each, *map(str, sums)))
     best = file.best_losses()
 
     def mean(task: str, method: str) -> str:
@@ -183,5 +185,5 @@ def _show_comparison(file: StudyFile, studies: Sequence[StudyRecord]) -> None:
     headings = ("method", "studies", "trials each", "told", "failed", "asked", "violations")
     print_table("Lrrrrrr", headings, progress)
     title = "best loss so far, mean over seeds"
-    print_table("L" + "R" * len(methods), ("task", *methods), means, title)
+    print_table("L" + "R" * len(methods), ("task", *map(method_label, methods)), means, title)
     print_lines([f"one of them: airtune show {file.path} --study-name {first.name}"])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from airtune.engine.cli.choosing import choosing, read_configs
-from airtune.engine.cli.model_options import chosen_proposer
+from airtune.engine.cli.model_options import chosen_proposer, loading_text
 from airtune.engine.cli.output import (
     best_text,
     config_text,
@@ -129,7 +129,9 @@ def tune(
     configs = checked_first(what.space, read_configs(first))
     with (
         choosing(context),
-        Progress(budget, enabled=not (json or no_progress)) as progress,
+        Progress(
+            budget, enabled=not (json or no_progress), loading=loading_text(proposer, model, backend)
+        ) as progress,
         Study(
             what,
             chosen_proposer(proposer, model, backend, temperature, settings, allow_network, dialect),

@@ -42,12 +42,22 @@ def folder(new_folder: Callable[[], Folder]) -> Folder:
         ("grammar", "space.json", "--sample", "4"),
         ("grammar", "space.json", "--emit", "gbnf"),
         ("grammar", "space.json", "--emit", "lark"),
+        ("grammar", "space.json", "--emit", "json-schema", "--json"),
         ("replay", "airtune.sqlite"),
+        ("export", "airtune.sqlite"),
+        ("export", "airtune.sqlite", "--csv"),
+        ("diff", "airtune.sqlite", "airtune.sqlite", "--json"),
+        ("show", "airtune.sqlite", "--json"),
+        ("tasks", "toy/"),
+        ("models", "info", "pocket"),
         ("--help",),
     ],
 )
-def test_a_console_without_the_characters(folder: Folder, arguments: tuple[str, ...]) -> None:
-    folder.airtune(*arguments, environment=ASCII)
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437"])
+def test_a_console_without_the_characters(folder: Folder, arguments: tuple[str, ...], encoding: str) -> None:
+    ended = folder.airtune(*arguments, environment={"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"})
+    assert "\x9b" not in ended.out + ended.err
+    assert "\u202e" not in ended.out + ended.err
 
 
 def test_json_on_such_a_console_says_the_same(folder: Folder) -> None:
@@ -100,7 +110,11 @@ def test_what_is_spelled_out_is_the_same_grammar(folder: Folder) -> None:
     assert drawn <= set(CHOICES)
 
 
-@pytest.mark.parametrize("n", [5, 10**12])
+@pytest.mark.parametrize("n", [5, 1000, 10**12])
 def test_more_samples_than_there_are_configurations(folder: Folder, n: int) -> None:
-    ended = folder.call("grammar", "space.json", "--sample", str(n), code=2)
-    assert "  allowed: 1 to 4" in ended.err
+    """A million draws of four configurations went on and on; all of them are what can be had."""
+    ended = folder.call("grammar", "space.json", "--sample", str(n))
+    assert sorted(json.loads(line)["schön"] for line in ended.out.splitlines()) == sorted(CHOICES)
+    assert f"there are 4 configurations, which are fewer than {n}: all of them" in ended.err
+    document = folder.call("grammar", "space.json", "--sample", str(n), "--json").json
+    assert sorted(one["config"]["schön"] for one in document) == sorted(CHOICES)

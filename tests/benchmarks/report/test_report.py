@@ -17,7 +17,7 @@ from ConfigSpace import ConfigurationSpace
 from airtune.benchmarks.analysis.significance import holm, over_tasks
 from airtune.benchmarks.analysis.table import Cell, Column, Table
 from airtune.benchmarks.report import make_report, report_markdown, report_tables, study_page, write_report
-from airtune.benchmarks.report.findings import headline, model_note, tiles
+from airtune.benchmarks.report.findings import headline, model_note, sentences, tiles
 from airtune.benchmarks.report.manifests import configuration_command
 from airtune.benchmarks.report.numbers import aligned, number, significant
 from airtune.benchmarks.report.source import Source, whole_part
@@ -241,7 +241,7 @@ def test_tables_fit_a_terminal_of_90_columns() -> None:
 def test_models_have_their_names() -> None:
     plan = make_plan(methods=("lm:pocket", "lm:./models/mine/", "lm+gp", "random"))
     report = make_report(plan, make_runs(plan))
-    assert [report.label(method) for method in plan.methods] == ["pocket", "mine", "pocket+gp", "random"]
+    assert [report.label(method) for method in plan.methods] == ["lm:pocket", "lm:mine", "lm+gp", "random"]
     assert {pair.row.method for pair in report.pairwise[12]} == {"lm:pocket"}
 
 
@@ -310,7 +310,7 @@ def test_what_the_model_adds_comes_first(bench: Path, page: str) -> None:
         assert [pair.p for pair in pairs] == pytest.approx(family)
         assert [pair.direction for pair in pairs] == [raw[pair.row.reference][1] for pair in pairs]
     first = report_tables(report)[0]
-    assert first.title == "What the model adds: default+pocket+gp, 2 evaluations"
+    assert first.title == "What the model adds: default+lm+gp, 2 evaluations"
     assert report_markdown(report).startswith(f"**{first.title}**")
     assert "is not among the methods" not in model_note(report)
     assert page.index('id="model"') < page.index('id="table"')
@@ -332,15 +332,25 @@ def test_a_loss_that_is_higher_is_called_higher() -> None:
     tile = tiles(report)[1]
     assert tile["label"] == "higher loss than random search, median task"
     assert not tile["value"].startswith("−")
-    assert "on 0 of 6 tasks" in headline(report)
-    assert headline(report).endswith("significantly worse over all tasks (p\u00a0=\u00a00.031)")
+    assert headline(report) == (
+        "Random search beats lm on 6 of 6 tasks after 12 evaluations: more than chance (p\u00a0=\u00a00.031)"
+    )
+    assert re.findall(r"[\d.]+ % (above|below)", sentences(report)[0]) == ["above", "above"]
     assert report.model_adds[12][0].verdict == "worse"
     better = make_report(
         plan, [replace(run, method={"lm": "random", "random": "lm"}[run.method]) for run in worse]
     )
     assert tiles(better)[1]["label"] == "lower loss than random search, median task"
-    assert headline(better).endswith(
-        "6 of 6 tasks after 12 evaluations: more than chance (p\u00a0=\u00a00.031)"
+    assert headline(better) == (
+        "lm beats random search on 6 of 6 tasks after 12 evaluations: more than chance (p\u00a0=\u00a00.031)"
+    )
+    assert re.findall(r"[\d.]+ % (above|below)", sentences(better)[0]) == ["below", "below"]
+    same = make_report(
+        plan, [replace(one, method=method) for one in worse if one.method == "lm" for method in moved]
+    )
+    assert headline(same) == (
+        "lm and random search are level: each is better on 0 of 6 tasks after 12 evaluations: "
+        "this may be chance (p\u00a0=\u00a01.00)"
     )
 
 

@@ -44,7 +44,7 @@ def test_methods_that_are_all_the_same_can_be_drawn(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == set(out.names)
     assert "on 0 of 6 tasks" in headline(report)
     assert report.comparison.ceilings() == {}  # of functions nobody knows the best point on a grid
-    assert "no difference between pocket and another method is significant" in " ".join(sentences(report))
+    assert "no difference between lm and another method is significant" in " ".join(sentences(report))
 
 
 def test_on_tables_random_search_is_marked_exact(monkeypatch: pytest.MonkeyPatch) -> None:

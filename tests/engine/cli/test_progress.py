@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from airtune.benchmarks.running.runner import Progress
 from airtune.engine.cli import progress as cli_progress
+from airtune.engine.cli.model_options import loading_text
 from airtune.engine.cli.progress import BenchProgress
 
 
@@ -50,3 +52,24 @@ def test_a_terminal_gets_a_bar_for_each_method(monkeypatch: pytest.MonkeyPatch) 
     assert "all trials" in last
     assert "200/200" in last
     assert "1 trials/s" in last
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ((None, None, None), "loading pocket (first proposal in about 6 s)"),
+        (("lm", "pocket", "transformers"), "loading pocket (first proposal in about 6 s)"),
+        (("random", None, None), "loading"),
+        (("lm", "gpt-x", "openai"), "loading gpt-x"),
+        (("lm", "nowhere", None), "loading nowhere"),
+    ],
+)
+def test_what_is_waited_for_has_a_name(given: tuple[str | None, ...], text: str) -> None:
+    """It said "loading" for as long as torch takes; a model that cannot be found is told where it is loaded."""
+    assert loading_text(*given) == text
+
+
+def test_a_large_model_takes_longer(tmp_path: Path) -> None:
+    with open(tmp_path / "model.safetensors", "wb") as file:
+        file.truncate(2_000_000_000)
+    assert loading_text("lm", str(tmp_path), None).endswith("(first proposal in about 16 s)")
