@@ -116,7 +116,7 @@ def _complete(space: ConfigurationSpace, config: object) -> dict[str, Any]:
     for name, hyperparameter in space.items():  # parents before children
         if not is_active(space, name, active):
             if name in config:
-                parents = sorted({one.parent.name for one in space.parent_conditions_of[name]})
+                parents = sorted({parent.name for parent in space.parents_of[name]})
                 raise AirtuneError(
                     f"{name!r} is not active in it: {_shown({parent: config.get(parent) for parent in parents})}",
                     value=config[name],

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ConfigSpace import (
+    AndConjunction,
     Categorical,
     ConfigurationSpace,
     Constant,
@@ -120,6 +121,18 @@ def test_what_is_wrong_is_told_before_the_first_trial(
     assert fix in str(raised.value.hint)
     assert raised.value.allowed
     assert not path.exists()
+
+
+def test_what_two_conditions_together_turn_off() -> None:
+    """A conjunction has parents, and no one parent."""
+    space = ConfigurationSpace({"a": [1, 2], "b": [1, 2], "c": (0, 9)})
+    space.add(
+        AndConjunction(EqualsCondition(space["c"], space["a"], 2), EqualsCondition(space["c"], space["b"], 2))
+    )
+    assert checked_first(space, [{"a": 2, "b": 2, "c": 3}, {"a": 1, "b": 2}])[1] == {"a": 1, "b": 2}
+    with pytest.raises(AirtuneError, match=r"'c' is not active in it: \"a\": 1, \"b\": 2") as raised:
+        checked_first(space, [{"a": 1, "b": 2, "c": 3}])
+    assert "change 'a' or 'b'" in str(raised.value.hint)
 
 
 def test_one_twice_is_refused(space: ConfigurationSpace) -> None:
