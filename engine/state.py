@@ -73,9 +73,12 @@ class StudyState:
             before: Trials that had failed before this run: the first three after them count as well, since what was
                 broken may have been mended, and something else be broken now.
         """
+        if self.best is not None:
+            return False
         ended = {n: one.reason for n, one in self.trials.items() if one.status != "asked"}
-        new = [reason for n, reason in ended.items() if n not in before]
-        return self.best is None and any(
+        known = frozenset(before)
+        new = [reason for n, reason in ended.items() if n not in known]
+        return any(
             len(reasons) >= REPEATS and len({*reasons[:REPEATS], reasons[-1]}) == 1
             for reasons in ([*ended.values()], new)
         )
@@ -246,7 +249,11 @@ class StudyState:
         return replace(self, exhausted=True)
 
     def _with(self, trial: Trial) -> dict[int, Trial]:
-        return dict(sorted({**self.trials, trial.number: trial}.items()))
+        trials = dict(self.trials)
+        behind = trial.number not in trials and trial.number < next(reversed(trials), -1)
+        trials[trial.number] = trial
+        # Sorted only where a lost one is filled in: at every step it would take most of a long study's time.
+        return dict(sorted(trials.items())) if behind else trials
 
     def _batch_start(self, number: int) -> int:
         """The first trial of the batch of trial `number`; without batches `number` itself: all before it is seen."""

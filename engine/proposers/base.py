@@ -133,23 +133,28 @@ class Remaining:
     def __init__(self, job: Job) -> None:
         self.space = job.task.space
         self.grammar = canonical_grammar(self.space)
-        self._taken: dict[tuple[int, ...], Mapping[str, Any]] = {}
-        for trial in observed(job.history, job.pending):
-            path = self._path(trial.config)
-            if (
-                path is not None
-            ):  # else nothing on the lattice is near it, so nothing on the lattice was tried
-                self._taken.setdefault(path, trial.config)
+        self._known: dict[tuple[int, ...], Mapping[str, Any]] = {}
+        self._unread = iter(observed(job.history, job.pending))
 
     @property
     def count(self) -> int:
         """How many are left (an upper bound where the grammar over-approximates its space)."""
-        return self.grammar.count() - len(self._taken)
+        return self.grammar.count() - len(self._taken())
+
+    def _taken(self, wanted: tuple[int, ...] | None = None) -> Mapping[tuple[int, ...], Mapping[str, Any]]:
+        """What was tried, by path: at least as far as the wanted one, which in a long history may be the first."""
+        while wanted not in self._known and (trial := next(self._unread, None)) is not None:
+            path = self._path(trial.config)
+            if (
+                path is not None
+            ):  # else nothing on the lattice is near it, so nothing on the lattice was tried
+                self._known.setdefault(path, trial.config)
+        return self._known
 
     def admit(self, config: Mapping[str, Any]) -> dict[str, Any] | None:
         """The lattice configuration nearest to `config` if it is valid and untried, else None."""
         path = self._path(config)
-        if path is None or path in self._taken:
+        if path is None or path in self._taken(path):
             return None
         snapped = self.grammar.config(path)
         return snapped if is_valid(self.space, snapped) else None
@@ -163,7 +168,7 @@ class Remaining:
 
     def uniform(self, seed: int) -> dict[str, Any] | None:
         """One drawn uniformly from what is left, or None if nothing is (or, over-approximated, was found)."""
-        left = lattice_grammar(self.grammar.lattice, exclude=list(self._taken.values()))
+        left = lattice_grammar(self.grammar.lattice, exclude=list(self._taken().values()))
         if left.count() == 0:
             return None
         rng = np.random.default_rng(seed)

@@ -137,6 +137,32 @@ def filled(batch: int, statuses: str) -> StudyState:
     return fresh(batch).resumed(pairs)
 
 
+@pytest.mark.parametrize(("statuses", "numbers"), [("t-t", [1, 3, 4]), ("-tt-t", [0, 3, 5]), ("ttt", [3, 4])])
+def test_trials_stay_in_the_order_of_their_numbers(statuses: str, numbers: list[int]) -> None:
+    """Also where a lost one is asked again; equal mappings need not have one order."""
+    state = filled(1, statuses)
+    for number in numbers:
+        state, trial = ask(state)
+        assert trial.number == number
+        assert list(state.trials) == sorted(state.trials)
+        state = state.told(result(trial))
+        assert list(state.trials) == sorted(state.trials)
+
+
+def test_a_study_with_a_loss_is_not_failing_whatever_came_before() -> None:
+    """Found without going through the earlier trials: at every result of a long study that took most of its time."""
+
+    class Untouched(list[int]):
+        def __contains__(self, number: object) -> bool:
+            raise AssertionError
+
+        __iter__ = None  # type: ignore[assignment]
+
+    assert not filled(1, "tfff").is_failing(Untouched([0, 1]))
+    with pytest.raises(TypeError):
+        filled(1, "ffff").is_failing(Untouched([0, 1]))
+
+
 @pytest.mark.parametrize(
     ("batch", "statuses", "history", "pending"),
     [

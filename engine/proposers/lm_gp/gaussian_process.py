@@ -228,19 +228,29 @@ class GaussianProcess:
         theta: (kernels, d + 1) kernel parameters.
         log_weight: (kernels,) their log weights.
         pending: (q, d) points that are being evaluated.
+        rows: Of the points tried, those that it is fitted to; by default all of them.
     """
 
     def __init__(
-        self, x: Floats, y: Floats, theta: Floats, log_weight: Floats, pending: Floats | None = None
+        self,
+        x: Floats,
+        y: Floats,
+        theta: Floats,
+        log_weight: Floats,
+        pending: Floats | None = None,
+        rows: NDArray[np.intp] | None = None,
     ) -> None:
         self._theta, self._log_weight = theta, log_weight
+        least = _least_improvement(y)  # a matter of all losses
+        if rows is not None:
+            x, y = x[rows], y[rows]
         values = np.broadcast_to(y, (len(theta), len(y)))
         self._fit(x, values)
         if pending is not None and len(pending):
             expected, _ = self.predict(pending)
             self._fit(np.concatenate([x, pending]), np.concatenate([values, expected], axis=1))
         # The lowest of y itself would be a lucky one where y is noisy.
-        self._incumbent = self.predict(self._x)[0].min(1, keepdims=True) - _least_improvement(y)
+        self._incumbent = self.predict(self._x)[0].min(1, keepdims=True) - least
 
     def _fit(self, x: Floats, y: Floats) -> None:
         self._x = x

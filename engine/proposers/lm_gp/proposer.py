@@ -22,6 +22,7 @@ from airtune.engine.proposers.lm_gp.gaussian_process import (
     sample_kernels,
     standardised,
 )
+from airtune.engine.proposers.lm_gp.subset import KERNEL_TRIALS, PROCESS_TRIALS, subset
 from airtune.engine.seeds import derive_seed
 from airtune.engine.types import Job, Proposal
 from airtune.models import LanguageModel
@@ -82,7 +83,8 @@ class LMGPProposer:
         x = points(trial.config for trial in job.history)
         y = standardised(np.array([np.inf if t.loss is None else t.loss for t in job.history]))
         pending = points(trial.config for trial in job.pending) if job.pending else None
-        process = GaussianProcess(x, y, *sample_kernels(x, y, rng), pending)
+        few, many = subset(x, y, KERNEL_TRIALS), subset(x, y, PROCESS_TRIALS)
+        process = GaussianProcess(x, y, *sample_kernels(x[few], y[few], rng), pending, many)
         log_ei = process.log_expected_improvement(points(config for _, config in usable))
         told = sorted((t for t in job.history if t.loss is not None), key=lambda t: (t.loss, t.number))
         rows, other_log_ei = candidates.search(
