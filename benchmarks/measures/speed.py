@@ -4,6 +4,7 @@
    grammar, same number of tokens. Once with a grammar that forces most tokens (JSON), once with one that forces none.
 2. Seconds per proposal of the bundled model against Optuna's TPE and GP, on the same histories.
 3. Seconds per proposal of `lm` and `lm+gp` against Optuna's GP, alone and for many studies in one batch.
+4. Seconds per proposal over the length of the history: see `history`.
 """
 
 from __future__ import annotations
@@ -203,13 +204,13 @@ def proposals(
 def _proposers_side_by_side(
     what: str, ours: Proposer, theirs: Proposer, jobs: Callable[[int], list[Job]], repeats: int
 ) -> Ratio:
-    """Both propose for the jobs of round 0, 1, ..."""
+    return side_by_side(what, in_rounds(ours, jobs), in_rounds(theirs, jobs), repeats)
 
-    def in_rounds(proposer: Proposer) -> Callable[[], object]:
-        rounds = count()
-        return lambda: proposer.propose(jobs(next(rounds)))
 
-    return side_by_side(what, in_rounds(ours), in_rounds(theirs), repeats)
+def in_rounds(proposer: Proposer, jobs: Callable[[int], list[Job]]) -> Callable[[], object]:
+    """A call that lets the proposer propose for the jobs of round 0, then of 1, ..."""
+    rounds = count()
+    return lambda: proposer.propose(jobs(next(rounds)))
 
 
 def eight() -> ConfigurationSpace:
@@ -256,23 +257,4 @@ def ranked(
             f"{size} x proposal, 8 hyperparameters, {trials} trials: {name} ({loaded.name}) against {rival}"
         )
         ratios.append(_proposers_side_by_side(what, load_proposer(name, loaded), theirs, jobs, repeats))
-    return ratios
-
-
-def measure(only: str | None, model: str, task: str, repeats: int) -> list[Ratio]:
-    """The comparisons of this module.
-
-    Args:
-        only: "mask", "proposals" or "ranked"; None for all.
-        model: A model's name or directory.
-        task: Of the proposals without ranking: the task.
-        repeats: Measurements of each pair.
-    """
-    ratios: list[Ratio] = []
-    if only in (None, "mask"):
-        ratios += mask_loop(repeats)
-    if only in (None, "proposals"):
-        ratios += proposals(model, task=task, repeats=repeats)
-    if only in (None, "ranked"):
-        ratios += ranked(model, repeats=repeats, proposers=("lm", "lm+gp"))
     return ratios

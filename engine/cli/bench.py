@@ -148,19 +148,30 @@ def compare(
 
 def speed(
     only: Annotated[
-        Literal["mask", "proposals", "ranked"] | None, typer.Option(help="Only this comparison.")
+        Literal["mask", "proposals", "ranked", "history"] | None, typer.Option(help="Only this comparison.")
     ] = None,
     model: Annotated[str, typer.Option(help="The model that is measured.")] = "pocket",
     task: Annotated[
         str, typer.Option(help="Of the comparison `proposals`: the task.")
     ] = "sklearn/mlp/digits",
+    trials: Annotated[
+        int,
+        typer.Option(help="Of `history`: the longest history; a rival stops where a proposal takes 30 s."),
+    ] = 1000,
     repeats: Annotated[int, typer.Option(help="Measurements of each pair.")] = 5,
     json: Json = False,
 ) -> None:
     """Seconds per proposal, as ratios of times measured side by side (above 1, ours is faster)."""
-    from airtune.benchmarks.measures.speed import measure
+    from airtune.benchmarks.measures.history import speed_by_history
+    from airtune.benchmarks.measures.speed import mask_loop, proposals, ranked
 
-    ratios = measure(only, model, task, repeats)
+    ratios = mask_loop(repeats) if only in (None, "mask") else []
+    if only in (None, "proposals"):
+        ratios += proposals(model, task=task, repeats=repeats)
+    if only in (None, "ranked"):
+        ratios += ranked(model, repeats=repeats, proposers=("lm", "lm+gp"))
+    if only in (None, "history"):
+        ratios += speed_by_history(model, longest=trials, repeats=repeats)
     if json:
         print_json([asdict(ratio) for ratio in ratios])
         return

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 # Columns for text that goes to a file or a pipe, where no terminal sets a width: wide enough for our tables.
 PIPE_COLUMNS = 160
-# Reasons for failures are one line; a table shows this much, `show --trial` and `--json` show all of it.
-REASON_COLUMNS = 60
 
 
 # What a terminal obeys, or cannot show: controls (of which tab and line feed are harmless), what turns the direction of
@@ -39,6 +37,11 @@ def visible(text: str) -> str:
     return _OBEYED.sub(lambda match: ascii(match.group())[1:-1], text)
 
 
+def shown_text(text: str, encoding: str) -> str:
+    """The text made `visible`, and what the encoding lacks spelled out, as a console prints it."""
+    return visible(text).encode(encoding, "backslashreplace").decode(encoding)
+
+
 def console(stream: TextIO) -> Console:
     """A rich console on `stream`: as wide as the terminal, or PIPE_COLUMNS without one.
 
@@ -49,8 +52,7 @@ def console(stream: TextIO) -> Console:
 
     class Safe(Console):
         def render_str(self, text: str, **options: Any) -> Text:  # all strings, those in tables too
-            shown = visible(text).encode(self.encoding, "backslashreplace").decode(self.encoding)
-            return super().render_str(shown, **options)
+            return super().render_str(shown_text(text, self.encoding), **options)
 
     width = None if stream.isatty() or "COLUMNS" in os.environ else PIPE_COLUMNS
     return Safe(file=stream, width=width, highlight=False, soft_wrap=False, emoji=False)
@@ -163,68 +165,6 @@ def make_table(
     for row in rows:
         table.add_row(*map(escape, row))
     return table
-
-
-def trial_table(trials: Sequence[Trial], metric: str, best: int | None, width: int) -> Table:
-    """The trials in order, the best one marked.
-
-    Args:
-        trials: In the order of their numbers.
-        metric: What the loss is: its column's heading.
-        best: Number of the best trial, or None.
-        width: Columns to fit into. One per hyperparameter where that fits, if need be under headings of
-            several lines, else all in one cell.
-    """
-    from rich.console import Console
-    from rich.measure import Measurement
-
-    wide = Console(width=10_000)
-    for spread, stacked in ((True, False), (True, True), (False, True)):
-        table = _trial_table(trials, metric, best, spread, stacked)
-        if Measurement.get(wide, wide.options, table).maximum <= width:
-            break
-    return table
-
-
-def _trial_table(
-    trials: Sequence[Trial], metric: str, best: int | None, spread: bool, stacked: bool
-) -> Table:
-    names = list(dict.fromkeys(name for trial in trials for name in trial.config))
-    infos = list(dict.fromkeys(name for trial in trials for name in trial.info))
-    failed = any(trial.status != "told" for trial in trials)
-    values = [metric, *(name.replace("_", " ") for name in infos), "propose s", "evaluate s"]
-    values = [heading.replace(" ", "\n") for heading in values] if stacked else values
-    rows = []
-    for trial in trials:
-        row = [f"* {trial.number}" if trial.number == best else str(trial.number)]
-        if spread:
-            row += [value_text(trial.config[name]) if name in trial.config else "" for name in names]
-        else:
-            row.append(config_text(trial.config))
-        row.append("-" if trial.loss is None else loss_text(trial.loss))
-        row += [loss_text(trial.info[name]) if name in trial.info else "" for name in infos]
-        row += [seconds_text(trial.proposal_s), seconds_text(trial.evaluation_s)]
-        rows.append([*row, _status_text(trial)] if failed else row)
-    columns = "r" + ("r" * len(names) if spread else "L") + "r" * len(values) + ("L" if failed else "")
-    headings = ["trial", *(names if spread else ["configuration"]), *values, *(["status"] if failed else [])]
-    table = make_table(columns, headings, rows)
-    for trial, drawn in zip(trials, table.rows, strict=True):
-        drawn.style = "bold green" if trial.number == best else ""
-    return table
-
-
-def _status_text(trial: Trial) -> str:
-    if trial.status != "failed":
-        return "" if trial.status == "told" else trial.status
-    reason = " ".join((trial.reason or "").split())
-    short = reason if len(reason) <= REASON_COLUMNS else reason[: REASON_COLUMNS - 3] + "..."
-    return f"failed: {short}" if short else "failed"
-
-
-def print_trials(trials: Sequence[Trial], metric: str, best: Trial | None) -> None:
-    """Print the trials as a table that fits the terminal, the best one marked."""
-    shown = out()
-    shown.print(trial_table(trials, metric, None if best is None else best.number, shown.width))
 
 
 def print_table(

@@ -25,9 +25,9 @@ from airtune.engine.cli.output import (
     print_json,
     print_lines,
     print_table,
-    print_trials,
     trial_json,
 )
+from airtune.engine.cli.trial_table import print_trials
 
 if TYPE_CHECKING:
     from airtune.engine import StudyFile
@@ -130,11 +130,11 @@ def _show_studies(file: StudyFile, studies: Sequence[StudyRecord]) -> None:
 
 
 def _show_study(file: StudyFile, record: StudyRecord, as_json: bool) -> None:
-    from airtune.engine.storage.usage import study_usage
+    from airtune.engine.storage.usage import file_usage
 
     records = file.records(record.name)
     fields = _study_fields(record, records)
-    usage = study_usage(record.manifest, file.transcripts(record.name).values())
+    usage = file_usage(file, record)
     if as_json:
         trials = [trial_json(one.trial) | {"origin": one.origin} for one in records]
         fields["usage"] = None if usage is None else asdict(usage)

@@ -18,10 +18,10 @@ from airtune.engine.cli.output import (
     config_text,
     print_json,
     print_lines,
-    print_trials,
     trial_json,
 )
 from airtune.engine.cli.progress import Progress
+from airtune.engine.cli.trial_table import print_trials
 
 if TYPE_CHECKING:
     from airtune.engine import Result, Study, Task
@@ -121,7 +121,6 @@ def tune(
     """
     from airtune.engine import Study
     from airtune.engine.proposers.first import checked_first
-    from airtune.engine.storage.usage import stored_usage
 
     evaluation = _evaluation(budget, timeout, jobs, asynchronous, executor)
     what = _the_task(task, space, command, objective, here=executor == "local")
@@ -147,7 +146,11 @@ def tune(
         before = len([trial for trial in running.trials if trial.status != "asked"])
         progress.best = running.best
         result = running.run(budget, progress, keep_going=keep_going)
-    usage = stored_usage(result.path, running.name)
+    usage = None
+    if running.manifest.get("model"):
+        from airtune.engine.storage.usage import stored_usage
+
+        usage = stored_usage(result.path, running.name)
     failed = result.best is None and result.stopped != "interrupted"
     if json:
         print_json(_document(running, result, budget, usage))

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from airtune.engine.storage.study_file import StudyFile
+from airtune.engine.storage.study_file import StudyFile, StudyRecord
+
+COUNTING = ("openai", "replay")  # backends behind which a server counts, or did
 
 
 @dataclass(slots=True)
@@ -65,10 +67,18 @@ def stored_usage(path: str | Path | None, name: str) -> StudyUsage | None:
     if path is None:
         return None
     with StudyFile(path, readonly=True) as file:
-        manifest = file.get(name).manifest
-        if (manifest.get("model") or {}).get("backend") != "openai":
-            return None
-        return study_usage(manifest, file.transcripts(name).values())
+        return file_usage(file, file.get(name))
+
+
+def file_usage(file: StudyFile, study: StudyRecord) -> StudyUsage | None:
+    """What a study of the file took; None if its model counts nothing. Transcripts of others are not read for it.
+
+    Raises:
+        StoreError: If the file cannot be read.
+    """
+    if (study.manifest.get("model") or {}).get("backend") not in COUNTING:
+        return None
+    return study_usage(study.manifest, file.transcripts(study.name).values())
 
 
 def _usages(transcript: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -1,0 +1,116 @@
+"""A study's trials as a table that fits the terminal. Thousands of them take no longer than reading them does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+from airtune.engine.cli.output import config_text, loss_text, out, seconds_text, shown_text, value_text
+
+if TYPE_CHECKING:
+    from airtune.engine.types import Trial
+
+# Reasons for failures are one line; a table shows this much, `show --trial` and `--json` show all of it.
+REASON_COLUMNS = 60
+_NARROWEST = 4  # to which a column is folded
+
+
+def print_trials(trials: Sequence[Trial], metric: str, best: Trial | None) -> None:
+    """Print the trials in order, the best one marked.
+
+    One column per hyperparameter where that fits, if need be under headings of several lines, else all in one cell.
+
+    Args:
+        trials: In the order of their numbers.
+        metric: What the loss is: its column's heading.
+        best: The best trial, or None.
+    """
+    from rich.text import Text
+
+    shown = out()
+    number = None if best is None else best.number
+    for spread, stacked in ((True, False), (True, True), (False, True)):
+        columns, rows = _cells(trials, metric, number, spread, stacked)
+        rows = [[shown_text(cell, shown.encoding) for cell in row] for row in rows]
+        widths = [max(map(_width, cells)) for cells in zip(*rows, strict=True)]
+        if _total(widths) <= shown.width:
+            break
+    while _total(widths) > shown.width:
+        wide = [i for i, letter in enumerate(columns) if letter == "L" and widths[i] > _NARROWEST]
+        if not wide:
+            break
+        widest = max(wide, key=lambda i: widths[i])
+        widths[widest] = max(_NARROWEST, widths[widest] - (_total(widths) - shown.width))
+    head, *body = (_lines(columns, widths, row) for row in rows)
+    text = Text("\n").append(head, "bold").append("\n " + "─" * (_total(widths) - 2) + " \n")
+    for trial, lines in zip(trials, body, strict=True):
+        text.append(lines + "\n", "bold green" if trial.number == number else None)
+    shown.print(text, soft_wrap=True)
+
+
+def _cells(
+    trials: Sequence[Trial], metric: str, best: int | None, spread: bool, stacked: bool
+) -> tuple[str, list[list[str]]]:
+    """Letters of the columns, "l" or "r", "L" of those that may be folded; and rows of cells, the headings first."""
+    names = list(dict.fromkeys(name for trial in trials for name in trial.config))
+    infos = list(dict.fromkeys(name for trial in trials for name in trial.info))
+    failed = any(trial.status != "told" for trial in trials)
+    values = [metric, *(name.replace("_", " ") for name in infos), "propose s", "evaluate s"]
+    values = [heading.replace(" ", "\n") for heading in values] if stacked else values
+    rows = [["trial", *(names if spread else ["configuration"]), *values, *(["status"] if failed else [])]]
+    for trial in trials:
+        row = [f"* {trial.number}" if trial.number == best else str(trial.number)]
+        if spread:
+            row += [value_text(trial.config[name]) if name in trial.config else "" for name in names]
+        else:
+            row.append(config_text(trial.config))
+        row.append("-" if trial.loss is None else loss_text(trial.loss))
+        row += [loss_text(trial.info[name]) if name in trial.info else "" for name in infos]
+        row += [seconds_text(trial.proposal_s), seconds_text(trial.evaluation_s)]
+        rows.append([*row, _status_text(trial)] if failed else row)
+    return "r" + ("r" * len(names) if spread else "L") + "r" * len(values) + ("L" if failed else ""), rows
+
+
+def _lines(columns: str, widths: Sequence[int], row: Sequence[str]) -> str:
+    """A row, of several lines where a cell is folded."""
+    from rich.cells import chop_cells
+
+    folded = [
+        [
+            part
+            for line in cell.split("\n")
+            for part in (chop_cells(line, width) if width < _width(line) else [line])
+        ]
+        for cell, width in zip(row, widths, strict=True)
+    ]
+    return "\n".join(
+        " " + "   ".join(map(_padded, columns, widths, parts)) + " "
+        for parts in zip_longest(*folded, fillvalue="")
+    )
+
+
+def _padded(letter: str, width: int, text: str) -> str:
+    space = " " * (width - _width(text))
+    return space + text if letter == "r" else text + space
+
+
+def _width(cell: str) -> int:
+    """Columns of a terminal; of several lines those of the longest."""
+    from rich.cells import cell_len
+
+    if cell.isascii() and "\n" not in cell:
+        return len(cell)
+    return max(map(cell_len, cell.split("\n")))
+
+
+def _total(widths: Sequence[int]) -> int:
+    return sum(widths) + 3 * len(widths) - 1
+
+
+def _status_text(trial: Trial) -> str:
+    if trial.status != "failed":
+        return "" if trial.status == "told" else trial.status
+    reason = " ".join((trial.reason or "").split())
+    short = reason if len(reason) <= REASON_COLUMNS else reason[: REASON_COLUMNS - 3] + "..."
+    return f"failed: {short}" if short else "failed"
