@@ -14,7 +14,7 @@ from typing import Any
 from ConfigSpace import ConfigurationSpace
 
 from airtune import grammars, models
-from airtune.engine.types import Proposer, Task
+from airtune.engine.types import Proposer, StoreError, Task
 from airtune.grammars import SpaceError, space_from_json
 from airtune.models import LanguageModel
 
@@ -24,6 +24,12 @@ _PACKAGES = ("airtune", "ConfigSpace", "numpy", "optuna", "cmaes", "scipy", "sma
 _INSTRUCTIONS = (
     "sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "asimd", "bf16", "sve",
 )  # fmt: skip
+
+# A study is resumed only where these are the same; versions may differ, and are stored.
+IDENTITY = ("task", "space_hash", "proposer", "temperature", "seed", "model_hash", "schedule", "first")
+IN_WORDS = {
+    "space_hash": "search space", "model_hash": "language model", "first": "list of configurations to try first",
+}  # fmt: skip
 
 
 def study_manifest(
@@ -61,6 +67,32 @@ def study_manifest(
         "versions": study_versions(),
         "hardware": hardware(),
     }
+
+
+def default_name(manifest: Mapping[str, Any]) -> str:
+    """The name of a study that was not given one: what it is, so that another one has another."""
+    model, schedule = manifest.get("model"), manifest.get("schedule")
+    parts = [manifest["task"], manifest["proposer"], *([model["model"]] if model else [])]
+    parts += [f"seed={manifest['seed']}", *([schedule.replace(" ", "-")] if schedule else [])]
+    return "/".join(map(str, parts))
+
+
+def check_same_study(name: str, path: str, stored: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise a StoreError that names the field if the stored study is not the one that is about to go on."""
+    for field in IDENTITY:
+        if same(field, stored, now):
+            continue
+        # Of lm+gp and hybrid, earlier versions did not store which model they asked.
+        if field in ("model_hash", "temperature") and stored.get(field) is None:
+            continue
+        shown = IN_WORDS.get(field, field)
+        before, after = shown_entry(field, stored), shown_entry(field, now)
+        raise StoreError(
+            f"study {name!r} in {path!r} was begun with another {shown}: {before}, now {after}",
+            value=after,
+            allowed=f"the same {shown}: {before}",
+            hint="use another file (path=) or another name (name=), or go back to what it was",
+        )
 
 
 def language_model(proposer: Proposer) -> LanguageModel | None:
@@ -178,3 +210,20 @@ def _hash(value: object) -> str:
 def _plain(value: object) -> object:
     """NumPy's scalars as Python's; whatever else a choice may be, by its repr."""
     return value.item() if hasattr(value, "item") else repr(value)
+
+
+def same(field: str, stored: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether a field is the same; who does not say what to try first goes on with what was said."""
+    return stored.get(field) == now.get(field) or (field == "first" and now.get(field) is None)
+
+
+def shown_entry(field: str, manifest: Mapping[str, Any]) -> str:
+    """An entry of a manifest in a few words."""
+    if field == "model_hash" and manifest.get("model"):
+        return f"{manifest['model'].get('model', 'unnamed')!r} ({str(manifest[field])[:12]})"
+    if field == "schedule":
+        return str(manifest.get(field) or "one trial at a time")
+    if field == "first":
+        shown = json.dumps(manifest.get(field) or "none")
+        return shown if len(shown) <= 80 else f"{shown[:77]}..."
+    return repr(manifest.get(field))[:60] if field != "space_hash" else str(manifest.get(field))[:12]

@@ -11,10 +11,8 @@ from airtune.engine.asking import ask_together
 from airtune.engine.evaluation.outcome import Outcome, outcome_of
 from airtune.engine.evaluation.pool import Evaluation, Evaluator
 from airtune.engine.evaluation.result import one_line
-from airtune.engine.identity import check_others, check_same_study, default_name
-from airtune.engine.manifest import study_manifest
+from airtune.engine.manifest import check_same_study, default_name, study_manifest
 from airtune.engine.proposers import load_proposer
-from airtune.engine.proposers.first import checked_first, with_first
 from airtune.engine.proposers.limits import check_limits
 from airtune.engine.state import StudyState
 from airtune.engine.storage.study_file import StudyFile, TrialUpdate
@@ -50,8 +48,8 @@ class Study:
         path: The study file, made if need be; an existing study goes on. None: in memory.
         name: The study's name in the file; by default made of task, proposer, model and seed.
         evaluation: How trials are evaluated: time limit, processes, how many at a time, where.
-        first: Configurations to try before anything is proposed, after the default of "default+" proposers. Numbers
-            count to three significant digits. A part of what the study is; who leaves it out goes on with what it was.
+        first: Configurations to try before anything is proposed, but for the default of "default+" proposers, to three
+            significant digits; a part of what the study is. Who leaves it out goes on with what it was.
         new: Whether a study may begin although the file has trials of the same task, space and seed under another
             proposer, model or schedule.
         take_over: Also from a process that may be alive elsewhere: it can write no more, what it evaluates is lost
@@ -83,7 +81,7 @@ class Study:
         self._evaluation = evaluation or Evaluation()
         self._evaluator: Evaluator | None = None
         self._asked: dict[int, Trial] = {}  # as `ask` gave them out, until they have a result
-        configs = checked_first(task.space, first)
+        configs = _checked(task, first)
         with contextlib.ExitStack() as closing:
             # A file that is there is looked at before a model is loaded; a new one is only made after that.
             there = path is not None and Path(path).exists()
@@ -97,9 +95,11 @@ class Study:
             self._state = StudyState(self.name, task, seed, self._evaluation.batch)
             self._file = opened or closing.enter_context(StudyFile(path))
             self.path = self._file.path
-            if not name and not new and self._file.find(self.name) is None:
+            if opened and not name and not new and opened.find(self.name) is None:
+                from airtune.engine.identity import check_others
+
                 # Whatever is the matter with one of them.
-                check_others(str(self.path), self._file.studies(skipped=[]), self.manifest)
+                check_others(str(self.path), opened.studies(skipped=[]), self.manifest)
             if take_over:
                 self._file.release(self.name, force=True)
             self._file.acquire(self.name)
@@ -109,8 +109,11 @@ class Study:
             else:
                 check_same_study(self.name, str(self.path), record.manifest, self.manifest)
                 self.manifest = record.manifest
-                configs = checked_first(task.space, record.manifest.get("first", ()))
-            self.proposer = with_first(self.proposer, configs)
+                configs = _checked(task, record.manifest.get("first", ()))
+            if configs:
+                from airtune.engine.proposers.first import with_first
+
+                self.proposer = with_first(self.proposer, configs)
             self._reload()
             closing.pop_all()  # it stays open
 
@@ -297,3 +300,12 @@ class Study:
 
     def _reload(self) -> None:
         self._state = self._state.resumed((one.trial, one.text) for one in self._file.records(self.name))
+
+
+def _checked(task: Task, first: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What to try first, checked; most studies say nothing of it, and need not load what checks it."""
+    if not first:
+        return []
+    from airtune.engine.proposers.first import checked_first
+
+    return checked_first(task.space, first)

@@ -23,6 +23,18 @@ class StoreError(AirtuneError):
     """A study file that cannot be opened, read, written or trusted."""
 
 
+class OtherStudiesError(StoreError):
+    """A new study would begin from zero beside others of the same task, which may be what was meant.
+
+    Attributes:
+        others: Those, as `StudyFile.studies` tells of them.
+        now: The manifest of the study that would begin.
+    """
+
+    others: tuple[Any, ...] = ()
+    now: Mapping[str, Any] = {}
+
+
 class SpaceExhausted(AirtuneError):
     """Every configuration of the space has been tried: the end of a study, not a failure."""
 

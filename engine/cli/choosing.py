@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airtune.engine.storage.study_file import StudyRecord
+    from airtune.engine.types import OtherStudiesError
+    from airtune.grammars import AirtuneError
 
 SHOWN = 5  # studies to choose from
 
 
-def read_configs(path: Path | None) -> list[Any]:
+def read_configs(path: Path) -> list[Any]:
     """The configurations in a file of --try: a JSON list of objects, one object, or an object on each line.
 
     Raises:
@@ -23,8 +24,6 @@ def read_configs(path: Path | None) -> list[Any]:
     """
     from airtune.grammars import AirtuneError, read_file
 
-    if path is None:
-        return []
     problem: object
     try:
         text = read_file(path).decode("utf-8-sig")
@@ -49,35 +48,31 @@ def read_configs(path: Path | None) -> list[Any]:
     )
 
 
-@contextlib.contextmanager
-def choosing(context: Any) -> Iterator[None]:
+def choice(context: Any, error: OtherStudiesError) -> AirtuneError:
     """Where a study would begin from zero beside others of its task: the commands to choose from, as an error.
 
     Args:
         context: Typer's, of `airtune tune`.
+        error: What was raised.
     """
-    from airtune.engine.identity import OtherStudiesError
     from airtune.grammars import AirtuneError
 
-    try:
-        yield
-    except OtherStudiesError as error:
-        goes_on = [_command(context, _changes(one, error.now)) for one in error.others]
-        more = [f"... and {len(goes_on) - SHOWN} more: airtune show lists them"] if goes_on[SHOWN:] else []
-        lines = [f"to go on: {command}" for command in goes_on[:SHOWN]] + more
-        lines.append(f"a new one: {_command(context, {'new': True})}")
-        raised = AirtuneError(
-            error.message,
-            value=error.value,
-            allowed="to go on with those trials, or a new study",
-            hint="\n       ".join(lines),
-        )
-        raise raised from error
+    goes_on = [_command(context, _changes(one, error.now)) for one in error.others]
+    more = [f"... and {len(goes_on) - SHOWN} more: airtune show lists them"] if goes_on[SHOWN:] else []
+    lines = [f"to go on: {command}" for command in goes_on[:SHOWN]] + more
+    lines.append(f"a new one: {_command(context, {'new': True})}")
+    return AirtuneError(
+        error.message,
+        value=error.value,
+        allowed="to go on with those trials, or a new study",
+        hint="\n       ".join(lines),
+    )
 
 
 def _changes(study: StudyRecord, now: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters of `airtune tune` with which a stored study goes on, where they are others than for `now`."""
-    from airtune.engine.identity import default_name, differing
+    from airtune.engine.identity import differing
+    from airtune.engine.manifest import default_name
     from airtune.engine.types import DEFAULT_PROPOSER
     from airtune.models.registry import make_dialect
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -59,12 +60,13 @@ def loading_text(proposer: str | None, model: str | None, backend: str | None) -
     """What is waited for before the first trial, and about how long, where a folder says how large the model is."""
     from airtune.engine.proposers import needs_model
     from airtune.engine.types import DEFAULT_PROPOSER
+
+    if not needs_model(proposer or DEFAULT_PROPOSER):
+        return "loading"
     from airtune.grammars import AirtuneError
     from airtune.models.names import locate
     from airtune.models.spec import parse_spec
 
-    if not needs_model(proposer or DEFAULT_PROPOSER):
-        return "loading"
     try:
         spec = parse_spec(model or "pocket").but(backend)
         folder = locate(spec.name)
@@ -73,7 +75,9 @@ def loading_text(proposer: str | None, model: str | None, backend: str | None) -
     if spec.backend not in (None, "transformers"):
         return f"loading {spec.label}"
     size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    return f"loading {spec.label} (first proposal in about {LIBRARIES_S + size / BYTES_PER_S:.0f} s)"
+    return (
+        f"loading {Path(spec.name).name} (first proposal in about {LIBRARIES_S + size / BYTES_PER_S:.0f} s)"
+    )
 
 
 def chosen_proposer(

@@ -10,8 +10,6 @@ import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from airtune.engine.cli.words import as_options
-
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -231,6 +229,8 @@ def report_error(error: BaseException, as_json: bool) -> None:
 
 def error_fields(error: BaseException) -> dict[str, Any]:
     """An error as data: type, message, value, allowed, fix."""
+    from airtune.engine.cli.words import as_options
+
     return {
         "type": type(error).__name__,
         "message": str(getattr(error, "message", None) or error) or type(error).__name__,

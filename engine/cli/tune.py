@@ -7,11 +7,10 @@ import re
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from airtune.engine.cli.choosing import choosing, read_configs
 from airtune.engine.cli.model_options import chosen_proposer, loading_text
 from airtune.engine.cli.output import (
     best_text,
@@ -120,32 +119,36 @@ def tune(
     airtune tune --space space.json --command 'python train.py --lr {lr}'
     """
     from airtune.engine import Study
-    from airtune.engine.proposers.first import checked_first
+    from airtune.engine.types import OtherStudiesError
 
     evaluation = _evaluation(budget, timeout, jobs, asynchronous, executor)
     what = _the_task(task, space, command, objective, here=executor == "local")
     settings = [*(model_setting or ()), *(["deterministic=strict"] if deterministic else [])]
-    configs = checked_first(what.space, read_configs(first))
-    with (
-        choosing(context),
-        Progress(
-            budget, enabled=not (json or no_progress), loading=loading_text(proposer, model, backend)
-        ) as progress,
-        Study(
-            what,
-            chosen_proposer(proposer, model, backend, temperature, settings, allow_network, dialect),
-            seed=seed,
-            path=study,
-            name=study_name,
-            evaluation=evaluation,
-            first=configs,
-            new=new,
-            take_over=take_over,
-        ) as running,
-    ):
-        before = len([trial for trial in running.trials if trial.status != "asked"])
-        progress.best = running.best
-        result = running.run(budget, progress, keep_going=keep_going)
+    configs = [] if first is None else _configs(first, what)
+    try:
+        with (
+            Progress(
+                budget, enabled=not (json or no_progress), loading=loading_text(proposer, model, backend)
+            ) as progress,
+            Study(
+                what,
+                chosen_proposer(proposer, model, backend, temperature, settings, allow_network, dialect),
+                seed=seed,
+                path=study,
+                name=study_name,
+                evaluation=evaluation,
+                first=configs,
+                new=new,
+                take_over=take_over,
+            ) as running,
+        ):
+            before = len([trial for trial in running.trials if trial.status != "asked"])
+            progress.best = running.best
+            result = running.run(budget, progress, keep_going=keep_going)
+    except OtherStudiesError as error:
+        from airtune.engine.cli.choosing import choice
+
+        raise choice(context, error) from error
     usage = None
     if running.manifest.get("model"):
         from airtune.engine.storage.usage import stored_usage
@@ -157,6 +160,14 @@ def tune(
     else:
         _close(running, result, before, budget, usage)
     raise typer.Exit(1 if failed or result.stopped == "interrupted" else 0)
+
+
+def _configs(first: Path, task: Task) -> list[dict[str, Any]]:
+    """What --try asks for, checked before a model is loaded."""
+    from airtune.engine.cli.choosing import read_configs
+    from airtune.engine.proposers.first import checked_first
+
+    return checked_first(task.space, read_configs(first))
 
 
 def _evaluation(

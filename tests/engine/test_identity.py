@@ -10,7 +10,7 @@ import pytest
 from ConfigSpace import ConfigurationSpace
 
 from airtune.engine import Evaluation, Study, StudyFile, Task, minimize
-from airtune.engine.identity import OtherStudiesError
+from airtune.engine.types import OtherStudiesError
 from airtune.grammars import AirtuneError
 from airtune.models import load_model
 
