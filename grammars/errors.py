@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
 
 
@@ -49,6 +50,15 @@ class GrammarError(AirtuneError):
 
 class DecodeError(AirtuneError):
     """A text that is not in the grammar's language, or a configuration that has no text in it."""
+
+
+def shown(value: object) -> str:
+    """A value as it goes into a message: shortened if it is long.
+
+    >>> shown("a" * 1000), shown(10**300)
+    ("'aaaaaaaaaaaa...aaaaaaaaaaaaa'", '100000000000000000...0000000000000000000')
+    """
+    return reprlib.repr(value)
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> tuple[str, str, str]:

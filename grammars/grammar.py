@@ -270,7 +270,7 @@ def _short(text: str) -> str:
     return repr(text if len(text) <= 80 else text[:77] + "...")
 
 
-def random_below(rng: np.random.Generator, bound: int) -> int:
+def random_below(rng: np.random.Generator | np.random.RandomState, bound: int) -> int:
     """A uniform integer in 0..bound-1 of any size, by rejection."""
     bits = bound.bit_length()
     while True:

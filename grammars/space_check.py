@@ -1,16 +1,29 @@
-"""What a search space must be before anything is built on it."""
+"""What a search space must be before anything is built on it, and what ConfigSpace can hold of one.
+
+ConfigSpace rounds bounds of floats to 13 decimals and bounds of integers to floats, either of which may put a bound
+outside the range: what it can hold is checked before it is built, and the written bound is put back afterwards.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 from ConfigSpace import Configuration, ConfigurationSpace
+from ConfigSpace.hyperparameters import IntegerHyperparameter
 
-from .errors import SpaceError
+from .errors import SpaceError, shown
+
+DECIMALS = 13  # of every float in ConfigSpace
+LARGEST_FLOAT = 1e290  # of larger ones NumPy cannot round the decimals
+WHOLE = 2**63  # integers are 64 bits wide
+LARGEST_LOG = 2**62  # and the exponential of a logarithm may be a little above its bound
+EXACT = 2**53  # integers up to here are floats, too
+_CHANGE = 1e-6  # of a bound on a log scale, of the range on a linear one: by so much rounding may change it
 
 
 def check_space(space: ConfigurationSpace) -> None:
@@ -45,7 +58,9 @@ def check_space(space: ConfigurationSpace) -> None:
             ) from e
         lower, upper = getattr(hp, "lower", None), getattr(hp, "upper", None)
         if lower is not None or upper is not None:
-            check_range(name, lower, upper, log=bool(getattr(hp, "log", False)))
+            log = bool(getattr(hp, "log", False))
+            check_range(name, lower, upper, log=log)
+            check_held(name, lower, upper, log=log, whole=isinstance(hp, IntegerHyperparameter))
 
 
 def check_range(name: str, lower: Any, upper: Any, *, log: bool) -> None:
@@ -57,7 +72,7 @@ def check_range(name: str, lower: Any, upper: Any, *, log: bool) -> None:
     for which, bound in (("lower", lower), ("upper", upper)):
         if not is_finite_number(bound):
             raise SpaceError(
-                f"{name!r}: the {which} bound is {bound!r}",
+                f"{name!r}: the {which} bound is {shown(bound)}",
                 value=bound,
                 allowed="a finite number",
                 hint=f"give a number for {which!r}",
@@ -106,3 +121,100 @@ def violation(space: ConfigurationSpace, config: Mapping[str, Any]) -> str | Non
     except ValueError as e:  # every refusal of ConfigSpace's derives from it
         return f"{type(e).__name__}: {e}"
     return None
+
+
+def held(item: Mapping[str, Any]) -> dict[str, Any]:
+    """A hyperparameter in ConfigSpace's form, its range checked and its whole numbers as such.
+
+    Raises:
+        SpaceError: If ConfigSpace cannot hold the range.
+    """
+    if "lower" not in item:
+        return dict(item)
+    log, whole, made = bool(item.get("log")), item["type"].endswith("_int"), dict(item)
+    if whole:
+        fields = ("lower", "upper", "default_value")
+        made.update((field, int(item[field])) for field in fields if item.get(field) is not None)
+    lower, upper = made["lower"], made["upper"]
+    check_held(item["name"], lower, upper, log=log, whole=whole)
+    if item["type"] == "uniform_int" and made.get("default_value") is None and is_wide(lower, upper):
+        made["default_value"] = math.isqrt(lower * upper) if log else (lower + upper) // 2
+    return made
+
+
+def restore(space: ConfigurationSpace, items: Iterable[Mapping[str, Any]]) -> None:
+    """Put the bounds back inside that ConfigSpace has rounded to the outside."""
+    for item in items:
+        if "lower" in item:
+            hp: Any = space[item["name"]]
+            whole = isinstance(hp, IntegerHyperparameter)
+            hp.lower = item["lower"] if whole else max(hp.lower, float(item["lower"]))
+            hp.upper = item["upper"] if whole else min(hp.upper, float(item["upper"]))
+            hp.default_value = min(max(hp.default_value, hp.lower), hp.upper)
+            if whole:
+                hp.size = hp.upper - hp.lower + 1
+
+
+def is_wide(lower: int, upper: int) -> bool:
+    """Whether floats cannot tell apart all integers of a range."""
+    return max(abs(lower), abs(upper)) > EXACT
+
+
+def check_held(name: str, lower: float, upper: float, *, log: bool, whole: bool) -> None:
+    """Refuse a range that ConfigSpace cannot hold.
+
+    Raises:
+        SpaceError: If it is too wide or too fine.
+    """
+    check = _check_integers if whole else _check_floats
+    check(name, lower, upper, log)
+
+
+def _check_integers(name: str, lower: float, upper: float, log: bool) -> None:
+    most = LARGEST_LOG if log else WHOLE
+    if not (-WHOLE <= float(lower) and float(upper) < most and float(upper) - float(lower) < WHOLE):
+        raise SpaceError(
+            f"{name!r}: the range {shown(lower)} to {shown(upper)} is too wide for an integer",
+            value=(lower, upper),
+            allowed=f"1 to 2**62 - 257 = {LARGEST_LOG - 257} on a log scale"
+            if log
+            else f"-2**63 to 2**63 - 513 = {WHOLE - 513}, and less than 2**63 from one bound to the other",
+            hint="narrow it, or tune a part of the number, such as its exponent, and compute it in the objective",
+        )
+    if (math.log(lower) >= math.log(upper)) if log else (float(lower) >= float(upper)):
+        raise SpaceError(
+            f"{name!r}: the bounds {lower} and {upper} are the same number as floats, which scales are made of",
+            value=(lower, upper),
+            allowed=f"bounds that differ as floats, on a log scale their logarithms; all up to 2**53 = {EXACT} differ",
+            hint=f"tune the distance from {lower}, an integer from 0 to {upper - lower}, and add it in the objective",
+        )
+
+
+def _check_floats(name: str, lower: float, upper: float, log: bool) -> None:
+    lower, upper = float(lower), float(upper)
+    if max(abs(lower), abs(upper)) > LARGEST_FLOAT:
+        raise SpaceError(
+            f"{name!r}: the range {lower!r} to {upper!r} is too wide",
+            value=(lower, upper),
+            allowed=f"bounds from {-LARGEST_FLOAT!r} to {LARGEST_FLOAT!r}",
+            hint=f"narrow it, or tune the exponent as {_exponent(name, lower, upper)}",
+        )
+    for bound in (lower, upper):
+        change = abs(float(np.round(bound, DECIMALS)) - bound)
+        if change > _CHANGE * (bound if log else upper - lower):
+            raise SpaceError(
+                f"{name!r}: the bound {bound!r} is finer than the {DECIMALS} decimals to which floats are kept",
+                value=bound,
+                allowed="multiples of 1e-13, or bounds that rounding to one changes by less than a millionth",
+                hint=f"tune it in larger units, or its exponent as {_exponent(name, lower, upper)}",
+            )
+
+
+def _exponent(name: str, lower: float, upper: float) -> str:
+    """The range's exponents as a hyperparameter, and what to do in the objective."""
+    low, high = (math.log10(bound) if bound > 0 else None for bound in (lower, upper))
+    low, high = (-20 if low is None else math.floor(low)), (20 if high is None else math.ceil(high))
+    return (
+        f'{{"log10_{name}": {{"type": "float", "lower": {low}, "upper": {max(high, low + 1)}}}}}, '
+        f"and take 10**log10_{name} in the objective"
+    )

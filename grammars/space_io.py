@@ -11,17 +11,18 @@ from ConfigSpace import ConfigurationSpace
 
 from .errors import SpaceError, unknown_name
 from .files import read_file
-from .space_check import check_range, check_space, is_finite_number
+from .space_check import check_space, held, restore
 
 # type -> (required fields, optional fields); "name" comes on top in ConfigSpace's form.
 _RANGE = ("lower", "upper")
+_MORE = ("log", "step", "q", "default_value", "default", "meta")
 _TYPES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "uniform_float": (_RANGE, ("log", "default_value", "default", "meta")),
-    "uniform_int": (_RANGE, ("log", "default_value", "default", "meta")),
-    "normal_float": (("mu", "sigma", *_RANGE), ("log", "default_value", "default", "meta")),
-    "normal_int": (("mu", "sigma", *_RANGE), ("log", "default_value", "default", "meta")),
-    "beta_float": (("alpha", "beta", *_RANGE), ("log", "default_value", "default", "meta")),
-    "beta_int": (("alpha", "beta", *_RANGE), ("log", "default_value", "default", "meta")),
+    "uniform_float": (_RANGE, _MORE),
+    "uniform_int": (_RANGE, _MORE),
+    "normal_float": (("mu", "sigma", *_RANGE), _MORE),
+    "normal_int": (("mu", "sigma", *_RANGE), _MORE),
+    "beta_float": (("alpha", "beta", *_RANGE), _MORE),
+    "beta_int": (("alpha", "beta", *_RANGE), _MORE),
     "categorical": (("choices",), ("weights", "default_value", "default", "meta")),
     "ordinal": (("sequence",), ("default_value", "default", "meta")),
     "constant": (("value",), ("meta",)),
@@ -116,6 +117,7 @@ def space_from_json(text: str) -> ConfigurationSpace:
             allowed="what ConfigSpace's JSON format describes",
             hint="correct the hyperparameter, condition or forbidden clause it names",
         ) from e
+    restore(space, spec["hyperparameters"])
     check_space(space)
     return space
 
@@ -180,6 +182,9 @@ def _full_form(data: dict[str, Any]) -> dict[str, Any]:
 
 def _item(name: str, fields: Any) -> dict[str, Any]:
     """One hyperparameter, checked, in ConfigSpace's form."""
+    from .field_check import check_fields
+    from .steps import stepped
+
     if not isinstance(fields, Mapping) or "type" not in fields:
         raise SpaceError(f"{name!r} has no type", value=fields, allowed=_EXAMPLE, hint='give it a "type"')
     kind = fields["type"]
@@ -200,58 +205,8 @@ def _item(name: str, fields: Any) -> dict[str, Any]:
     item = {"type": full, "name": name, **{k: v for k, v in fields.items() if k not in ("type", "default")}}
     if "default" in fields:
         item["default_value"] = fields["default"]
-    _check_values(name, full, item)
-    return item
-
-
-def _check_values(name: str, kind: str, item: Mapping[str, Any]) -> None:
-    if "lower" in item:
-        log = item.get("log", False)
-        if not isinstance(log, bool):
-            raise SpaceError(
-                f"{name!r}: log is {log!r}", value=log, allowed="true or false", hint="write true or false"
-            )
-        check_range(name, item["lower"], item["upper"], log=log)
-        default = item.get("default_value")
-        if default is not None:
-            _finite(name, "default", default)
-            if not item["lower"] <= default <= item["upper"]:
-                raise SpaceError(
-                    f"{name!r}: the default {default!r} is outside the bounds",
-                    value=default,
-                    allowed=f"{item['lower']!r} to {item['upper']!r}",
-                    hint="move the default inside, or leave it out",
-                )
-        if kind.endswith("_int"):
-            for field in ("lower", "upper", "default_value"):
-                if item.get(field) is not None and item[field] != int(item[field]):
-                    raise SpaceError(
-                        f"{name!r}: {field} is {item[field]!r}",
-                        value=item[field],
-                        allowed="whole numbers for an integer",
-                        hint="round it, or use a float",
-                    )
-        for field in ("mu", "sigma", "alpha", "beta"):
-            if field in item:
-                _finite(name, field, item[field])
-    for field in ("choices", "sequence"):
-        if field in item and (not isinstance(item[field], list) or not item[field]):
-            raise SpaceError(
-                f"{name!r}: {field} is {item[field]!r}",
-                value=item[field],
-                allowed="a list with at least one choice",
-                hint="list the choices",
-            )
-
-
-def _finite(name: str, field: str, value: Any) -> None:
-    if not is_finite_number(value):
-        raise SpaceError(
-            f"{name!r}: {field} is {value!r}",
-            value=value,
-            allowed="a finite number",
-            hint=f"give a number for {field!r}",
-        )
+    check_fields(name, full, item)
+    return held(stepped(name, item))
 
 
 def _known_fields(where: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:

@@ -14,12 +14,15 @@ from ConfigSpace.exceptions import (
     IllegalValueError,
     InactiveHyperparameterSetError,
 )
+from ConfigSpace.hyperparameters import Hyperparameter, UniformIntegerHyperparameter
 from ConfigSpace.types import NotSet
 
 from airtune.engine.seeds import derive_seed
 from airtune.engine.state import StudyState
 from airtune.engine.types import Job, Proposal, Proposer, Task, Trial
 from airtune.grammars import DecodeError, canonical_grammar, lattice_grammar
+from airtune.grammars.grammar import random_below
+from airtune.grammars.space_check import is_wide
 
 # A proposer whose own suggestions are all taken or forbidden gives up after this many and draws uniformly.
 REDRAWS = 32
@@ -181,7 +184,14 @@ class Remaining:
 
 def uniform_config(space: ConfigurationSpace, rng: np.random.RandomState) -> dict[str, Any]:
     """Every hyperparameter drawn from its own distribution; conditions then apply."""
-    return active_part(space, {name: hp.sample_value(seed=rng) for name, hp in space.items()})
+    return active_part(space, {name: sample_value(hp, rng) for name, hp in space.items()})
+
+
+def sample_value(hp: Hyperparameter[Any, Any], rng: np.random.RandomState) -> Any:
+    """A value drawn from the hyperparameter's own distribution; of integers beyond floats, any one."""
+    if isinstance(hp, UniformIntegerHyperparameter) and not hp.log and is_wide(hp.lower, hp.upper):
+        return hp.lower + random_below(rng, hp.upper - hp.lower + 1)
+    return hp.sample_value(seed=rng)
 
 
 def first_new(

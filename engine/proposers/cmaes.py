@@ -9,7 +9,7 @@ import numpy as np
 from ConfigSpace.hyperparameters import Hyperparameter, NumericalHyperparameter, OrdinalHyperparameter
 from numpy.typing import NDArray
 
-from airtune.engine.proposers.base import REDRAWS, OneByOne, active_part, first_new, losses
+from airtune.engine.proposers.base import REDRAWS, OneByOne, active_part, first_new, losses, sample_value
 from airtune.engine.seeds import derive_seed
 from airtune.engine.types import Job, Proposal, Trial
 
@@ -35,7 +35,7 @@ class CMAESProposer(OneByOne):
         search = _replay(cube, job.history, derive_seed("cma", job.seed) % 2**32) if cube else None
 
         def draw() -> dict[str, Any]:
-            values = {name: hp.sample_value(seed=rng) for name, hp in space.items()}
+            values = {name: sample_value(hp, rng) for name, hp in space.items()}
             if search is not None:
                 point = search.ask()
                 values.update(

@@ -6,7 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from airtune.engine.proposers.base import REDRAWS, OneByOne, active_part, first_new, uniform_config
+from airtune.engine.proposers.base import (
+    REDRAWS,
+    OneByOne,
+    active_part,
+    first_new,
+    sample_value,
+    uniform_config,
+)
 from airtune.engine.seeds import derive_seed
 from airtune.engine.types import Job, Proposal
 
@@ -37,7 +44,7 @@ class LocalProposer(OneByOne):
                 return uniform_config(space, rng)
             count = 2 if rng.random_sample() < TWO_AT_ONCE else 1
             moved = {movable[i] for i in rng.permutation(len(movable))[:count]}
-            values = {name: hp.sample_value(seed=rng) for name, hp in space.items()}
+            values = {name: sample_value(hp, rng) for name, hp in space.items()}
             values.update((name, value) for name, value in incumbent.items() if name not in moved)
             return active_part(space, values)
 

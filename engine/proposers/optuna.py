@@ -41,6 +41,7 @@ from airtune.engine.proposers.base import (
 )
 from airtune.engine.seeds import derive_seed
 from airtune.engine.types import Job, Proposal, Trial
+from airtune.grammars.space_check import is_wide
 
 if TYPE_CHECKING:
     import optuna
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 # The GP sees integers of this many values as real numbers, rounded afterwards: its line search over every
 # single one takes most of its time, and at this many the neighbours of a value are as good as the value.
 SMOOTH_FROM = 16
+# TPE does so with those of which one value weighs nothing beside its range: its density there would be 0 - 0.
+TPE_SMOOTH_FROM = 2**40
 
 
 class TPEProposer(OneByOne):
@@ -66,7 +69,8 @@ class TPEProposer(OneByOne):
                 group=True,
                 seed=_seed(self.name, job.seed),
             )
-            study = _study(sampler, space, _distributions(space), job.history, job.pending, impute=False)
+            distributions = _distributions(space, TPE_SMOOTH_FROM)
+            study = _study(sampler, space, distributions, job.history, job.pending, impute=False)
 
             def draw() -> dict[str, Any]:
                 trial, config = study.ask(), dict.fromkeys(space, NotSet)
@@ -116,7 +120,7 @@ def _seed(name: str, seed: int) -> int:
 
 @contextmanager
 def _quiet_optuna() -> Iterator[Any]:
-    """Optuna, without its log lines and its warnings about experimental arguments."""
+    """Optuna, without its log lines and its warnings about experimental arguments and numbers."""
     import optuna
 
     verbosity = optuna.logging.get_verbosity()
@@ -124,6 +128,7 @@ def _quiet_optuna() -> Iterator[Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            warnings.simplefilter("ignore", RuntimeWarning)
             yield optuna
     finally:
         optuna.logging.set_verbosity(verbosity)
@@ -163,7 +168,7 @@ def _study(
     return study
 
 
-def _distributions(space: ConfigurationSpace, smooth_from: float = math.inf) -> dict[str, Any]:
+def _distributions(space: ConfigurationSpace, smooth_from: float) -> dict[str, Any]:
     """Optuna's distribution of every hyperparameter but constants; choices and ordinals by their index.
 
     Integers of `smooth_from` values or more are given as floats.
@@ -184,12 +189,14 @@ def _distributions(space: ConfigurationSpace, smooth_from: float = math.inf) -> 
 def distribution_of_number(
     hp: FloatHyperparameter | IntegerHyperparameter, smooth_from: float = math.inf
 ) -> FloatDistribution | IntDistribution:
-    """Optuna's distribution of a number; integers of `smooth_from` values or more are given as floats."""
+    """Optuna's distribution of a number; integers of `smooth_from` values, or beyond floats, are given as floats."""
     from optuna.distributions import FloatDistribution, IntDistribution
 
     if isinstance(hp, FloatHyperparameter):
         return FloatDistribution(float(hp.lower), float(hp.upper), log=bool(hp.log))
-    kind = FloatDistribution if hp.size >= smooth_from else IntDistribution
+    # Optuna keeps whole numbers as floats, and refuses those that are rounded out of their range.
+    wide = hp.size >= smooth_from or is_wide(hp.lower, hp.upper)
+    kind = FloatDistribution if wide else IntDistribution
     return kind(int(hp.lower), int(hp.upper), log=bool(hp.log))
 
 
@@ -198,6 +205,8 @@ def _suggest(trial: optuna.Trial, name: str, hp: Hyperparameter[Any, Any]) -> An
     if isinstance(hp, FloatHyperparameter):
         return trial.suggest_float(name, hp.lower, hp.upper, log=hp.log)
     if isinstance(hp, IntegerHyperparameter):
+        if hp.size >= TPE_SMOOTH_FROM or is_wide(hp.lower, hp.upper):
+            return round(trial.suggest_float(name, hp.lower, hp.upper, log=hp.log))
         return trial.suggest_int(name, int(hp.lower), int(hp.upper), log=hp.log)
     if isinstance(hp, CategoricalHyperparameter):
         return hp.choices[trial.suggest_categorical(name, range(len(hp.choices)))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,22 @@ class PromptTokenizer:
         # A chat model may end its turn with another token than the tokenizer's end of sequence (Gemma does).
         ends = getattr(generation, "eos_token_id", None)
         self.turn_ends: tuple[int, ...] = (ends,) if isinstance(ends, int) else tuple(ends or ())
-        # A chat template writes the special tokens itself; a plain prompt gets those the tokenizer adds.
-        self._add_special = not getattr(self.tokenizer, "chat_template", None)
+        # Special tokens that the tokenizer puts before a text, most often a beginning of sequence. What it puts after
+        # one would say that all is over: an answer is to follow.
+        sample = self.tokenizer.backend_tokenizer.encode("a", add_special_tokens=True)
+        added = zip(sample.ids, sample.special_tokens_mask, strict=True)
+        self._lead = [token for token, _ in itertools.takewhile(lambda one: one[1], added)]
 
     def encode(self, prompt: str) -> list[int]:
-        """A prompt's token ids."""
-        return list(self.tokenizer.backend_tokenizer.encode(prompt, add_special_tokens=self._add_special).ids)
+        """A prompt's token ids: what the tokenizer puts before a text, once, though a chat template may write it too.
+
+        They never end with the end of sequence.
+        """
+        ids = list(self.tokenizer.backend_tokenizer.encode(prompt, add_special_tokens=False).ids)
+        ids = list(itertools.dropwhile(self._lead.__contains__, ids))
+        while ids and ids[-1] == self.tokenizer.eos_token_id:
+            ids.pop()
+        return self._lead + ids
 
     def encode_all(self, prompts: Iterable[str]) -> dict[str, list[int]]:
         """The token ids of prompts; equal ones are encoded once."""

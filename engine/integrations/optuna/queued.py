@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from airtune.engine.integrations.optuna.space import OptunaSpace, from_distributions
-from airtune.engine.proposers.base import REDRAWS, propose_one
+from airtune.engine.proposers.base import REDRAWS, propose_one, sample_value
 from airtune.engine.proposers.random import RandomProposer
 from airtune.engine.types import Task, Trial
 from airtune.grammars.axes import plain
@@ -46,7 +46,7 @@ def _search(
     """Uniform draws, completed by what is fixed, until one is valid and new."""
     rng = np.random.RandomState(seed % 2**32)
     for _ in range(REDRAWS**2):
-        values = {name: plain(hp.sample_value(seed=rng)) for name, hp in space.space.items()}
+        values = {name: plain(sample_value(hp, rng)) for name, hp in space.space.items()}
         params = {**space.params(values), **given}
         if space.config(params) is not None:
             whole = completed(space, params, {})

@@ -30,6 +30,7 @@ from airtune.engine.proposers.base import active_part, is_valid
 from airtune.engine.proposers.optuna import distribution_of_number
 from airtune.grammars import SpaceError, check_space
 from airtune.grammars.axes import copied, plain
+from airtune.grammars.space_check import EXACT, is_wide
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,13 @@ def distribution_of(hp: Hyperparameter[Any, Any]) -> BaseDistribution:
     Raises:
         SpaceError: If there is none.
     """
+    if isinstance(hp, IntegerHyperparameter) and is_wide(hp.lower, hp.upper):
+        raise SpaceError(
+            f"Optuna cannot keep the integers of {hp.name!r} exactly: it writes them as floats",
+            value=(hp.lower, hp.upper),
+            allowed=f"bounds from {-EXACT} to {EXACT}",
+            hint="narrow the range, or tune it without Optuna",
+        )
     if isinstance(hp, FloatHyperparameter | IntegerHyperparameter):
         return distribution_of_number(hp)
     if isinstance(hp, CategoricalHyperparameter | OrdinalHyperparameter | Constant):
