@@ -1,17 +1,43 @@
-"""Where the models lie: the bundled ones, directories, and hub ids in the local cache. No network, ever."""
+"""Where the models lie: bundled and imported ones, directories, GGUF files, hub ids in the local cache. No network."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from importlib import resources
 from pathlib import Path
 
 from airtune.grammars import unknown_name
 from airtune.models.backends.checkpoint import SETTINGS
+from airtune.models.backends.gguf import find_gguf
 from airtune.models.types import ModelError
 
 BUNDLED = ("pocket",)
+OBTAINABLE = ("smollm2",)  # by `airtune models get`
+# Neither a path nor what `models.spec` takes apart.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def models_folder() -> Path:
+    """Where imported models are kept: AIRTUNE_MODELS, or the user's data folder as XDG has it."""
+    if given := os.environ.get("AIRTUNE_MODELS"):
+        return Path(given).expanduser()
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(data).expanduser() / "airtune" / "models"
+
+
+def is_name(name: str) -> bool:
+    """Whether an imported model may be called so."""
+    return _NAME.fullmatch(name) is not None
+
+
+def imported_names() -> list[str]:
+    """Names of the models in the user's folder."""
+    folder = models_folder()
+    return (
+        sorted(p.name for p in folder.iterdir() if is_name(p.name) and p.is_dir()) if folder.is_dir() else []
+    )
 
 
 def _hub_cache() -> Path:
@@ -40,7 +66,10 @@ def cached_ids() -> list[str]:
 
 
 def locate(name: str | Path) -> Path:
-    """The directory of a model: a bundled name, a directory, or a hub id in the local cache.
+    """Where a model lies: a bundled or imported name, a directory, a GGUF file, or a hub id in the local cache.
+
+    Returns:
+        A directory with a checkpoint; or a GGUF file, of a directory that holds nothing but that.
 
     Raises:
         ModelError: If there is no such model here.
@@ -48,13 +77,22 @@ def locate(name: str | Path) -> Path:
     text = str(name)
     if text in BUNDLED:
         return Path(str(resources.files(f"airtune.models.{text}"))) / "weights"
+    if is_name(text) and (models_folder() / text).is_dir():
+        return models_folder() / text
     path = Path(text).expanduser()
-    if path.is_dir() or (path.is_file() and path.suffix.lower() == ".gguf"):
+    if path.is_file() and path.suffix.lower() == ".gguf":
         return path
+    if path.is_dir():
+        alone = not (path / "config.json").exists() and not any(path.glob("*.safetensors"))
+        return (find_gguf(path) if alone else None) or path
     if "/" in text and not text.startswith((".", "/", "~")) and (found := _snapshot(text)) is not None:
         return found
-    message, allowed, hint = unknown_name("model", text, [*BUNDLED, *cached_ids()])
-    raise ModelError(message, value=text, allowed=f"{allowed}, or a directory with a checkpoint", hint=hint)
+    message, allowed, hint = unknown_name("model", text, [*BUNDLED, *imported_names(), *cached_ids()])
+    if text in OBTAINABLE:
+        hint = f"get it once: airtune models get {text}"
+    raise ModelError(
+        message, value=text, allowed=f"{allowed}, a directory with a checkpoint, or FILE.gguf", hint=hint
+    )
 
 
 def dialect_name(path: Path) -> str:

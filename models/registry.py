@@ -7,7 +7,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from airtune.models.backends.checkpoint import require_safetensors
 from airtune.models.names import dialect_name, locate
 from airtune.models.types import Dialect, LanguageModel, ModelError
 
@@ -126,7 +125,6 @@ def _load(
             from airtune.models.backends.vllm.backend import VLLMModel
 
             return VLLMModel(path, name=str(name_or_path), dialect=speaks, **settings)
-        require_safetensors(path)
         from airtune.models.backends.transformers import TransformersModel
 
         return TransformersModel(path, name=str(name_or_path), dialect=speaks, **settings)

@@ -4,59 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from airtune.engine.cli import carry
+from airtune.engine.cli.carry import Name, fields_of, size
 from airtune.engine.cli.options import Json
 from airtune.engine.cli.output import print_json, print_lines, print_table
-
-if TYPE_CHECKING:
-    from airtune.models import ModelInfo
 
 app = typer.Typer(
     name="models",
     add_completion=False,
     no_args_is_help=True,
-    help="The language models: list, info, verify, pack, unpack, train, finetune.",
+    help="The language models: list, info, verify, get, import, pack, unpack, train, finetune.",
 )
 
+app.command("import")(carry.import_)
+for _command in (carry.get, carry.pack, carry.unpack):
+    app.command()(_command)
+
 TRAINABLE = ("pocket",)
-Name = Annotated[str, typer.Argument(help="A registry name, a directory, or a hub id in the local cache.")]
-
-
-def _fields(info: ModelInfo) -> dict[str, Any]:
-    return {
-        "name": info.name,
-        "dialect": info.dialect,
-        "parameters": info.parameters,
-        "bytes": info.bytes,
-        "sha256": info.sha256,
-        "path": str(info.path),
-        "description": info.description,
-    }
-
-
-def _size(count: int) -> str:
-    """A count with its unit: 5.1M."""
-    for unit, one in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
-        if count >= one:
-            return f"{count / one:.1f}{unit}"
-    return str(count)
 
 
 @app.command("list")
 def list_(json: Json = False) -> None:
-    """The models that can be used by name: bundled ones, and those in the local cache."""
+    """The models that can be used by name: bundled and imported ones, and those in the local cache."""
     from airtune.models import list_models
 
     found = list_models()
     if json:
-        print_json({"models": [_fields(info) for info in found]})
+        print_json({"models": [fields_of(info) for info in found]})
         return
-    rows = [(one.name, one.dialect, _size(one.parameters), one.sha256[:12], one.description) for one in found]
+    rows = [(one.name, one.dialect, size(one.parameters), one.sha256[:12], one.description) for one in found]
     print_table("LLRLL", ("model", "dialect", "parameters", "sha256", "what it is"), rows)
-    print_lines(["A local checkpoint is used by its directory: --model path/to/checkpoint"])
+    print_lines(
+        ["Others are used by their path, --model DIR or FILE.gguf, or get a name by airtune models import."]
+    )
 
 
 @app.command()
@@ -64,13 +48,14 @@ def info(name: Name, json: Json = False) -> None:
     """What is known about a model without loading it."""
     from airtune.models import model_info
 
-    fields = _fields(model_info(name))
+    fields = fields_of(model_info(name))
     if json:
         print_json(fields)
         return
     print_lines(
         f"{key:<12} {value:,}" if isinstance(value, int) else f"{key:<12} {value}"
         for key, value in fields.items()
+        if value is not None
     )
 
 
@@ -89,7 +74,7 @@ def verify(
     from airtune.models import ModelError, model_info, verify_model
     from airtune.models.archive.unpack import verify_pack
 
-    packed = Path(name).is_file()
+    packed = Path(name).is_file() and Path(name).suffix.lower() != ".gguf"
     if not packed:
         model_info(name)  # a model that is not there is bad input, not a failed check
     try:
@@ -105,94 +90,6 @@ def verify(
         return
     print_lines(f"{digest}  {file}" for file, digest in hashes.items())
     print_lines([f"{name}: all {len(hashes)} files are as recorded"])
-
-
-@app.command()
-def pack(
-    name: Name,
-    output: Annotated[
-        Path,
-        typer.Option("-o", "--out", metavar="FILE.tar", help="The pack; must not be there yet."),
-    ],
-    data: Annotated[
-        list[Path] | None, typer.Option(metavar="DIR", help="A folder of data to go with it; repeatable.")
-    ] = None,
-    wheels: Annotated[
-        bool, typer.Option("--wheels", help="With all wheels that airtune needs, from the package index.")
-    ] = False,
-    extra: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="With --wheels: an extra, for example smac.")
-    ] = None,
-    constraints: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="With --wheels: pinned versions. (default: those installed here)"),
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Write a model into one file, to carry to a machine without a network: the same input gives the same bytes."""
-    import tempfile
-
-    from airtune.grammars import AirtuneError
-    from airtune.models.archive.pack import pack_model
-    from airtune.models.archive.wheels import wheels_of_airtune
-
-    if (extra or constraints) and not wheels:
-        raise AirtuneError(
-            "--extra and --constraints say which wheels, and --wheels was not given", hint="add --wheels"
-        )
-    with tempfile.TemporaryDirectory(prefix="airtune-wheels-") as folder:
-        if wheels:
-            wheels_of_airtune(Path(folder), extras=extra or [], constraints=constraints)
-        packed = pack_model(name, output, data=data or [], wheels=folder if wheels else None)
-    if json:
-        print_json(
-            {
-                "path": str(packed.path),
-                "sha256": packed.sha256,
-                "bytes": packed.manifest.total,
-                "files": dict(packed.manifest.files),
-                "left_out": list(packed.left_out),
-            }
-        )
-        return
-    lines = [f"{packed.path}: {len(packed.manifest.files)} files, {_size(packed.manifest.total)} bytes"]
-    if packed.left_out:
-        lines.append(f"left out, as neither safetensors, tokenizer nor text: {', '.join(packed.left_out)}")
-    lines += [f"SHA-256 {packed.sha256}", "on the other machine:"]
-    if wheels:
-        lines.append(
-            f"  tar xf {packed.path.name} wheels && pip install --no-index --find-links wheels airtune"
-        )
-    lines.append(f"  airtune models unpack {packed.path.name} --to DIR --sha256 {packed.sha256}")
-    print_lines(lines)
-
-
-@app.command()
-def unpack(
-    file: Annotated[Path, typer.Argument(metavar="FILE.tar", help="A pack that airtune models pack wrote.")],
-    to: Annotated[Path, typer.Option(metavar="DIR", help="The folder; must not be there yet.")],
-    sha256: Annotated[
-        str | None,
-        typer.Option(
-            help="What `pack` printed: then it is the very pack that was made, not only a whole one."
-        ),
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Verify a pack, then unpack it. What is not exactly as its manifest says is refused, and nothing is written."""
-    from airtune.models.archive.unpack import unpack_model
-
-    manifest = unpack_model(file, to, sha256)
-    if json:
-        print_json(
-            {"path": str(to), "name": manifest.name, "bytes": manifest.total, "files": dict(manifest.files)}
-        )
-        return
-    folders = sorted({name.partition("/")[0] for name in manifest.files if "/" in name})
-    lines = [f"{manifest.name} in {to}: {len(manifest.files)} files, all as their manifest says"]
-    if folders:
-        lines.append(f"beside the model: {', '.join(str(to / folder) for folder in folders)}")
-    print_lines([*lines, f"use it: airtune tune TASK --model {to}"])
 
 
 @app.command()

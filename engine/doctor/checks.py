@@ -49,6 +49,7 @@ def checks() -> Iterator[Check]:
     for engine in MASK_ENGINES:
         yield _mask_engine(engine)
     yield _attempt("model pocket", lambda: _proposal("cpu"), fix="pip install --force-reinstall airtune")
+    yield _imported()
     yield _gpu()
     yield _attempt(
         "backend vllm", _vllm, fix="pip install 'airtune[vllm]' on a machine with a GPU", optional=True
@@ -150,6 +151,28 @@ def _proposal(device: str) -> str:
     answer = model.generate([Request(prompt, grammar, seed=1)])[0]
     config = model.dialect.parse(answer.text, grammar)
     return f"{len(files)} files verified; proposes {config}"
+
+
+def _imported() -> Check:
+    """Hash every imported model again."""
+    from airtune.models import ModelError, model_info, verify_model
+    from airtune.models.names import imported_names, models_folder
+
+    found, broken = [], []
+    for name in imported_names():
+        try:
+            verify_model(name)
+            found.append(f"{name} ({model_info(name).bytes / 1e6:,.0f} MB)")
+        except ModelError as error:
+            broken.append(error.message)
+    folder = models_folder()
+    if broken:
+        return Check(
+            "imported models", "failed", "; ".join(broken), f"remove it from {folder}, and import it again"
+        )
+    if found:
+        return Check("imported models", "ok", f"{', '.join(found)}, all files as recorded, in {folder}")
+    return Check("imported models", "missing", f"none in {folder}", "airtune models get smollm2")
 
 
 def _gpu() -> Check:

@@ -14,8 +14,8 @@ from airtune.models.types import ModelError
 
 FORMAT = "airtune-pack/1"
 LICENSES, WHEELS, DATA = FOLDERS
-# A checkpoint is weights, tokenizer, configuration and texts: no pickles and no code.
-SUFFIXES = (".safetensors", ".json", ".txt", ".md", ".model", ".jinja", ".tiktoken")
+# A checkpoint is weights (safetensors, GGUF), tokenizer, configuration and texts: no pickles and no code.
+SUFFIXES = (".safetensors", ".gguf", ".json", ".txt", ".md", ".model", ".jinja", ".tiktoken")
 TEXTS = ("LICENSE", "LICENCE", "NOTICE", "README", "USE_POLICY", "COPYING")
 MOST_BYTES = 32 << 20  # of the manifest: some hundred thousand files
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -134,7 +134,7 @@ def problem_with(name: str) -> str | None:
     if len(parts) > 1 and parts[0] not in FOLDERS:
         return f"a folder other than {', '.join(FOLDERS)}"
     if len(parts) == 1 and not belongs_to_a_checkpoint(name):
-        return "which is neither weights (safetensors), tokenizer, configuration nor a text"
+        return "which is neither weights (safetensors, GGUF), tokenizer, configuration nor a text"
     if parts[0] == WHEELS and not name.endswith(".whl"):
         return "which is no wheel"
     return None

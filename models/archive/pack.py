@@ -89,7 +89,7 @@ def pack_model(
         left_out += hidden
     check_names(list(files))
     manifest = PackManifest(
-        Path(str(name)).name if Path(str(name)).is_dir() else str(name),
+        Path(str(name)).name if Path(str(name)).exists() else str(name),
         dialect_name(source),
         {file: sha256_of(path) for file, path in files.items()},
         {file: path.stat().st_size for file, path in files.items()},
@@ -101,15 +101,18 @@ def pack_model(
 
 def _checkpoint(source: Path) -> tuple[dict[str, Path], list[str]]:
     """The files beside the weights: packed by name, and the names of those that are not."""
+    if source.is_file():  # a GGUF file
+        return {source.name: source}, []
     beside = sorted(path for path in source.iterdir() if path.name != MANIFEST)
     packed = {p.name: p for p in beside if p.is_file() and not problem_with(p.name)}
     return packed, [p.name for p in beside if p.name not in packed]
 
 
 def _licenses(name: str) -> dict[str, Path]:
-    """Licence and description of a bundled model, which lie elsewhere; other models bring theirs."""
+    """Licence and description of a bundled model, which lie elsewhere; what an imported one brought."""
     if name not in BUNDLED:
-        return {}
+        beside = locate(name) / LICENSES
+        return {f"{LICENSES}/{path.name}": path for path in sorted(beside.glob("*")) if path.is_file()}
     found = {f"{LICENSES}/CARD.md": locate(name).parent / "CARD.md"}
     for file in metadata.files("airtune") or ():
         path = Path(str(file.locate()))

@@ -13,7 +13,7 @@ from io import BufferedReader, BufferedWriter
 from pathlib import Path
 
 from airtune.models.archive.manifest import MOST_BYTES, PackError, PackManifest, refuse_existing
-from airtune.models.backends.checkpoint import MANIFEST, require_safetensors
+from airtune.models.backends.checkpoint import MANIFEST
 from airtune.models.inventory import model_info
 
 CHUNK = 1 << 20
@@ -88,7 +88,6 @@ def unpack_model(path: str | Path, to: str | Path, sha256: str | None = None) ->
                     raise PackError(
                         f"{path} was changed while it was unpacked", value=str(path), hint="unpack again"
                     )
-            require_safetensors(folder)
             model_info(folder)  # the headers of the weights
             refuse_existing(target, "choose another to=: it has appeared meanwhile")
             folder.rename(target)

@@ -38,7 +38,7 @@ def wheels_of_airtune(to: Path, *, extras: Sequence[str] = (), constraints: Path
     if source is None:
         return download_wheels([f"airtune{wanted}=={metadata.version('airtune')}"], to, constraints)
     # Installed from a folder or a file: no registry has that one.
-    _pip("wheel", "--no-deps", "--wheel-dir", str(to), str(source))
+    pip("wheel", "--no-deps", "--wheel-dir", str(to), str(source))
     ours = next(to.glob("airtune-*.whl"))
     return download_wheels([f"airtune{wanted} @ {ours.resolve().as_uri()}"], to, constraints)
 
@@ -53,7 +53,7 @@ def download_wheels(requirements: Sequence[str], to: Path, constraints: Path | N
         if constraints is None:
             constraints = Path(folder) / "installed.txt"
             constraints.write_text("".join(f"{name}=={version}\n" for name, version in installed().items()))
-        _pip(
+        pip(
             "download",
             "--only-binary=:all:",
             "--dest",
@@ -85,7 +85,12 @@ def _source() -> Path | None:
     return None
 
 
-def _pip(*arguments: str) -> None:
+def pip(*arguments: str) -> None:
+    """Run pip of this Python.
+
+    Raises:
+        PackError: With what it said.
+    """
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **_EPOCH})
     if done.returncode:

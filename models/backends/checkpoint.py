@@ -6,18 +6,41 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable
-from functools import lru_cache
+from contextlib import redirect_stderr
+from functools import lru_cache, partial
 from importlib import metadata
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from airtune.models.backends.gguf import alone, find_gguf, require_language_model
+from airtune.models.backends.gguf_header import read_header
 from airtune.models.types import ModelError
 
 MANIFEST = "manifest.json"  # recorded hashes, beside the files
 FOLDERS = ("licenses", "wheels", "data")  # what came with it in a pack
 SETTINGS = "airtune.json"  # {"dialect": "pocket"}: how Airtune talks to this model
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
-_PACKAGES = ("airtune", "llguidance", "numpy", "tokenizers", "torch", "transformers")
+_PACKAGES = ("airtune", "gguf", "llguidance", "numpy", "tokenizers", "torch", "transformers")
+
+
+def require_weights(path: Path) -> Path | None:
+    """Refuse what no backend in this process can load safely.
+
+    Returns:
+        None for a directory with safetensors; otherwise the GGUF file that holds the weights, its header checked.
+
+    Raises:
+        ModelError: Naming what is missing.
+    """
+    gguf = None if path.is_dir() and any(path.glob("*.safetensors")) else find_gguf(path)
+    if gguf is None:
+        require_safetensors(path)
+        return None
+    require_language_model(read_header(gguf))
+    if path.is_dir():
+        _require_json(path)
+    return gguf
 
 
 def require_safetensors(path: Path) -> None:
@@ -28,7 +51,9 @@ def require_safetensors(path: Path) -> None:
     """
     if not path.is_dir():
         raise ModelError(
-            f"{path} is not a directory", value=str(path), hint="give a directory with a checkpoint"
+            f"{path} is not a directory",
+            value=str(path),
+            hint="give a directory with a checkpoint; airtune models import makes one of a GGUF file",
         )
     names = sorted(p.name for p in path.iterdir() if p.is_file())
     if not any(name.endswith(".safetensors") for name in names):
@@ -44,8 +69,15 @@ def require_safetensors(path: Path) -> None:
             f"{path} holds no weights",
             value=names[:10],
             allowed="*.safetensors",
-            hint="copy the whole checkpoint: config.json, tokenizer.json and *.safetensors",
+            hint="copy the whole checkpoint: config.json, tokenizer.json and *.safetensors"
+            if find_gguf(path) is None
+            else "import it with its weights as safetensors: airtune models import FILE",
         )
+    _require_json(path)
+
+
+def _require_json(path: Path) -> None:
+    names = sorted(p.name for p in path.iterdir() if p.is_file())
     for name in ("config.json", "tokenizer.json"):
         if name not in names:
             raise ModelError(f"{path} has no {name}", value=names[:10], hint="copy the whole checkpoint")
@@ -57,8 +89,45 @@ def require_safetensors(path: Path) -> None:
             ) from error
 
 
+def load_weights(path: Path, gguf: Path | None, dtype: Any) -> Any:
+    """The model of a checkpoint as transformers has it.
+
+    Args:
+        path: What `require_weights` was told.
+        gguf: What it returned.
+        dtype: Of the weights, torch's.
+
+    Raises:
+        ModelError: If weights are missing, which transformers would draw at random.
+    """
+    from transformers import AutoModelForCausalLM
+
+    load = partial(
+        AutoModelForCausalLM.from_pretrained, dtype=dtype, local_files_only=True, output_loading_info=True
+    )
+    if gguf is None:
+        model, report = load(path, use_safetensors=True)
+    else:
+        # The library draws a progress bar that cannot be switched off.
+        with alone(gguf) as folder, redirect_stderr(StringIO()):
+            model, report = load(folder, gguf_file="model.gguf")
+    if missing := sorted(report["missing_keys"]):
+        raise ModelError(
+            f"{path} lacks {len(missing)} of its model's weights, {missing[0]} among them",
+            value=missing[:10],
+            hint="copy the whole checkpoint again",
+        )
+    return model
+
+
 def broken_checkpoint(path: Path, error: Exception) -> ModelError:
     """The error to raise where transformers cannot load a checkpoint."""
+    if path.is_file():
+        return ModelError(
+            f"transformers cannot read the GGUF file {path}: {error}",
+            value=str(path),
+            hint="use a checkpoint of this model with safetensors, or a backend that reads this architecture",
+        )
     return ModelError(
         f"{path} is not a checkpoint that transformers can load: {error}",
         value=str(path),
@@ -79,7 +148,9 @@ def sha256_of(path: Path) -> str:
 
 
 def file_hashes(path: Path) -> dict[str, str]:
-    """SHA-256 of every file of a checkpoint, by name, `manifest.json` itself left out."""
+    """SHA-256 of every file of a checkpoint, by name, `manifest.json` itself left out; or of a GGUF file."""
+    if path.is_file():
+        return {path.name: sha256_of(path)}
     return {p.name: sha256_of(p) for p in sorted(path.iterdir()) if p.is_file() and p.name != MANIFEST}
 
 
@@ -90,11 +161,14 @@ def folder_hashes(path: Path, folders: Iterable[str]) -> dict[str, str]:
 
 
 def weights_count(path: Path) -> int:
-    """Number of weights of a checkpoint, read from the headers of its safetensors."""
+    """Number of weights of a checkpoint, read from the headers of its safetensors, or of its GGUF file."""
     from safetensors import safe_open
 
+    files = sorted(path.glob("*.safetensors"))
+    if not files and (gguf := find_gguf(path)) is not None:
+        return read_header(gguf).parameters
     count = 0
-    for file in sorted(path.glob("*.safetensors")):
+    for file in files:
         with safe_open(str(file), framework="numpy") as tensors:
             count += sum(math.prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())
     return count

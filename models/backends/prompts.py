@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from airtune.models.backends.checkpoint import broken_checkpoint
+from airtune.models.backends.gguf import alone
 from airtune.models.types import Dialect, ModelError, Request, TextRequest
 
 
@@ -15,7 +16,7 @@ class PromptTokenizer:
     """The tokenizer of a checkpoint.
 
     Args:
-        path: Its directory.
+        path: Its directory, or its GGUF file.
 
     Raises:
         ModelError: If the tokenizer cannot be loaded.
@@ -25,7 +26,14 @@ class PromptTokenizer:
         from transformers import AutoTokenizer, GenerationConfig
 
         try:
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(path, local_files_only=True)
+            self.tokenizer: Any
+            if path.is_file():
+                with alone(path) as folder:
+                    self.tokenizer = AutoTokenizer.from_pretrained(
+                        folder, local_files_only=True, gguf_file="model.gguf"
+                    )
+            else:
+                self.tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
             has_ends = (path / "generation_config.json").is_file()
             generation = GenerationConfig.from_pretrained(path, local_files_only=True) if has_ends else None
         except Exception as error:  # the library raises half a dozen unrelated types for a broken checkpoint

@@ -18,7 +18,12 @@ from typing import Any
 import torch
 
 from airtune.grammars import Grammar
-from airtune.models.backends.checkpoint import broken_checkpoint, checkpoint_manifest, require_safetensors
+from airtune.models.backends.checkpoint import (
+    broken_checkpoint,
+    checkpoint_manifest,
+    load_weights,
+    require_weights,
+)
 from airtune.models.backends.determinism import read_mode, require_deterministic, torch_threads
 from airtune.models.backends.prompts import PromptTokenizer, answer_limit
 from airtune.models.decoding.decoder import Decoder
@@ -38,7 +43,8 @@ class TransformersModel:
     """A local Hugging Face checkpoint.
 
     Args:
-        path: A directory with config.json, tokenizer.json and *.safetensors.
+        path: A directory with config.json, tokenizer.json and *.safetensors or a GGUF file; or a GGUF file. A GGUF
+            file is de-quantised when it is loaded.
         name: What the user called it.
         dialect: The dialect it speaks.
         dtype: "float32" (default), "bfloat16" or "float16".
@@ -79,19 +85,18 @@ class TransformersModel:
         if dtype not in DTYPES:
             raise ModelError(f"unknown dtype {dtype!r}", value=dtype, allowed=", ".join(DTYPES))
         self.deterministic = read_mode(deterministic)
-        require_safetensors(self.path)
+        gguf = require_weights(self.path)
         stay_offline()
         set_where_missing({"TOKENIZERS_PARALLELISM": "false"})
-        from transformers import AutoModelForCausalLM
         from transformers.utils import logging
 
         logging.disable_progress_bar()
         self.prompts = PromptTokenizer(self.path)
         self.tokenizer = self.prompts.tokenizer
         try:
-            self.model = AutoModelForCausalLM.from_pretrained(
-                self.path, dtype=DTYPES[dtype], local_files_only=True, use_safetensors=True
-            )
+            self.model = load_weights(self.path, gguf, DTYPES[dtype])
+        except ModelError:
+            raise
         except Exception as error:  # the library raises half a dozen unrelated types for a broken checkpoint
             raise broken_checkpoint(self.path, error) from error
         try:

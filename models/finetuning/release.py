@@ -11,7 +11,13 @@ from typing import Any
 
 import torch
 
-from airtune.models.backends.checkpoint import MANIFEST, SETTINGS, broken_checkpoint, file_hashes
+from airtune.models.backends.checkpoint import (
+    MANIFEST,
+    SETTINGS,
+    broken_checkpoint,
+    file_hashes,
+    require_safetensors,
+)
 from airtune.models.backends.determinism import torch_threads
 from airtune.models.backends.prompts import PromptTokenizer
 from airtune.models.finetuning.train import Run, encode, finetune, with_updates
@@ -67,6 +73,7 @@ def finetune_model(
             allowed="a model that speaks chat",
             hint="the bundled model is trained anew by airtune models train pocket",
         )
+    require_safetensors(path)
     info = model_info(base)
     stay_offline()
     logging.disable_progress_bar()

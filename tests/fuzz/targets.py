@@ -11,13 +11,20 @@ from random import Random
 
 from airtune.grammars import AirtuneError
 from tests.fuzz.answers import answers
+from tests.fuzz.ggufs import ggufs
 from tests.fuzz.packs import packs
 from tests.fuzz.spaces import spaces
 from tests.fuzz.studies import studies
 
 Target = Callable[[Random], None]
 
-TARGETS: dict[str, Target] = {"spaces": spaces, "answers": answers, "studies": studies, "packs": packs}
+TARGETS: dict[str, Target] = {
+    "spaces": spaces,
+    "answers": answers,
+    "studies": studies,
+    "packs": packs,
+    "ggufs": ggufs,
+}
 
 
 def attempt(name: str, seed: int) -> bool:

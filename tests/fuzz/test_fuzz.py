@@ -18,7 +18,7 @@ from airtune.grammars import DecodeError, SpaceError, space_from_json, space_gra
 from tests.fuzz.studies import _edit_row, _run, whole
 from tests.fuzz.targets import attempt
 
-SHORT = {"answers": 400, "packs": 60, "spaces": 120, "studies": 12}
+SHORT = {"answers": 400, "ggufs": 150, "packs": 60, "spaces": 120, "studies": 12}
 
 
 @pytest.mark.parametrize("name", SHORT)
