@@ -22,7 +22,8 @@ class CMAESProposer(OneByOne):
     The dimensions are the floats, integers and ordinals, each on the unit interval of its own scale, inactive
     ones at their defaults. Every full generation of the history is told in order, then the next candidate is
     drawn. Choices are drawn uniformly, as in Optuna's CmaEsSampler; in a space of nothing else this is
-    uniform search, and the origin says so: "cmaes+uniform". A failed trial is told with the worst loss.
+    uniform search, and the origin says so: "cmaes+uniform". Failed trials are
+    told as the worst, those near the best trial as the least bad.
     """
 
     name = "cmaes"
@@ -60,11 +61,27 @@ def _replay(cube: dict[str, Hyperparameter[Any, Any]], history: Sequence[Trial],
     )
     if not any(trial.loss is not None for trial in history):
         return search
-    told = list(zip((_point(cube, trial, dimensions) for trial in history), losses(history), strict=True))
+    points = [_point(cube, trial, dimensions) for trial in history]
+    told = list(zip(points, _ranked(points, history), strict=True))
     size = search.population_size
     for start in range(0, len(told) - size + 1, size):
         search.tell(told[start : start + size])
     return search
+
+
+def _ranked(points: Sequence[NDArray[np.float64]], history: Sequence[Trial]) -> list[float]:
+    """Losses to rank the trials by: failures are the worst, and of those the nearest to the best trial the least bad.
+
+    Were they all alike, a generation of failures would move the search to any of them.
+    """
+    found = losses(history)
+    best = points[min((trial.loss, i) for i, trial in enumerate(history) if trial.loss is not None)[1]]
+    failed = [trial.loss is None for trial in history]
+    order = np.argsort(np.argsort(found, kind="stable"), kind="stable")  # the search goes by ranks alone
+    return [
+        float(len(found) + np.linalg.norm(point - best)) if bad else float(rank)
+        for point, bad, rank in zip(points, failed, order, strict=True)
+    ]
 
 
 def _point(cube: dict[str, Hyperparameter[Any, Any]], trial: Trial, dimensions: int) -> NDArray[np.float64]:

@@ -205,3 +205,19 @@ def test_jobs_hold_what_they_are_told() -> None:
     job = Job(bowl_task(1), (), (), seed=3)
     assert job.proposal is None
     assert job.rejected == []
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_cmaes_leaves_a_region_where_all_fails(seed: int) -> None:
+    """Failures were all told alike, so a generation of them moved the search anywhere: here 11 and 12 of the last 20."""
+    task, made = (
+        Task("t", ConfigurationSpace({"x": (0.0, 1.0), "y": (0.0, 1.0)}), bowl),
+        load_proposer("cmaes"),
+    )
+    trials: list[Trial] = []
+    for number in range(40):
+        config = propose_one(made, task, trials, [], seed * 1000 + number).config
+        works = max(config.values()) < math.sqrt(0.2)  # a fifth of the space
+        loss = sum((value - 0.3) ** 2 for value in config.values()) if works else None
+        trials.append(Trial(number, config, "told" if works else "failed", loss))
+    assert sum(trial.loss is None for trial in trials[20:]) <= 7
