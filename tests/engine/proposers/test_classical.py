@@ -209,7 +209,7 @@ def test_jobs_hold_what_they_are_told() -> None:
 
 @pytest.mark.parametrize("seed", [0, 5])
 def test_cmaes_leaves_a_region_where_all_fails(seed: int) -> None:
-    """Failures were all told alike, so a generation of them moved the search anywhere: here 11 and 12 of the last 20."""
+    """Failures were all alike, so a generation of them moved the search anywhere: here 11 and 12 of the last 20."""
     task, made = (
         Task("t", ConfigurationSpace({"x": (0.0, 1.0), "y": (0.0, 1.0)}), bowl),
         load_proposer("cmaes"),
