@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from airtune.grammars import Grammar
 from airtune.models.backends.checkpoint import sha256_of, versions
 from airtune.models.backends.determinism import read_mode, require_deterministic
+from airtune.models.backends.gguf_header import read_header
 from airtune.models.backends.llama_cpp.decoder import BlockDecoder, PrefixCache
 from airtune.models.backends.llama_cpp.library import Context, Weights, library
 from airtune.models.backends.llama_cpp.tokenizer import Tokenizer
@@ -211,4 +212,5 @@ def gguf_file(path: Path) -> Path:
     with found[0].open("rb") as file:
         if file.read(4) != b"GGUF":
             raise ModelError(f"{found[0]} is not a GGUF file", value=str(found[0]), allowed="*.gguf")
+    read_header(found[0])  # before llama.cpp does, which trusts what it reads
     return found[0]
