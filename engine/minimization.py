@@ -35,6 +35,7 @@ def minimize(
     keep_going: bool = False,
     first: Sequence[Mapping[str, Any]] = (),
     new: bool = False,
+    take_over: bool = False,
 ) -> Result:
     """Search the space for the configuration with the least loss.
 
@@ -60,6 +61,7 @@ def minimize(
         keep_going: Also where the first three trials fail for the same reason, which else ends the search.
         first: Configurations to try before anything is proposed; see `Study`.
         new: Begin from zero although the file has trials of this task under another proposer, model or schedule.
+        take_over: Of the study at `path`, also from a process that may be alive elsewhere; see `Study`.
 
     Returns:
         The result; `result.best.config` is what was searched for.
@@ -76,6 +78,14 @@ def minimize(
     task = Task(name, space, objective, metric, description)
     evaluation = Evaluation(timeout_s, isolate, executor, jobs, asynchronous)
     with Study(
-        task, proposer, model=model, seed=seed, path=path, evaluation=evaluation, first=first, new=new
+        task,
+        proposer,
+        model=model,
+        seed=seed,
+        path=path,
+        evaluation=evaluation,
+        take_over=take_over,
+        first=first,
+        new=new,
     ) as study:
         return study.run(budget, on_event, keep_going=keep_going)

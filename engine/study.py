@@ -25,6 +25,7 @@ from airtune.engine.types import (
     Proposing,
     Result,
     SpaceExhausted,
+    StudyFileMoved,
     Task,
     Trial,
     check_budget,
@@ -100,9 +101,7 @@ class Study:
 
                 # Whatever is the matter with one of them.
                 check_others(str(self.path), opened.studies(skipped=[]), self.manifest)
-            if take_over:
-                self._file.release(self.name, force=True)
-            self._file.acquire(self.name)
+            self._file.acquire(self.name, take_over=take_over)
             record = self._file.find(self.name)
             if record is None:
                 self._file.create(self.name, self.manifest)
@@ -232,6 +231,7 @@ class Study:
 
         Raises:
             AirtuneError: If the budget is below 1, or see `ask` and `evaluate`.
+            StudyFileMoved: If the study file is no longer where it was: what was told is in a copy, and in `trials`.
         """
         check_budget(budget)
         try:
@@ -273,14 +273,23 @@ class Study:
                 return
             for number, outcome in self._evaluating().wait():
                 running -= 1
-                say(Finished(self._finish(self._state.trials[number], outcome, outcome.seconds)))
+                try:
+                    self._finish(self._state.trials[number], outcome, outcome.seconds)
+                except StudyFileMoved as error:  # the others are waited for: they are stored, too
+                    failed = error
+                say(Finished(self._state.trials[number].copied()))
                 failing = not keep_going and self._state.is_failing(before)
 
     def _finish(self, trial: Trial, outcome: Outcome, evaluation_s: float | None) -> Trial:
-        told = outcome.told(trial, evaluation_s)
-        self._file.update([TrialUpdate(self.name, told, outcome.log)])
+        told, moved = outcome.told(trial, evaluation_s), None
+        try:
+            self._file.update([TrialUpdate(self.name, told, outcome.log)])
+        except StudyFileMoved as error:  # it is stored, in the copy
+            moved = error
         self._state = self._state.told(told)
         self._asked.pop(trial.number, None)
+        if moved is not None:
+            raise moved
         return told.copied()
 
     def _evaluating(self) -> Evaluator:

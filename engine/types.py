@@ -35,6 +35,16 @@ class OtherStudiesError(StoreError):
     now: Mapping[str, Any] = {}
 
 
+class StudyFileMoved(StoreError):
+    """A study file that was moved, replaced or removed while it was written to.
+
+    Attributes:
+        saved: A new study file with all that was told; None if none could be made.
+    """
+
+    saved: Path | None = None
+
+
 class SpaceExhausted(AirtuneError):
     """Every configuration of the space has been tried: the end of a study, not a failure."""
 

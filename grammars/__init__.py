@@ -3,7 +3,7 @@
 from .axes import Axis, ChoiceAxis, EnumeratedAxis, IntegerAxis
 from .canonical import canonical_axis, canonical_grammar, canonical_lattice, once_per_space, space_grammar
 from .errors import AirtuneError, DecodeError, GrammarError, SpaceError, unknown_name
-from .files import check_output, read_file, write_file
+from .files import check_output, read_file, replacing, write_file
 from .float_axes import LinearFloatAxis, LogFloatAxis
 from .grammar import Grammar, lattice_grammar
 from .lattice import Lattice, Notation, reading_order
@@ -34,6 +34,7 @@ __all__ = [
     "read_file",
     "read_space",
     "reading_order",
+    "replacing",
     "space_from_json",
     "space_grammar",
     "unknown_name",

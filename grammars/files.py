@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
 import stat
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import AirtuneError
@@ -58,10 +60,39 @@ def check_output(path: Path, reading: Path | None = None) -> None:
         )
 
 
-def write_file(path: Path, content: bytes, reading: Path | None = None) -> None:
-    """Write a file that a user has named; what was there stays until the new one is whole.
+@contextlib.contextmanager
+def replacing(path: Path, reading: Path | None = None) -> Iterator[Path]:
+    """A path beside a file that a user has named, to write the new one at: it gets there when it is whole.
 
-    Pipes and devices are written to as they are; where there is a link, the file that it shows is replaced.
+    What was there stays until then; where there is a link, the file that it shows is replaced.
+
+    Args:
+        path: The file.
+        reading: The file that the content is made from.
+
+    Raises:
+        AirtuneError: See `check_output`.
+        OSError: If it cannot be written, or is no regular file.
+    """
+    check_output(path, reading)
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    target = path.resolve()
+    beside = target.with_name(f".{target.name[:100]}-{uuid.uuid4().hex}.part")
+    try:
+        beside.touch(exist_ok=False)
+        yield beside
+        with beside.open("rb+") as file:
+            os.fsync(file.fileno())
+        if target.exists():
+            beside.chmod(stat.S_IMODE(target.stat().st_mode))
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_file(path: Path, content: bytes, reading: Path | None = None) -> None:
+    """Write a file that a user has named; see `replacing`. Pipes and devices are written to as they are.
 
     Args:
         path: The file.
@@ -76,15 +107,5 @@ def write_file(path: Path, content: bytes, reading: Path | None = None) -> None:
     if path.exists() and not path.is_file():
         path.write_bytes(content)
         return
-    target = path.resolve()
-    beside = target.with_name(f".{target.name[:100]}-{uuid.uuid4().hex}.part")
-    try:
-        with beside.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            beside.chmod(stat.S_IMODE(target.stat().st_mode))
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replacing(path, reading) as beside:
+        beside.write_bytes(content)

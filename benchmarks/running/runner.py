@@ -48,7 +48,12 @@ class Progress:
 
 
 def run_suite(
-    plan: Plan, out: Path, *, jobs: int = 2, on_progress: Callable[[Progress], None] | None = None
+    plan: Plan,
+    out: Path,
+    *,
+    jobs: int = 2,
+    on_progress: Callable[[Progress], None] | None = None,
+    take_over: bool = False,
 ) -> list[Run]:
     """Run what is missing of the comparison, and return all of it.
 
@@ -57,6 +62,7 @@ def run_suite(
         out: The folder of its study file; made if need be.
         jobs: Processes, 1 for none but this one.
         on_progress: Called in this process: at once, and whenever results were stored.
+        take_over: Also from a process that may be alive elsewhere, which can then write no more.
 
     Raises:
         AirtuneError: If the plan is not valid, or the file holds something else.
@@ -86,7 +92,7 @@ def run_suite(
                 on_progress(Progress(dict(done), total))
 
         say()
-        file.acquire(*(name for group in missing for name in group.studies))
+        file.acquire(*(name for group in missing for name in group.studies), take_over=take_over)
         if jobs == 1 or len(missing) < 2:
             steps: Iterable[tuple[Group, int]] = (
                 (group, settled) for group in missing for settled in run_group(plan, file, group)

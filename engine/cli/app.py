@@ -201,12 +201,13 @@ def _run(arguments: list[str]) -> int:
         if _is_memory(error):
             report_error(AirtuneError(_NO_MEMORY, hint=_MORE_MEMORY), as_json)
             return 1
+        from airtune.engine.types import StudyFileMoved
         from airtune.models.backends.openai.budget import BudgetExhausted
         from airtune.models.backends.openai.http import ServerError
 
         if isinstance(error, AirtuneError):
             report_error(error, as_json)
-            return 1 if isinstance(error, (DecodeError, BudgetExhausted, ServerError)) else 2
+            return 1 if isinstance(error, (DecodeError, BudgetExhausted, ServerError, StudyFileMoved)) else 2
         unexpected = AirtuneError(
             f"unexpected {type(error).__name__}: {error}",
             hint="a defect of Airtune: run again with AIRTUNE_DEBUG=1 for the traceback, and report it",

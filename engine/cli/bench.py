@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from airtune.engine.cli.options import Json, JsonNotTables, ModelSettings
+from airtune.engine.cli.options import Json, JsonNotTables, ModelSettings, TakeOver
 from airtune.engine.cli.output import err, out, print_json, print_lines
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def bench(
     seeds: Annotated[int, typer.Option(help="Studies per proposer and task.")] = 10,
     jobs: Annotated[int, typer.Option(help="Processes.")] = 2,
     output: Annotated[Path | None, typer.Option("-o", "--out", metavar="DIR", help=OUT_HELP)] = None,
+    take_over: TakeOver = False,
     json: JsonNotTables = False,
 ) -> None:
     """Compare proposers over a suite of tasks, with seeds and intervals; all studies in one file. Resumes."""
@@ -77,7 +78,7 @@ def bench(
         methods = (*methods, RANDOM)
     plan = Plan(suite=suite, methods=methods, seeds=seeds, budget=budget, model=named[0])
     check_plan(plan, jobs)
-    report = make_report(plan, _run(plan, output, jobs))
+    report = make_report(plan, _run(plan, output, jobs, take_over))
     write_file(output / "report.md", report_markdown(report).encode())
     if json:
         print_json(report.json())
@@ -104,6 +105,7 @@ def compare(
         float | None, typer.Option(help="Of sampling. (default: each dialect's own)")
     ] = None,
     jobs: Annotated[int, typer.Option(help="Processes; each loads its models.")] = 1,
+    take_over: TakeOver = False,
     json: JsonNotTables = False,
 ) -> None:
     r"""Compare language models on the same tasks, seeds and budgets: quality, tokens, seconds, cost, violations.
@@ -133,7 +135,7 @@ def compare(
         _names(models), suite=suite, proposer=proposer, baselines=_names(baselines), seeds=seeds, budget=budget,
         temperature=temperature,
     )  # fmt: skip
-    report = make_report(plan, _run(plan, output, jobs))
+    report = make_report(plan, _run(plan, output, jobs, take_over))
     costs = comparison_costs(output, plan.methods)
     table = costs_table(costs, {method: report.label(method) for method in plan.methods})
     words = "\n\n".join([report_markdown(report), table.markdown(), *NOTES])
@@ -245,14 +247,14 @@ def grammar(
     raise typer.Exit(1 if result.violations or result.repeats else 0)
 
 
-def _run(plan: Plan, folder: Path, jobs: int) -> list[Run]:
+def _run(plan: Plan, folder: Path, jobs: int, take_over: bool) -> list[Run]:
     """Run what is missing of a comparison, with its progress; an interrupt is told, and ends the command."""
     from airtune.benchmarks.running.runner import run_suite
     from airtune.engine.cli.progress import BenchProgress
 
     try:
         with BenchProgress() as progress:
-            return run_suite(plan, folder, jobs=jobs, on_progress=progress)
+            return run_suite(plan, folder, jobs=jobs, on_progress=progress, take_over=take_over)
     except KeyboardInterrupt:
         print_lines(["interrupted: nothing that was told is lost; the same command again goes on"])
         raise typer.Exit(1) from None

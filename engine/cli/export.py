@@ -33,8 +33,14 @@ def export(
         metavar="URL",
         help="Into an Optuna storage instead, for example sqlite:///optuna.db.",
     ),
+    backup: Path | None = typer.Option(
+        None,
+        "--backup",
+        metavar="FILE",
+        help="Copy the whole study file into one new file instead, also while a study runs.",
+    ),
 ) -> None:
-    """Write a study file as text, the same bytes for the same study with --no-times; or into an Optuna storage."""
+    """Write a study file as text, the same bytes for the same study with --no-times; into Optuna; or copy it."""
     from airtune.engine import StoreError, StudyFile, export_csv, export_jsonl
     from airtune.engine.storage.study_file import study_file
     from airtune.grammars import AirtuneError, write_file
@@ -48,6 +54,15 @@ def export(
             allowed="--study-name beside it",
             hint="leave the others out",
         )
+    if backup is not None:
+        if jsonl or csv or no_times or no_transcripts or output or optuna or study_name:
+            raise AirtuneError(
+                "--backup copies the whole study file",
+                value=str(backup),
+                allowed="no other option beside it",
+                hint="leave the others out",
+            )
+        return _back_up(study_file(file), backup)
     # One study that cannot be read is no reason to leave the others out; if it was named, it is the error.
     skipped: list[StoreError] | None = [] if study_name is None else None
     with StudyFile(study_file(file), readonly=True) as opened:
@@ -70,6 +85,22 @@ def export(
     except OSError as error:
         raise unwritable(output, error, "-o") from error
     exit_after(skipped)
+
+
+def _back_up(file: Path, target: Path) -> None:
+    """Copy the file, and say how much the copy holds."""
+    from airtune.engine import StudyFile
+
+    try:
+        with StudyFile(file, readonly=True) as opened:
+            opened.backup(target)
+    except OSError as error:
+        raise unwritable(target, error, "--backup") from error
+    with StudyFile(target, readonly=True) as copy:
+        studies = copy.studies(verify=False, skipped=[])
+    trials = sum(one.asked + one.told + one.failed for one in studies)
+    counted = f"{len(studies)} {'study' if len(studies) == 1 else 'studies'}, {trials} trials"
+    print_lines([f"copied {counted} into {target}"])
 
 
 def _export_to_optuna(file: StudyFile, study_name: str | None, url: str) -> None:

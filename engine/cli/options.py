@@ -10,6 +10,11 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+TAKE_OVER_HELP = (
+    "Take the study from a process of another container or machine that has ended. If it lives, it can write no more, "
+    "and what it evaluates is lost and evaluated again."
+)
+TakeOver = Annotated[bool, typer.Option("--take-over", help=TAKE_OVER_HELP)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 JsonNotTables = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 ModelSettings = Annotated[

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from airtune.engine.cli.model_options import chosen_proposer, loading_text
+from airtune.engine.cli.options import TAKE_OVER_HELP
 from airtune.engine.cli.output import (
     best_text,
     config_text,
@@ -23,7 +24,7 @@ from airtune.engine.cli.progress import Progress
 from airtune.engine.cli.trial_table import print_trials
 
 if TYPE_CHECKING:
-    from airtune.engine import Result, Study, Task
+    from airtune.engine import Result, Study, Task, Trial
     from airtune.engine.evaluation.pool import Evaluation, Executor
     from airtune.engine.storage.usage import StudyUsage
 
@@ -60,10 +61,6 @@ ASYNC_HELP = (
     "With --jobs: propose whenever a trial ends. Wastes no time; another run sees results in another order."
 )
 
-TAKE_OVER_HELP = (
-    "Take the study from a process on another host that has ended. If it lives, it can write no more, and what it "
-    "evaluates is lost and evaluated again."
-)
 TRY_HELP = (
     "Configurations to try before anything is proposed: a JSON list of them, or one on each line. With default+, "
     "the default comes first all the same."
@@ -119,12 +116,13 @@ def tune(
     airtune tune --space space.json --command 'python train.py --lr {lr}'
     """
     from airtune.engine import Study
-    from airtune.engine.types import OtherStudiesError
+    from airtune.engine.types import OtherStudiesError, StudyFileMoved
 
     evaluation = _evaluation(budget, timeout, jobs, asynchronous, executor)
     what = _the_task(task, space, command, objective, here=executor == "local")
     settings = [*(model_setting or ()), *(["deterministic=strict"] if deterministic else [])]
     configs = [] if first is None else _configs(first, what)
+    running: Study | None = None
     try:
         with (
             Progress(
@@ -149,6 +147,11 @@ def tune(
         from airtune.engine.cli.choosing import choice
 
         raise choice(context, error) from error
+    except StudyFileMoved:
+        if running is not None and not json:
+            print_trials(running.trials, running.task.metric, running.best)
+            print_lines(_best(running.best, running.task.metric))
+        raise
     usage = None
     if running.manifest.get("model"):
         from airtune.engine.storage.usage import stored_usage
@@ -267,13 +270,17 @@ def _last_words(name: str, path: str) -> list[str]:
     return [f"its last output: {printed[-1]}"] if printed else []
 
 
+def _best(trial: Trial | None, metric: str) -> list[str]:
+    return [] if trial is None else [best_text(trial, metric), f"  {config_text(trial.config)}"]
+
+
 def _close(study: Study, result: Result, before: int, budget: int, usage: StudyUsage | None) -> None:
     """The closing table, the best configuration, and where to go from here."""
     trials, path = result.trials, str(result.path)
     print_trials(trials, study.task.metric, result.best)
     lines = []
     if result.best is not None:
-        lines += [best_text(result.best, study.task.metric), f"  {config_text(result.best.config)}"]
+        lines += _best(result.best, study.task.metric)
     elif result.stopped != "interrupted":
         lines.append("no trial has a loss: every evaluation failed; airtune show FILE --trial 0 shows why")
         lines += _last_words(study.name, path)

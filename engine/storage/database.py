@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import sqlite3
-import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from airtune.engine.types import StoreError
+from airtune.engine.storage import opening
+from airtune.engine.storage.moved import Place, copy_database
+from airtune.engine.types import StoreError, StudyFileMoved
 
 APPLICATION_ID = 0x41697254  # "AirT", in the database header: what `file` and we recognise a study file by
-# How long a write waits for another process's; theirs take milliseconds, a slow disk's a second.
-BUSY_TIMEOUT_S = 60.0
-# How SQLite's rollback journal begins: its magic, how many pages the file had before, and the size of one.
-_JOURNAL, _JOURNAL_MAGIC = struct.Struct(">8s8xI4xI"), bytes.fromhex("d9d505f920a163d7")
 
 
 class Database:
@@ -31,6 +26,7 @@ class Database:
         version: Of the schema.
         upgrade: Makes of the tables of an older version those of this one, in a transaction.
         readonly: Open it for reading: while others write, and without changing it.
+        ours: Whether this process keeps a copy if the file is moved or removed; else another one of its run does.
 
     Raises:
         StoreError: If it cannot be opened, is not ours, or has a newer schema.
@@ -44,8 +40,13 @@ class Database:
         upgrade: Callable[[sqlite3.Connection], None],
         *,
         readonly: bool = False,
+        ours: bool = True,
     ) -> None:
         self.path = path
+        self._readonly = readonly
+        self._ours = ours
+        self._place: Place | None = None  # where it must stay
+        self._moved: StudyFileMoved | None = None
         self._schema = schema
         self._version = version
         self._upgrade = upgrade
@@ -54,19 +55,19 @@ class Database:
             self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
             self._create()
             return
-        _check_path(path, readonly)
+        opening.check_path(path, readonly)
         # Whatever lies at the path is looked at before anything is written to it.
-        empty = not path.exists() or path.stat().st_size == 0 or _is_half_made(path)
+        empty = not path.exists() or path.stat().st_size == 0 or opening.is_half_made(path)
         wal = path.with_name(path.name + "-wal")
         if empty and wal.exists() and wal.stat().st_size > 0:  # SQLite would delete it
             message = f"study file {str(path)!r} is empty, but {wal.name!r}, what was last written, is there"
-            raise _error(path, message, _salvage(path))
+            raise opening.unusable(path, message, opening.salvage(path))
         empty = empty or self._look(path)
         if readonly and empty:
-            raise _error(
+            raise opening.unusable(
                 path, f"study file {str(path)!r} is empty", "run `airtune tune ... --study FILE` first"
             )
-        self._db = _connect(path, "ro" if readonly else "rwc")
+        self._db = opening.connect(path, "ro" if readonly else "rwc")
         try:
             if not readonly:
                 with self._errors("open"):
@@ -74,6 +75,7 @@ class Database:
                     self._db.execute("PRAGMA synchronous=FULL")
                 self._create()
                 self._checkpoint()  # of a process that was killed
+                self._place = Place(path)
             elif not self._is_current():
                 self._copy()
         except BaseException:
@@ -81,9 +83,21 @@ class Database:
             raise
 
     def close(self) -> None:
-        """Close the file. What was written is then in it, and not in the log beside it, also while others read."""
+        """Close the file. What was written is then in it, and not in the log beside it, also while others read.
+
+        Raises:
+            StudyFileMoved: If it is no longer where it was.
+        """
         with self._lock, contextlib.closing(self._db):
+            moved, self._place, self._moved = self._notice(), None, None
             self._checkpoint()
+            with contextlib.suppress(sqlite3.Error):  # an empty log is removed by whoever closes last
+                self._db.execute("PRAGMA busy_timeout = 0")
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if self._readonly and self.path is not None:
+            opening.tidy(self.path)
+        if moved is not None:
+            raise moved
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query.
@@ -99,9 +113,11 @@ class Database:
         """All that is written in it is on the disk when it ends, or, after an error, nothing of it.
 
         Raises:
+            StudyFileMoved: If the file is no longer where it was; what was written is in the copy then.
             StoreError: If the file cannot be written.
         """
         with self._lock, self._errors("write"):
+            moved = self._notice()
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 yield self._db
@@ -110,6 +126,36 @@ class Database:
                 with contextlib.suppress(sqlite3.Error):  # there is none, or SQLite has rolled it back
                     self._db.execute("ROLLBACK")
                 raise
+        if moved is not None:
+            raise moved
+
+    def copy(self, target: Path) -> None:
+        """Copy what it holds at this moment into a file that is not there, or empty; without leases.
+
+        Raises:
+            StoreError: If it cannot be read, or the file not be written.
+        """
+        with self._lock, self._errors("copy"):
+            copy_database(self._db, target)
+            with contextlib.closing(sqlite3.connect(target)) as copy, copy:
+                copy.execute("DELETE FROM leases")
+
+    def _notice(self) -> StudyFileMoved | None:
+        """Notice whether the file is where it was; if not, go on in a copy of it."""
+        if self._place is None or (self._moved is not None and self._moved.saved is not None):
+            return self._moved
+        happened = self._place.what_happened()
+        if not happened:  # or it is there again
+            self._moved = None
+            return None
+        saved, why = self._place.save(self._db) if self._ours else (None, "another process makes it")
+        self._moved = self._place.error(happened, saved, why)
+        if saved is not None:
+            self._db.close()  # which leaves alone what is beside the old place: SQLite looks, too
+            self._db = opening.connect(saved, "rw")
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+        return self._moved
 
     def _checkpoint(self) -> None:
         """Bring what the log beside the file holds into the file itself, as far as that can be without waiting."""
@@ -148,7 +194,7 @@ class Database:
         Raises:
             StoreError: If it is neither empty nor one that this version can read.
         """
-        with contextlib.closing(_connect(path, "ro")) as db:
+        with contextlib.closing(opening.connect(path, "ro")) as db:
             try:
                 application = db.execute("PRAGMA application_id").fetchone()[0]
                 version = db.execute("PRAGMA user_version").fetchone()[0]
@@ -159,12 +205,14 @@ class Database:
                 if "not a database" in str(error):
                     message = f"{str(path)!r} is not an SQLite file, and so no study file"
                     hint = f"choose another file (path=); if it was one, `airtune recover {path}`"
-                    raise _error(path, message, hint) from error
-                raise _cannot("read", path, error) from error
+                    raise opening.unusable(path, message, hint) from error
+                raise opening.cannot("read", path, error) from error
         if (application, version, tables) == (0, 0, 0):
             return True
         if application != APPLICATION_ID and (application or tables):
-            raise _error(path, f"{str(path)!r} is an SQLite file of another program, not a study file")
+            raise opening.unusable(
+                path, f"{str(path)!r} is an SQLite file of another program, not a study file"
+            )
         if application != APPLICATION_ID or not 1 <= version <= self._version:
             raise StoreError(
                 f"study file {str(path)!r} has schema version {version}",
@@ -174,9 +222,11 @@ class Database:
             )
         if more:
             message = f"{str(path)!r} holds {more}, which no Airtune puts into a study file"
-            raise _error(path, message, f"do not trust it as it is: {_salvage(path)}")
+            raise opening.unusable(path, message, f"do not trust it as it is: {opening.salvage(path)}")
         if damage:
-            raise _error(path, f"study file {str(path)!r} is damaged: {damage}", _salvage(path))
+            raise opening.unusable(
+                path, f"study file {str(path)!r} is damaged: {damage}", opening.salvage(path)
+            )
         return False
 
     @contextlib.contextmanager
@@ -185,7 +235,7 @@ class Database:
         try:
             yield
         except _UNREADABLE as error:
-            raise _cannot(what, self.path, error) from error
+            raise opening.cannot(what, self.path, error) from error
 
 
 # What reading a damaged file raises: SQLite's own messages may quote it, and Python then cannot read the message.
@@ -226,75 +276,3 @@ def _foreign_object(db: sqlite3.Connection, schema: Sequence[str]) -> str:
         if kind != "table" or name not in ours or calls or _ACTIVE.search(str(sql)):
             return f"the {kind} {str(name)!r:.60}"
     return ""
-
-
-def _check_path(path: Path, readonly: bool) -> None:
-    if "\0" in str(path):
-        raise _error(path, f"study file {str(path)!r} has a NUL character in its name")
-    try:
-        is_file, is_there = path.is_file(), path.exists()
-    except OSError as error:
-        raise _error(path, f"cannot open study file {str(path)!r}: {error.strerror}") from error
-    if is_there and not is_file:
-        raise _error(path, f"study file {str(path)!r} is not a file")
-    if readonly and not is_there:
-        hint = "check the path, or run `airtune tune ... --study FILE` first"
-        raise _error(path, f"there is no study file {str(path)!r}", hint)
-    if not is_there and not path.parent.is_dir():
-        message = f"cannot make study file {str(path)!r}: there is no folder {str(path.parent)!r}"
-        raise _error(path, message, "make the folder, or choose another file (path=)")
-
-
-def _is_half_made(path: Path) -> bool:
-    """Whether a process was killed as it made the file: SQLite has its first page to undo yet, which leaves nothing."""
-    try:
-        with path.with_name(path.name + "-journal").open("rb") as journal:
-            header = journal.read(_JOURNAL.size)
-    except OSError:
-        return False
-    magic, pages_before, page_size = _JOURNAL.unpack(header.ljust(_JOURNAL.size, b"\0"))
-    return bool(magic == _JOURNAL_MAGIC and pages_before == 0 and path.stat().st_size <= page_size)
-
-
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    uri = f"file:{quote(os.fsencode(path))}?mode={mode}"
-    if mode == "ro" and _is_at_rest(path):
-        uri += "&immutable=1"
-    try:
-        return sqlite3.connect(
-            uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-        )
-    except sqlite3.Error as error:
-        raise _cannot("open", path, error) from error
-
-
-def _is_at_rest(path: Path) -> bool:
-    """Whether nobody writes it and SQLite cannot make the files beside it by which readers see a writer."""
-    return not path.with_name(path.name + "-wal").exists() and not os.access(path.parent, os.W_OK)
-
-
-def _cannot(what: str, path: Path | None, error: sqlite3.Error | UnicodeError) -> StoreError:
-    text = str(error)
-    if "readonly" in text or "unable to open" in text:
-        hint = "make the file and its folder writable, or choose another file (path=)"
-    elif "locked" in text:
-        hint = "another program keeps the file locked: close it, or choose another file (path=)"
-    elif "full" in text or ("disk I/O" in text and what != "read"):
-        # SQLite says the latter of a full disk and of a file made read-only while it was open.
-        see = "" if "full" in text else ", see that the file and its folder are writable,"
-        again = "run the same command again: nothing that was told is lost"
-        hint = f"free some space on the disk{see} and {again}"
-    elif what == "write" and "malformed" not in text:
-        hint = "check the file and the disk, or choose another file (path=)"
-    else:
-        hint = _salvage(path)
-    return _error(path, f"cannot {what} study file {str(path)!r}: {text}", hint)
-
-
-def _salvage(path: Path | None) -> str:
-    return f"`airtune recover {path}` copies what can still be read into a new file"
-
-
-def _error(path: Path | None, message: str, hint: str = "choose another file (path=)") -> StoreError:
-    allowed = "a study file, or a path where one can be made"
-    return StoreError(message, value=str(path), allowed=allowed, hint=hint)

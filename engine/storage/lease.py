@@ -1,71 +1,22 @@
-"""Who is writing: a process told apart from any later one that gets its number, and the studies it may write to."""
+"""Leases: which process may write to which studies of a file."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
 import sqlite3
-import subprocess
 import uuid
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Self
 
 from airtune.engine.storage.database import Database
+from airtune.engine.storage.holder import Holder
+from airtune.engine.storage.validation import WHOLE, checked
 from airtune.engine.types import StoreError
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """A process that may write to a study.
-
-    Attributes:
-        host: Name of its machine.
-        pid: Its number there.
-        started: When it was started, in whatever form the machine tells; with the boot, where that is known.
-    """
-
-    host: str
-    pid: int
-    started: str
-
-    @classmethod
-    def me(cls) -> Self:
-        """This process."""
-        return cls(socket.gethostname(), os.getpid(), process_start(os.getpid()) or "")
-
-    def is_gone(self) -> bool:
-        """Whether the process is known to have ended. One on another machine is not known to."""
-        return self.host == socket.gethostname() and process_start(self.pid) != self.started
-
-
-def process_start(pid: int) -> str | None:
-    """When a process of this machine was started, or None if there is no such process."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        # proc(5): the name, in brackets, may hold anything; after it come the state and, 20th, the start.
-        state, *rest = stat.rpartition(")")[2].split()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return None if state in "ZX" else f"{boot}:{rest[18]}"
-    except (FileNotFoundError, ProcessLookupError):
-        if Path("/proc/self/stat").exists():
-            return None
-    # Without /proc (macOS): ps tells to the second, in words; empty output means no such process.
-    shown = subprocess.run(
-        ["ps", "-o", "lstart=", "-p", str(pid)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={"LC_ALL": "C"},
-    )
-    return shown.stdout.strip() or None
-
 
 # Of this process: a lease of ours whose token none of them has is left over from one that is closed or gone.
 _living: weakref.WeakSet[Leases] = weakref.WeakSet()
+# The tokens that were made here, and by which process: a fork knows those of its parent.
+_made: dict[str, int] = {}
 
 
 class Leases:
@@ -92,31 +43,39 @@ class Leases:
         """What another process needs to write under these leases, by study."""
         return {**self._borrowed, **self._tokens}
 
-    def acquire(self, names: Sequence[str]) -> None:
+    def acquire(self, names: Sequence[str], *, take_over: bool = False) -> None:
         """Become the one process that writes to the studies, in the place of one that has died; all or none.
+
+        Args:
+            names: Of the studies.
+            take_over: Also in the place of one that may be alive, which can then write no more.
 
         Raises:
             StoreError: If another process, or another open file of this one, writes to one of them.
         """
         me, token = Holder.me(), uuid.uuid4().hex
         gone: dict[Holder, bool] = {}
+        _made[token] = me.pid
         self._taking = dict.fromkeys(names, token)
         with self._database.transaction() as db:
             for name in names:
                 row = db.execute(
                     "SELECT host, pid, started, token FROM leases WHERE name = ?", (name,)
                 ).fetchone()
-                if row is not None:
-                    holder = Holder(*row[:3])
-                    if holder not in gone:
-                        gone[holder] = holder.is_gone()
-                    lapsed = holder == me and not any(row[3] in one._tokens.values() for one in _living)
-                    if not (lapsed or gone[holder]):
-                        raise self._held(name, holder, me)
-                db.execute(
-                    "INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?, ?)",
-                    (name, me.host, me.pid, me.started, token),
-                )
+                if row is not None and not take_over:
+                    host, pid, started, held = row
+                    checked(pid, WHOLE, f"the process that holds study {name!r}")
+                    holder = Holder.stored(str(host), pid, str(started))
+                    ours = _made.get(held) == me.pid
+                    if ours:
+                        lapsed = not any(held in one._tokens.values() for one in _living)
+                    else:
+                        if holder not in gone:
+                            gone[holder] = holder.is_gone()
+                        lapsed = gone[holder]
+                    if not lapsed:
+                        raise self._held(name, holder, ours)
+                db.execute("INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?, ?)", (name, *me.row, token))
         self._tokens.update(self._taking)
 
     def release(self, names: Sequence[str], *, force: bool = False) -> None:
@@ -150,19 +109,20 @@ class Leases:
                 hint="open the study again",
             )
 
-    def _held(self, name: str, holder: Holder, me: Holder) -> StoreError:
+    def _held(self, name: str, holder: Holder, ours: bool) -> StoreError:
         path = str(self._database.path)
-        where = "" if holder.host == me.host else f" on {holder.host!r}"
-        who = "this process" if holder == me else f"process {holder.pid}{where}"
-        if holder == me:
-            hint = "close() the Study that has it open"
-        elif where:
-            hint = (
-                "wait for it or end it there; if it has ended: take_over=True, "
-                f"or airtune.engine.StudyFile({path!r}).release({name!r}, force=True)"
-            )
-        else:
+        if ours:
+            who, hint = "this process", "close() the Study that has it open"
+        elif holder.is_near:
+            who = f"process {holder.pid}"
             hint = f"wait for process {holder.pid} or end it; or use another file (path=) or name (name=)"
+        else:
+            # Of another machine or container, which may have this one's name: its number says nothing here.
+            who = f"process {holder.pid} on {holder.host!r}, which cannot be seen from here"
+            hint = (
+                "wait for it or end it there; if it has ended: take_over=True. Should it live "
+                "all the same, it can write no more, and what it evaluates is lost and evaluated again here"
+            )
         return StoreError(
             f"study {name!r} in {path!r} is being written by {who}",
             value=holder.pid,

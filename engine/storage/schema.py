@@ -111,6 +111,25 @@ def select_rows(
     return [verified(database, table, row, verify=verify) for row in rows]
 
 
+def study_id(db: sqlite3.Connection, name: str) -> int:
+    """The id of the study; a StoreError if the file holds none of that name."""
+    row = db.execute("SELECT id FROM studies WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        raise StoreError(f"the file holds no study {name!r}", value=name, hint="create it first")
+    return int(row[0])
+
+
+def trial_counts(database: Database, where: str, values: Sequence[Any]) -> dict[tuple[int, str], int]:
+    """How many trials the studies have, by their id and "asked", "told" or "failed"; and "violation"s."""
+    chosen = f"IN (SELECT id FROM studies {where})"
+    counts = database.rows(
+        f"SELECT study, status, COUNT(*) FROM trials WHERE study {chosen} GROUP BY study, status"
+        f" UNION ALL SELECT study, 'violation', COUNT(*) FROM violations WHERE study {chosen} GROUP BY study",
+        (*values, *values),
+    )
+    return {(study, kind): count for study, kind, count in counts}
+
+
 def verified(database: Database, table: str, row: tuple[Any, ...], *, verify: bool) -> tuple[Any, ...]:
     """The values of a row of `stored_rows`.
 

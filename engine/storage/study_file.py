@@ -19,6 +19,7 @@ from typing import Any, Self, TypeAlias
 from airtune.engine.storage import schema
 from airtune.engine.storage.database import Database
 from airtune.engine.storage.lease import Leases
+from airtune.engine.storage.opening import COMPARISON_FILE, study_file
 from airtune.engine.storage.records import (
     StudyRecord,
     TrialInsert,
@@ -34,20 +35,15 @@ from airtune.engine.storage.records import (
 )
 from airtune.engine.storage.validation import WHOLE, checked, parse_json
 from airtune.engine.types import Proposal, StoreError, Trial
-from airtune.grammars import unknown_name
+from airtune.grammars import replacing, unknown_name
 
-__all__ = ["COMPARISON_FILE", "StudyFile", "StudyRecord", "TrialInsert", "TrialRecord", "TrialUpdate"]
+__all__ = [
+    "COMPARISON_FILE", "StudyFile", "StudyRecord", "TrialInsert", "TrialRecord", "TrialUpdate", "study_file",
+]  # fmt: skip
 
 Skipped: TypeAlias = (
     list[StoreError] | None
 )  # gets the errors of studies that are left out; None to raise them
-# The study file of a comparison, in the folder that `airtune bench --out` names.
-COMPARISON_FILE = "bench.airtune"
-
-
-def study_file(path: Path) -> Path:
-    """The study file that a path names: itself, or that of the comparison in the folder."""
-    return path / COMPARISON_FILE if path.is_dir() else path
 
 
 class StudyFile:
@@ -67,7 +63,12 @@ class StudyFile:
     ) -> None:
         self.path = None if path is None else Path(path)
         self._database = Database(
-            self.path, schema.SCHEMA, schema.SCHEMA_VERSION, schema.upgrade, readonly=readonly
+            self.path,
+            schema.SCHEMA,
+            schema.SCHEMA_VERSION,
+            schema.upgrade,
+            readonly=readonly,
+            ours=leases is None,
         )
         self._leases = Leases(self._database, leases)
 
@@ -78,9 +79,23 @@ class StudyFile:
         self.close()
 
     def close(self) -> None:
-        """Give back all leases and close the file. Closing it again does nothing."""
+        """Give back all leases and close the file. Closing it again does nothing.
+
+        Raises:
+            StudyFileMoved: If the file is no longer where it was.
+        """
         self._leases.release_all()
         self._database.close()
+
+    def backup(self, target: Path) -> None:
+        """Copy all that the file holds at this moment, whoever writes to it, into one new file, which nobody holds.
+
+        Raises:
+            AirtuneError: If the file cannot be read, or a database is there, which would be lost.
+            OSError: If the copy cannot be written.
+        """
+        with replacing(target, self.path) as beside:
+            self._database.copy(beside)
 
     # Studies
 
@@ -101,21 +116,14 @@ class StudyFile:
         self, where: str, values: Sequence[str], verify: bool, skipped: Skipped
     ) -> list[StudyRecord]:
         rows = schema.stored_rows(self._database, "studies", f"{where} ORDER BY id", values)
-        counts: dict[int, dict[str, int]] = {row[0]: {} for row in rows}
-        chosen = f"IN (SELECT id FROM studies {where})"
-        for study, status, count in self._database.rows(
-            f"SELECT study, status, COUNT(*) FROM trials WHERE study {chosen} GROUP BY study, status"
-            f" UNION ALL SELECT study, 'violation', COUNT(*) FROM violations WHERE study {chosen} GROUP BY study",
-            (*values, *values),
-        ):
-            counts[study][status] = count
+        counts = schema.trial_counts(self._database, where, values)
         found = []
         for row in rows:
             try:
                 study, name, manifest, created = schema.verified(
                     self._database, "studies", row, verify=verify
                 )
-                numbers = [counts[study].get(kind, 0) for kind in ("asked", "told", "failed", "violation")]
+                numbers = [counts.get((study, kind), 0) for kind in ("asked", "told", "failed", "violation")]
                 known = parse_json(manifest, f"the manifest of study {name!r}")
                 found.append(StudyRecord(name, known, created, *numbers))
             except StoreError as error:
@@ -234,7 +242,7 @@ class StudyFile:
         ]
         with self._write(one.study for one in trials) as db:
             for one, transcript in zip(trials, transcripts, strict=True):
-                study = _study_id(db, one.study)
+                study = schema.study_id(db, one.study)
                 schema.insert_row(db, "trials", asked_row(study, one))
                 if transcript is not None:
                     # In a salvaged file one may be there: of a trial that was lost, and now is asked again.
@@ -249,7 +257,7 @@ class StudyFile:
         with self._write(one.study for one in trials) as db:
             for one in trials:
                 where = "WHERE study = ? AND number = ? AND status = 'asked'"
-                key = (_study_id(db, one.study), one.trial.number)
+                key = (schema.study_id(db, one.study), one.trial.number)
                 rows = schema.select_rows(self._database, "trials", where, key)
                 if not rows:
                     raise StoreError(
@@ -262,7 +270,7 @@ class StudyFile:
         """Store a proposal that must not be used, and why."""
         stored = {"config": proposal.config, "origin": proposal.origin, "transcript": proposal.transcript}
         with self._write([name]) as db:
-            row = (_study_id(db, name), number, json.dumps(stored, default=repr), reason, time.time())
+            row = (schema.study_id(db, name), number, json.dumps(stored, default=repr), reason, time.time())
             schema.insert_row(db, "violations", row)
 
     # The lease
@@ -272,13 +280,9 @@ class StudyFile:
         """The leases that are held, for a StudyFile of another process that writes on behalf of this one."""
         return self._leases.tokens
 
-    def acquire(self, *names: str) -> None:
-        """Become the one process that writes to the studies, in the place of one that has died; all or none.
-
-        Raises:
-            StoreError: If another process, or another `StudyFile` of this one, writes to one of them.
-        """
-        self._leases.acquire(names)
+    def acquire(self, *names: str, take_over: bool = False) -> None:
+        """See `Leases.acquire`."""
+        self._leases.acquire(names, take_over=take_over)
 
     def release(self, name: str, *, force: bool = False) -> None:
         """Give the lease back; with `force` also that of a process which is known to be gone for good."""
@@ -291,10 +295,3 @@ class StudyFile:
             for name in dict.fromkeys(names):
                 self._leases.check(db, name)
             yield db
-
-
-def _study_id(db: sqlite3.Connection, name: str) -> int:
-    row = db.execute("SELECT id FROM studies WHERE name = ?", (name,)).fetchone()
-    if row is None:
-        raise StoreError(f"the file holds no study {name!r}", value=name, hint="create it first")
-    return int(row[0])

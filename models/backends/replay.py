@@ -38,7 +38,8 @@ class RecordingModel:
     """
 
     def __init__(self, model: LanguageModel, path: str | Path) -> None:
-        self._model, self._path = model, Path(path)
+        self._model, self._path = model, Path(path).absolute()  # the objective may go to another folder
+        self._file: tuple[int, int] | None = None  # which one it is, since it was first written to
         self._recording = read_recording(self._path, repair=True) if self._path.exists() else Recording()
         self._recording.require_same_model(model_record(model))
         if self._recording.model is None:
@@ -80,6 +81,20 @@ class RecordingModel:
             # One write per call, at the end of the file: several processes may share it.
             handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
             try:
+                found = os.fstat(handle)
+                before, self._file = self._file, (found.st_dev, found.st_ino)
+                if before not in (
+                    None,
+                    self._file,
+                ):  # moved or removed: what follows is a recording of its own
+                    if found.st_size:
+                        raise ModelError(
+                            f"the recording {str(self._path)!r} was replaced by another file while it was written to",
+                            value=str(self._path),
+                            allowed="a recording that stays where it is",
+                            hint="move that file away, and run the same command again",
+                        )
+                    entries = [model_record(self._model), *entries]
                 os.write(handle, to_lines(entries).encode())
                 os.fsync(handle)
             finally:

@@ -21,7 +21,7 @@ from airtune.engine.proposers.base import propose_one
 from airtune.engine.proposers.limits import warn_of_limits, within_limits
 from airtune.engine.seeds import derive_seed
 from airtune.engine.types import Proposer, Task, Trial
-from airtune.grammars import AirtuneError, SpaceError
+from airtune.grammars import AirtuneError, SpaceError, write_file
 from airtune.models.offline import RAY_SWITCHES
 
 
@@ -175,7 +175,8 @@ class AirtuneSearch(Searcher):  # type: ignore[misc]
     def save(self, checkpoint_path: str) -> None:
         """See `ray.tune.search.Searcher`: the trials as JSON; settings and model are the constructor's."""
         trials = {name: asdict(trial) for name, trial in self._trials.items()}
-        Path(checkpoint_path).write_text(json.dumps({"seed": self._seed, "trials": trials}), encoding="utf-8")
+        # Whole or not at all: the checkpoint before it is what is left after a kill.
+        write_file(Path(checkpoint_path), json.dumps({"seed": self._seed, "trials": trials}).encode())
 
     def restore(self, checkpoint_path: str) -> None:
         """See `ray.tune.search.Searcher`: the inverse of `save`.

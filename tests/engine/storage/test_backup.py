@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from airtune.engine import Proposal, StudyFile, Trial
+from airtune.engine.cli.app import main
 from airtune.engine.storage.study_file import TrialInsert
 
 
@@ -49,8 +50,128 @@ def test_opened_again_after_a_kill(tmp_path: Path, trials: int) -> None:
         assert trials_of_a_copy(killed, tmp_path / "copy") == trials
 
 
+def test_a_reader_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    """Bugs: whoever only reads cannot remove what SQLite then makes beside the file; or writes to the file for that."""
+    path = tmp_path / "s.sqlite"
+    with StudyFile(path) as file:
+        write(file, 3)
+    before = (path.read_bytes(), path.stat().st_mtime_ns)
+    with StudyFile(path, readonly=True) as reader, StudyFile(path, readonly=True) as another:
+        assert len(reader.trials("s")) == len(another.trials("s")) == 3
+    assert [one.name for one in tmp_path.iterdir()] == ["s.sqlite"]
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+    writer = StudyFile(path)
+    with StudyFile(path, readonly=True) as reader:
+        writer.acquire("t")
+        writer.close()
+        assert len(reader.trials("s")) == 3
+    assert [one.name for one in tmp_path.iterdir()] == ["s.sqlite"]
+
+
+def test_a_reader_leaves_what_a_killed_process_wrote(tmp_path: Path) -> None:
+    """Bug: reading brings the log into the file: evidence of what has happened is gone."""
+    path, killed = tmp_path / "s.sqlite", tmp_path / "killed"
+    with StudyFile(path) as file:
+        write(file, 3)
+        shutil.copy(path, killed)
+        shutil.copy(f"{path}-wal", f"{killed}-wal")
+    before = (killed.read_bytes(), Path(f"{killed}-wal").read_bytes())
+    for _ in range(2):
+        with StudyFile(killed, readonly=True) as file:
+            assert len(file.trials("s")) == 3
+    assert (killed.read_bytes(), Path(f"{killed}-wal").read_bytes()) == before
+
+
+def test_a_reader_while_somebody_writes(tmp_path: Path) -> None:
+    """Bug: what a reader tidies is the log of a writer, who has not written to it yet."""
+    path = tmp_path / "s.sqlite"
+    with StudyFile(path) as file:
+        write(file, 1)
+    with StudyFile(path) as writer:
+        with StudyFile(path, readonly=True) as reader:
+            reader.studies()
+        writer.acquire("t")
+        writer.create("t", {})
+        with StudyFile(path, readonly=True) as reader:
+            assert len(reader.studies()) == 2
+
+
 def test_nothing_is_left_beside_it(tmp_path: Path) -> None:
     for name in ("a", "b.airtune", "c d.sqlite"):
         with StudyFile(tmp_path / name) as file:
             write(file, 3)
     assert sorted(one.name for one in tmp_path.iterdir()) == ["a", "b.airtune", "c d.sqlite"]
+
+
+def test_a_copy_of_a_live_study(tmp_path: Path) -> None:
+    """Bugs: what is in the log alone is not copied; the copy is held by the writer of the original; needs a log."""
+    path, copy = tmp_path / "s.sqlite", tmp_path / "copy.sqlite"
+    with StudyFile(path) as writer:
+        write(writer, 40)
+        with StudyFile(path, readonly=True) as reader:
+            reader.backup(copy)
+        writer.insert([TrialInsert("s", Trial(40, {"x": 40}), "40", Proposal({}, "random"))])
+        assert sorted(one.name for one in tmp_path.iterdir() if one.name.startswith("copy")) == [copy.name]
+        with StudyFile(copy) as file:
+            assert file.trials("s") == writer.trials("s")[:-1]
+            file.acquire("s")
+        writer.backup(tmp_path / "another")
+    assert trials_of_a_copy(tmp_path / "another", tmp_path / "copies") == 41
+
+
+def test_a_copy_of_what_a_killed_process_left(tmp_path: Path) -> None:
+    path, killed = tmp_path / "s.sqlite", tmp_path / "killed"
+    with StudyFile(path) as file:
+        write(file, 7)
+        shutil.copy(path, killed)
+        shutil.copy(f"{path}-wal", f"{killed}-wal")
+    with StudyFile(killed, readonly=True) as file:
+        file.backup(tmp_path / "copy")
+    assert trials_of_a_copy(tmp_path / "copy", tmp_path / "copies") == 7
+
+
+@pytest.mark.parametrize(
+    "target", ["s.sqlite", "link", "hard", "s.sqlite-wal", "other.sqlite", "folder/link"]
+)
+def test_no_database_is_replaced_by_a_copy(
+    tmp_path: Path, target: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, trials in (("s.sqlite", 2), ("other.sqlite", 3)):
+        with StudyFile(tmp_path / name) as file:
+            write(file, trials)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("s.sqlite")
+    (tmp_path / "folder" / "link").symlink_to("../other.sqlite")
+    (tmp_path / "hard").hardlink_to(tmp_path / "s.sqlite")
+    with pytest.raises(SystemExit) as ended:
+        main(["export", str(tmp_path / "s.sqlite"), "--backup", str(tmp_path / target)])
+    assert ended.value.code == 2
+    assert "would be lost" in capsys.readouterr().err
+    for name, trials in (("s.sqlite", 2), ("other.sqlite", 3)):
+        with StudyFile(tmp_path / name, readonly=True) as file:
+            assert len(file.trials("s")) == trials
+
+
+def test_where_a_copy_can_and_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Bugs: a raw error of the system; half a copy is left; the file's permissions change; a device is replaced."""
+    path, old = tmp_path / "s.sqlite", tmp_path / "old.txt"
+    with StudyFile(path) as file:
+        write(file, 2)
+    old.write_text("an old text")
+    old.chmod(0o640)
+    main_of(["export", str(path), "--backup", str(old)], 0)
+    assert "copied 1 study, 2 trials into" in capsys.readouterr().out
+    assert old.stat().st_mode & 0o777 == 0o640
+    assert trials_of_a_copy(old, tmp_path / "copies") == 2
+    for wrong in (tmp_path, tmp_path / "no folder" / "copy", Path("/dev/null"), tmp_path / ("x" * 300)):
+        main_of(["export", str(path), "--backup", str(wrong)], 2)
+        assert "--backup" in capsys.readouterr().err
+    for option in (["--csv"], ["--no-times"], ["-o", "x"], ["--study-name", "s"], ["--optuna", "sqlite://"]):
+        main_of(["export", str(path), "--backup", str(tmp_path / "new"), *option], 2)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["copies", "old.txt", "s.sqlite"]
+
+
+def main_of(arguments: list[str], code: int) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == code

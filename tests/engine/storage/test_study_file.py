@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airtune.engine import Proposal, StoreError, StudyFile, Trial
-from airtune.engine.storage.database import _cannot
+from airtune.engine.storage.opening import cannot
 from airtune.engine.storage.study_file import TrialInsert, TrialUpdate
 
 
@@ -180,7 +180,7 @@ def test_a_journal_of_a_file_that_held_something_is_not_undone(tmp_path: Path) -
 
 def test_an_input_output_error_may_mean_that_the_file_was_made_read_only(tmp_path: Path) -> None:
     """SQLite's words for a file made unchangeable while it was open; the advice spoke of the disk's space alone."""
-    error = _cannot("write", tmp_path / "s.sqlite", sqlite3.OperationalError("disk I/O error"))
+    error = cannot("write", tmp_path / "s.sqlite", sqlite3.OperationalError("disk I/O error"))
     assert "free some space" in str(error)
     assert "the file and its folder are writable" in str(error)
 

@@ -154,3 +154,39 @@ def test_records_without_a_model_still_replay() -> None:
     assert replay.manifest()["backend"] == "replay"
     with pytest.raises(ModelError, match="not recorded"):
         replay.generate([replace(ask(1), temperature=0.5)])
+
+
+def test_a_recording_that_is_moved_away_meanwhile(tmp_path: Path) -> None:
+    """Bugs: what follows has no model's line, so that another model may add to it; what was moved gets lost."""
+    file, moved = tmp_path / "answers.jsonl", tmp_path / "moved.jsonl"
+    model = RecordingModel(Counting(), file)
+    model.generate([ask(1)])
+    file.rename(moved)
+    model.generate([ask(2)])
+    model.generate([ask(3)])
+    for path, answers in ((moved, 1), (file, 2)):
+        found = read_recording(path)
+        assert len(found) == answers
+        assert found.model is not None
+
+
+def test_a_recording_that_is_replaced_by_another_file(tmp_path: Path) -> None:
+    """Bug: answers are added to whatever is there."""
+    file, other = tmp_path / "answers.jsonl", tmp_path / "notes"
+    model = RecordingModel(Counting(), file)
+    other.write_text("notes\n")
+    other.replace(file)
+    with pytest.raises(ModelError, match="was replaced by another file"):
+        model.generate([ask(1)])
+    assert file.read_text() == "notes\n"
+
+
+def test_an_objective_that_goes_to_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bug: the answers after that were in another file, in that folder."""
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    model = RecordingModel(Counting(), "answers.jsonl")
+    model.generate([ask(1)])
+    monkeypatch.chdir(tmp_path / "folder")
+    model.generate([ask(2)])
+    assert len(read_recording(tmp_path / "answers.jsonl")) == 2
