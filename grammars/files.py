@@ -56,7 +56,7 @@ def check_output(path: Path, reading: Path | None = None) -> None:
             f"{str(path)!r} is {what if one == path else f'part of {str(one)!r}, {what}'}, and would be lost",
             value=str(path),
             allowed="a new file, or one that is no database",
-            hint="choose another -o",
+            hint="choose another file",
         )
 
 

@@ -51,7 +51,8 @@ class StudyFileMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp())
+        # In memory where there is such a place: nobody cuts the power here, and syncs are most of the time.
+        self.folder = Path(tempfile.mkdtemp(dir=next(filter(os.path.isdir, ["/dev/shm"]), None)))
         self.path = self.folder / "study.sqlite"
         self.told: Told = {}
         self.open: dict[str, Study] = {}
