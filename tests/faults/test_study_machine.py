@@ -199,7 +199,7 @@ class StudyFileMachine(RuleBasedStateMachine):
         with StudyFile(self.path) as file, file._database.transaction() as db:
             db.execute("INSERT INTO leases VALUES (?, ?, ?, ?, 'token')", (name, *other.row))
         if not gone:
-            with pytest.raises(StoreError, match="--take-over"):
+            with pytest.raises(StoreError, match="take_over=True"):
                 Study(TASK, "random", path=self.path, name=name)
         self.open[name] = Study(TASK, "random", path=self.path, name=name, take_over=not gone)
 

@@ -96,7 +96,7 @@ def test_alive_in_another_container_of_this_host_name(tmp_path: Path, name: str)
     with holding(*allowed(*CONTAINERS[name]), path=path), StudyFile(path) as file:
         with pytest.raises(StoreError, match="cannot be seen from here") as caught:
             file.acquire("s")
-        assert "--take-over" in str(caught.value.hint)
+        assert "take_over=True" in str(caught.value.hint)
         assert "it can write no more" in str(caught.value.hint)
         file.acquire("s", take_over=True)
 

@@ -100,7 +100,7 @@ def test_a_lease_of_another_machine_is_given_up_by_hand_only(tmp_path: Path) -> 
         set_holder(path, Holder("elsewhere", 4321, "m/b/pid:[1]", "then"))
         with pytest.raises(StoreError, match="process 4321 on 'elsewhere'") as caught:
             file.acquire("s")
-        assert "--take-over" in str(caught.value)
+        assert "take_over=True" in str(caught.value)
         file.release("s", force=True)
         file.acquire("s")
 
@@ -112,7 +112,7 @@ def test_one_option_takes_a_study_over(host: str, tmp_path: Path) -> None:
     with Study(task, "random", path=path, name="s") as former:
         asked = former.ask()
         set_holder(path, Holder(host, 4321, "m/b/pid:[1]", "then"))
-        with pytest.raises(StoreError, match="--take-over"):
+        with pytest.raises(StoreError, match="take_over=True"):
             Study(task, "random", path=path, name="s")
         with Study(task, "random", path=path, name="s", take_over=True) as taken:
             assert len(taken.run(2).trials) == 2
@@ -224,7 +224,7 @@ def test_rows_of_older_versions_and_of_none(tmp_path: Path, started: str) -> Non
     with StudyFile(path) as file:
         for host in (socket.gethostname(), "elsewhere"):
             set_holder(path, Holder(host, os.getppid(), "", started))
-            with pytest.raises(StoreError, match="--take-over"):
+            with pytest.raises(StoreError, match="take_over=True"):
                 file.acquire("s")
             file.acquire("s", take_over=True)
 
