@@ -83,10 +83,8 @@ class RecordingModel:
             try:
                 found = os.fstat(handle)
                 before, self._file = self._file, (found.st_dev, found.st_ino)
-                if before not in (
-                    None,
-                    self._file,
-                ):  # moved or removed: what follows is a recording of its own
+                if before not in (None, self._file):
+                    # It was moved or removed: what follows is a recording of its own.
                     if found.st_size:
                         raise ModelError(
                             f"the recording {str(self._path)!r} was replaced by another file while it was written to",
