@@ -150,11 +150,12 @@ def compare(
 
 def speed(
     only: Annotated[
-        Literal["mask", "proposals", "ranked", "history"] | None, typer.Option(help="Only this comparison.")
+        Literal["mask", "proposals", "ranked", "history", "real"] | None,
+        typer.Option(help="Only this comparison; `real`, no part of all, takes a chat model as --model."),
     ] = None,
     model: Annotated[str, typer.Option(help="The model that is measured.")] = "pocket",
     task: Annotated[
-        str, typer.Option(help="Of the comparison `proposals`: the task.")
+        str, typer.Option(help="Of the comparisons `proposals` and `real`: the task.")
     ] = "sklearn/mlp/digits",
     trials: Annotated[
         int,
@@ -174,6 +175,10 @@ def speed(
         ratios += ranked(model, repeats=repeats, proposers=("lm", "lm+gp"))
     if only in (None, "history"):
         ratios += speed_by_history(model, longest=trials, repeats=repeats)
+    if only == "real":
+        from airtune.benchmarks.measures.real_speed import measure_real
+
+        ratios += measure_real(model, task, repeats)
     if json:
         print_json([asdict(ratio) for ratio in ratios])
         return

@@ -11,6 +11,7 @@ from airtune.engine.manifest import hardware, study_versions
 _SETTINGS = {
     "dtype": "another dtype",
     "threads": "another number of threads",
+    "prefix_block": "another block size",
     "device": "another device",
     "mask_engine": "another mask engine",
 }

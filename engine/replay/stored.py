@@ -280,6 +280,8 @@ def _loaded(
     kept = told if backend in (None, recorded) else {}
     if recorded == "vllm":  # its manifest says how vLLM resolved all of them, and more
         kept = {key: value for key, value in kept.items() if key in _VLLM and value is not None}
+    elif recorded == "transformers" and kept:
+        kept.setdefault("prefix_block", 0)  # earlier versions read all prompts whole
     called = name or str(manifest.get("model"))
     try:
         return load_model(

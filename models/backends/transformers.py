@@ -6,6 +6,8 @@ What is promised: the same list of requests gives the same bits (same machine, t
 row's random numbers depend on its own seed alone, one uniform per drawn token. In another batch the matrix
 products may round otherwise, so log-probabilities may differ in the last bits (about 1e-6 in float32) and a
 token id may differ only where a draw falls on such an edge. With `deterministic` every row is a batch of its own.
+Prompts of models above 100 million weights are read in blocks, which a search's next prompt finds read: the size of
+the blocks is a setting that decides last bits, the room for them is not (`airtune.models.decoding.prefix_cache`).
 """
 
 from __future__ import annotations
@@ -26,8 +28,10 @@ from airtune.models.backends.checkpoint import (
 )
 from airtune.models.backends.determinism import read_mode, require_deterministic, torch_threads
 from airtune.models.backends.prompts import PromptTokenizer, answer_limit
+from airtune.models.backends.threads import SMALL_MODEL, check_threads, thread_count
 from airtune.models.decoding.decoder import Decoder
 from airtune.models.decoding.free_text import FreeMatcher
+from airtune.models.decoding.prefix_cache import PrefixCache
 from airtune.models.decoding.row import Row
 from airtune.models.environment import set_where_missing
 from airtune.models.masks.base import Matcher, engine_for, make_engine
@@ -36,7 +40,6 @@ from airtune.models.offline import stay_offline
 from airtune.models.types import AnswerDistribution, Completion, Dialect, ModelError, Request, TextRequest
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-SMALL_MODEL = 100_000_000
 
 
 class TransformersModel:
@@ -53,10 +56,14 @@ class TransformersModel:
             the vocabulary, as for `pocket`, "direct". None: "direct" where it can be, otherwise "llguidance".
         fast_forward: Append tokens that are forced as bytes in the tokenizer's own spelling. False forces a
             token only where the mask leaves no other, so that sampling has exactly the plain masked distribution.
-        threads: Threads of a forward pass on the CPU; they decide the last bits. None: 1 for models of up to
-            100 million weights (more only makes those slower, and one thread gives the same bits on any
-            number of cores), torch's own choice above.
+        threads: Threads of a forward pass on the CPU; they decide the last bits. None: see
+            `airtune.models.backends.threads.thread_count`.
         max_batch_tokens: Prompt tokens (padding included) in one forward pass of the prefill.
+        prefix_block: Prompts are read in blocks of so many tokens; they decide the last bits. 0 reads prompts whole.
+            None: 64, and 0 for models of up to 100 million weights, which read them faster whole, and for those
+            with layers of another kind than full attention.
+        prefix_cache: Room for blocks that have been read, in bytes or as "256MiB"; 0 keeps none. It changes no answer,
+            and so is no part of the manifest. None: 1 GiB.
         deterministic: "strict" (or True) generates each answer by itself, so that it cannot depend on others, tests
             that on the loaded model, and refuses one that fails; "warn" only says so; "off" (default) is faster.
 
@@ -78,6 +85,8 @@ class TransformersModel:
         fast_forward: bool = True,
         threads: int | None = None,
         max_batch_tokens: int = 16_384,
+        prefix_block: int | None = None,
+        prefix_cache: int | str | None = None,
         deterministic: str | bool = "off",
     ) -> None:
         self.path = Path(path)
@@ -85,6 +94,7 @@ class TransformersModel:
         if dtype not in DTYPES:
             raise ModelError(f"unknown dtype {dtype!r}", value=dtype, allowed=", ".join(DTYPES))
         self.deterministic = read_mode(deterministic)
+        check_threads(threads)
         gguf = require_weights(self.path)
         stay_offline()
         set_where_missing({"TOKENIZERS_PARALLELISM": "false"})
@@ -106,12 +116,10 @@ class TransformersModel:
                 f"device {device!r} cannot be used: {error}", value=device, allowed="cpu"
             ) from error
         self.device = torch.device(device)
-        if threads is None:
-            threads = 1 if self.model.num_parameters() <= SMALL_MODEL else torch.get_num_threads()
-        if threads < 1:
-            raise ModelError("threads must be 1 or more", value=threads, allowed="1, 2, ...")
+        threads = thread_count(threads, self.model.num_parameters() <= SMALL_MODEL)
         self.vocabulary = vocabulary_of(self.tokenizer, self.model.get_output_embeddings().weight.shape[0])
         mask_engine = mask_engine or engine_for(dialect, self.vocabulary)
+        self.prefixes = PrefixCache.of(self.model, prefix_block, prefix_cache)
         self.settings = {
             "dtype": dtype,
             "device": device,
@@ -119,13 +127,19 @@ class TransformersModel:
             "fast_forward": fast_forward,
             "threads": threads,
             "max_batch_tokens": max_batch_tokens,
+            "prefix_block": 0 if self.prefixes is None else self.prefixes.block,
             "deterministic": self.deterministic,
         }
         self.fast_forward = fast_forward
         self.threads = threads
         config = self.model.config.get_text_config()
         self.context = int(getattr(config, "max_position_embeddings", 0) or 1 << 30)
-        self.decoder = Decoder(self.model, fast_forward=fast_forward, max_batch_tokens=max_batch_tokens)
+        self.decoder = Decoder(
+            self.model,
+            fast_forward=fast_forward,
+            max_batch_tokens=max_batch_tokens,
+            prefixes=self.prefixes,
+        )
         self.engine = make_engine(mask_engine, self.vocabulary)
         self._ends = frozenset([*self.vocabulary.eos_ids, *self.prompts.turn_ends])
         self.dialect = self.prompts.bind(dialect, self.context - 1)  # one place is for the end of the answer
@@ -166,7 +180,7 @@ class TransformersModel:
             Request(prompt, grammar, seed=0, temperature=temperature), ids
         )  # raises as `generate` would
         with torch.inference_mode(), torch_threads(self.threads):
-            after_prompt = TreeLogits(self.model, ids, self.device)
+            after_prompt = TreeLogits(self.model, ids, self.device, self.prefixes)
 
         def logits(prefixes: Sequence[tuple[int, ...]], columns: Sequence[Any]) -> list[Any]:
             with torch_threads(self.threads):

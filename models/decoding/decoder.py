@@ -2,7 +2,7 @@
 
 A row brings the token it drew last and whatever the grammar forces after it, so forced tokens cost no round of their
 own; rows with fewer tokens are padded on the left, and every position that is padding is masked for good. Prompts that
-are equal are encoded once.
+are equal are read once; with a cache of prefixes, what it reads of them comes first.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from airtune.models.decoding.heads import Attention, Head
+from airtune.models.decoding.prefix_cache import PrefixCache
 from airtune.models.decoding.row import Row, draw_next
 from airtune.models.decoding.shared_prefix import ANSWERS, Branches
 
@@ -27,6 +28,7 @@ class Decoder:
         model: A decoder of transformers.
         fast_forward: Whether tokens that are forced as bytes are taken in the tokenizer's own spelling.
         max_batch_tokens: Prompt tokens (padding included) in one forward pass of the prefill.
+        prefixes: Reads the beginnings of prompts; None reads prompts whole.
 
     Attributes:
         sliding: Whether a layer's attention is a sliding window. It counts places in the cache, padding included, so
@@ -34,10 +36,13 @@ class Decoder:
         branching: Whether the model takes masks of our own, in every layer, so that answers can share a prompt.
     """
 
-    def __init__(self, model: Any, *, fast_forward: bool, max_batch_tokens: int) -> None:
+    def __init__(
+        self, model: Any, *, fast_forward: bool, max_batch_tokens: int, prefixes: PrefixCache | None = None
+    ) -> None:
         self._model, self._device = model, model.device
         self._head = Head(model)
         self._fast_forward, self._max_batch_tokens = fast_forward, max_batch_tokens
+        self._prefixes = prefixes
         attention = Attention.of(model)
         self.sliding = attention.window is not None
         self.branching = attention.plain and not self.sliding
@@ -92,18 +97,19 @@ class Decoder:
         """Read every row's new tokens: states (rows, width) after the last, and the grown attention mask."""
         new = [row.read(i, i) for i, row in enumerate(rows)]
         width = max(len(branch.tokens) for branch in new)
-        ids = np.zeros((len(rows), width), dtype=np.int64)
-        real, positions = np.zeros_like(ids), np.zeros_like(ids)
-        for i, branch in enumerate(new):
-            n = len(branch.tokens)
-            ids[i, width - n :] = branch.tokens
-            real[i, width - n :] = 1
-            positions[i, width - n :] = np.arange(branch.position, branch.position + n)
-        return self._forward(ids, real, positions, cache, seen)
+        return self._forward([(branch.tokens, branch.position) for branch in new], width, cache, seen)
 
     def _forward(
-        self, ids: Any, real: Any, positions: Any, cache: Any, seen: Tensor
+        self, new: Sequence[tuple[Sequence[int], int]], width: int, cache: Any, seen: Tensor
     ) -> tuple[Tensor, Tensor]:
+        """Read each line's new tokens, at most `width`, of which the first one's position is given; see `_step`."""
+        ids = np.zeros((len(new), width), dtype=np.int64)
+        real, positions = np.zeros_like(ids), np.zeros_like(ids)
+        for i, (tokens, position) in enumerate(new):
+            n = len(tokens)
+            ids[i, width - n :] = tokens
+            real[i, width - n :] = 1
+            positions[i, width - n :] = np.arange(position, position + n)
         seen = torch.cat([seen, torch.from_numpy(real).to(self._device)], dim=1)
         states = self._head.states(
             1,
@@ -123,32 +129,31 @@ class Decoder:
         """
         from transformers import DynamicCache
 
+        from airtune.models.decoding.kv_cache import stacked
+
         unique = list(dict.fromkeys(prefixes))
-        longest = max(map(len, unique))
-        ids = np.zeros((len(unique), longest), dtype=np.int64)
-        real = np.zeros_like(ids)
-        for i, prefix in enumerate(unique):
-            ids[i, longest - len(prefix) :] = prefix
-            real[i, longest - len(prefix) :] = 1
-        positions = np.maximum(real.cumsum(axis=1) - 1, 0)
-        chunk = max(1, self._max_batch_tokens // longest)
+        before = [self._prefixes.whole(prefix) if self._prefixes else 0 for prefix in unique]
+        rest = max(len(prefix) - n for prefix, n in zip(unique, before, strict=True))
+        chunk = max(1, self._max_batch_tokens // rest)
         states, masks, caches = [], [], []
         for start in range(0, len(unique), chunk):
-            part = slice(start, start + chunk)
-            cache = DynamicCache(config=self._model.config)
-            empty = torch.zeros((len(ids[part]), 0), dtype=torch.int64, device=self._device)
-            last, mask = self._forward(ids[part], real[part], positions[part], cache, empty)
+            part, lengths = unique[start : start + chunk], np.array(before[start : start + chunk])
+            cache = self._prefixes.read(part) if self._prefixes else DynamicCache(config=self._model.config)
+            most = lengths.max()
+            seen = torch.from_numpy((np.arange(most) >= most - lengths[:, None]).astype(np.int64))
+            new = [(prefix[n:], n) for prefix, n in zip(part, lengths.tolist(), strict=True)]
+            last, mask = self._forward(new, rest, cache, seen.to(self._device))
             states.append(last)
             masks.append(mask)
             caches.append(cache)
-        cache = caches[0]
+        cache, seen = caches[0], masks[0]
         if len(caches) > 1:
-            for layer, *others in zip(*(c.layers for c in caches), strict=True):
-                layer.keys = torch.cat([layer.keys, *(other.keys for other in others)])
-                layer.values = torch.cat([layer.values, *(other.values for other in others)])
+            cache.layers = [stacked(layers) for layers in zip(*(c.layers for c in caches), strict=True)]
+            most = max(mask.shape[1] for mask in masks)
+            seen = torch.cat([nn.functional.pad(mask, (most - mask.shape[1], 0)) for mask in masks])
         if len(unique) == len(prefixes):
-            return torch.cat(states), cache, torch.cat(masks)
+            return torch.cat(states), cache, seen
         line_of = {prefix: i for i, prefix in enumerate(unique)}
         index = torch.tensor([line_of[prefix] for prefix in prefixes], device=self._device)
         cache.batch_select_indices(index)
-        return torch.cat(states)[index], cache, torch.cat(masks)[index]
+        return torch.cat(states)[index], cache, seen[index]

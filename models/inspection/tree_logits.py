@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from airtune.models.decoding.heads import Attention, Head
+from airtune.models.decoding.prefix_cache import PrefixCache
 from airtune.models.types import ModelError
 
 Tokens = tuple[int, ...]
@@ -31,12 +32,15 @@ class TreeLogits:
         model: A decoder of transformers.
         prompt: Token ids, at least one.
         device: Where the model is.
+        prefixes: Reads the prompt's beginning; None reads all of it here.
 
     Raises:
         ModelError: If the model's layers are not plain attention.
     """
 
-    def __init__(self, model: Any, prompt: Sequence[int], device: torch.device) -> None:
+    def __init__(
+        self, model: Any, prompt: Sequence[int], device: torch.device, prefixes: PrefixCache | None = None
+    ) -> None:
         from transformers import DynamicCache
 
         self._model, self._device = model, device
@@ -51,12 +55,13 @@ class TreeLogits:
         self._window = attention.window
         # The prompt's last token is the tree's root: what follows it is what an answer may start with.
         self._past, self._root = len(prompt) - 1, int(prompt[-1])
-        self._cache = DynamicCache()
         self._head = Head(model)
         self._nodes = min(NODES, max(16, NODES_BY_VOCABULARY // self._head.width))
-        if self._past:
-            ids = torch.tensor([list(prompt[:-1])], device=device)
-            with torch.inference_mode():
+        with torch.inference_mode():
+            self._cache = DynamicCache() if prefixes is None else prefixes.read([tuple(prompt)])
+            rest = list(prompt[0 if prefixes is None else prefixes.whole(prompt) : -1])
+            if rest:
+                ids = torch.tensor([rest], device=device)
                 model(input_ids=ids, past_key_values=self._cache, use_cache=True, logits_to_keep=1)
 
     def __call__(self, prefixes: Sequence[Tokens], columns: Sequence[NDArray[np.intp]]) -> list[NDArray[Any]]:

@@ -253,6 +253,16 @@ class TestTransformersBytes(TransformersContract):
         return load_model(save_random_llama(tmp_path_factory.mktemp("bytes"), byte_tokenizer()))
 
 
+class TestTransformersInBlocks(TransformersContract):
+    """Prompts read in blocks, with room for a few of them."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def model(cls, tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
+        path = save_random_llama(tmp_path_factory.mktemp("blocks"), bpe_tokenizer())
+        return load_model(path, prefix_block=4, prefix_cache="64KiB")
+
+
 class TestTransformersBPE(TransformersContract):
     @pytest.fixture(scope="class")
     @classmethod

@@ -44,6 +44,7 @@ def test_manifest_pins_everything(copy: Path) -> None:
         "fast_forward": True,
         "threads": 1,
         "max_batch_tokens": 16384,
+        "prefix_block": 0,
         "deterministic": "off",
     }
     json.dumps(manifest)

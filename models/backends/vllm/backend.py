@@ -27,6 +27,7 @@ from airtune.grammars import Grammar
 from airtune.models.backends.checkpoint import checkpoint_manifest, require_safetensors, weights_count
 from airtune.models.backends.determinism import read_mode, require_deterministic, torch_threads
 from airtune.models.backends.prompts import PromptTokenizer, answer_limit
+from airtune.models.backends.threads import SMALL_MODEL, check_threads, thread_count
 from airtune.models.backends.vllm.lora import Adapter
 from airtune.models.backends.vllm.start import (
     check_engine_settings,
@@ -41,7 +42,6 @@ from airtune.models.types import Completion, Dialect, ModelError, Request, TextR
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 STRUCTURED_OUTPUTS = ("guidance", "xgrammar")
-SMALL_MODEL = 100_000_000
 ATTEMPTS = 4
 MIN_TEMPERATURE = 0.01  # vLLM silently raises what lies between 0 and this
 _ANY_TEXT = PLAIN_MASKS + "start: TEXT{end}\nTEXT: /(?s:.*)/\n"
@@ -56,7 +56,7 @@ class VLLMModel:
         dialect: The dialect it speaks.
         dtype: "float32", "bfloat16", "float16", or "auto" for what the checkpoint says. None: "float32" for models
             of up to 100 million weights, as the transformers backend, else "auto".
-        threads: Torch's threads on a CPU. None: 1 for models of up to 100 million weights, else torch's own choice.
+        threads: Torch's threads on a CPU. None: see `airtune.models.backends.threads.thread_count`.
         structured_outputs: What makes the masks: "guidance" (llguidance, default) or "xgrammar".
         deterministic: "strict" (or True) starts vLLM such that answers do not depend on the batch, tests that on the
             loaded model and refuses one that fails; "warn" only says so; "off" (default).
@@ -97,9 +97,8 @@ class VLLMModel:
         if engine.get("load_format") != "dummy":
             require_safetensors(self.path)
         small = 0 < weights_count(self.path) <= SMALL_MODEL
-        self.threads = 1 if threads is None and small else threads
-        if self.threads is not None and self.threads < 1:
-            raise ModelError("threads must be 1 or more", value=threads, allowed="1, 2, ...")
+        check_threads(threads)
+        self.threads = thread_count(threads, small)
         self.structured_outputs = structured_outputs
         self.adapter = None if lora is None else Adapter(Path(lora))
         self.llm = start_engine(

@@ -17,6 +17,7 @@ from ConfigSpace import ConfigurationSpace
 from airtune.engine import Study, StudyFile, Task, load_proposer
 from airtune.engine.replay.derive import Replayer, replay
 from airtune.engine.replay.report import Options, Report
+from airtune.engine.replay.stored import RecordedModels
 from airtune.engine.storage.records import compress_transcript, decompress_transcript
 from airtune.engine.storage.schema import upgrade
 from airtune.grammars import AirtuneError
@@ -405,3 +406,13 @@ def test_a_group_is_replayed_in_the_batch_that_it_was_part_of(tmp_path: Path) ->
         assert [one.holds(1) for one in studies] == [True]
         assert agreement.largest == 0.0
     assert replace(Options(), level=1) == Options()
+
+
+def test_recordings_of_prompts_read_whole_are_replayed_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Earlier versions had no blocks, which decide last bits; level 1 compares those."""
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr("airtune.engine.replay.stored.load_model", lambda *_, **told: asked.append(told))
+    manifest = {"model": "m", "backend": "transformers", "dialect": "chat", "settings": {"threads": 1}}
+    RecordedModels(False).of(manifest)
+    RecordedModels(False).of({**manifest, "settings": {"threads": 1, "prefix_block": 64}})
+    assert [told["prefix_block"] for told in asked] == [0, 64]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -330,6 +331,17 @@ def test_turns_only_add_to_the_prompt() -> None:
             for n in (count, count + 1)
         )
         assert later.startswith(earlier.rpartition(ask)[0])
+
+
+@pytest.mark.parametrize("name", ["chat", "chat+budget=60", "chat+examples=1+reasoning=on"])
+def test_a_table_grows_behind_its_last_row(name: str) -> None:
+    """Of the next prompt all is known but the new row and the short end: what a prefix cache needs."""
+    dialect = replace(make_dialect(name), format=format_named("llama3"))  # type: ignore[type-var]
+    losses = [0.5, 0.9, None, 0.7, 0.4]
+    prompts = [dialect.render(history(losses[:n])) for n in range(1, len(losses) + 1)]
+    for before, after in pairwise(prompts):
+        last = max(i for i, line in enumerate(before.splitlines()) if " -> " in line)
+        assert after.splitlines()[: last + 1] == before.splitlines()[: last + 1]
 
 
 def test_a_template_without_system_role_gets_it_in_the_first_message() -> None:
