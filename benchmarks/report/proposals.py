@@ -13,7 +13,7 @@ from airtune.engine import StudyFile
 from airtune.engine.storage.study_file import StudyRecord, TrialRecord
 
 # A page of several megabytes is slow on a phone: what is shown of transcripts is cut here, and the page says so.
-MOST_CHARACTERS = 2_500_000
+MOST_CHARACTERS = 2_000_000
 TRIALS_SHOWN = 10  # of each study, in a comparison
 EMPTY = 10.0  # nats
 _KNOWN = {
@@ -110,7 +110,7 @@ def show(
             made["best"] = record is best
             used += len(json.dumps(made, default=str)) + 900  # and its own markup
             if used > MOST_CHARACTERS:
-                return shown, True
+                return [*shown, *([entry] if entry.proposals else [])], True
             entry.proposals.append(made)
         shown.append(entry)
     return shown, False

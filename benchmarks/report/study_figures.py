@@ -13,6 +13,8 @@ from airtune.engine.types import Trial
 
 MOST_AXES = 12
 MOST_DRAWN = 1e300
+MOST_MARKS = 1000  # points drawn one by one, in a trajectory: beyond it they are an image within the figure
+MOST_LINES = 400  # of parallel axes: beyond it they hide each other
 
 
 def trajectory_figure(trials: Sequence[Trial], metric: str) -> Any:
@@ -31,7 +33,7 @@ def trajectory_figure(trials: Sequence[Trial], metric: str) -> Any:
     if len(y) and unit == 1.0 and lowest > 1 / MOST_DRAWN and y.max() > 30 * y.min():
         axes.set_yscale("log")
         plain_log(axes.yaxis, float(y.min()), float(y.max()))
-    axes.plot(x, y, "o", color=GREY, ms=5, mec="none", alpha=0.75, zorder=3)
+    axes.plot(x, y, "o", color=GREY, ms=5, mec="none", alpha=0.75, zorder=3, rasterized=len(y) > MOST_MARKS)
     if len(y):
         best = np.minimum.accumulate(y)
         end = max(trial.number for trial in trials)
@@ -66,6 +68,8 @@ def parallel_figure(trials: Sequence[Trial], space: Mapping[str, Any], metric: s
 
     axes_of = [h for h in space.get("hyperparameters", []) if h.get("type") != "constant"][:MOST_AXES]
     told = sorted((t for t in trials if t.loss is not None), key=lambda t: -(t.loss or 0.0))
+    if len(told) > MOST_LINES:  # of even ranks: worst, ..., best
+        told = [told[i] for i in np.linspace(0, len(told) - 1, MOST_LINES).round().astype(int)]
     losses = np.array([t.loss for t in told], dtype=np.float64)
     low, high = (float(losses.min()), float(losses.max())) if len(losses) else (0.0, 1.0)
     figure = Figure(figsize=(7.4, 3.3))

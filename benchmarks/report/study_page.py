@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,38 @@ from ConfigSpace import ConfigurationSpace
 from airtune.benchmarks.analysis.table import Cell, Column, Table
 from airtune.benchmarks.report.density_figure import Density, add_densities
 from airtune.benchmarks.report.manifests import configuration_command, manifest_parts, study_commands
-from airtune.benchmarks.report.numbers import aligned, significant, sortable
+from airtune.benchmarks.report.numbers import significant, sortable
 from airtune.benchmarks.report.proposals import Shown, count, show
-from airtune.benchmarks.report.study_figures import parallel_figure, trajectory_figure
+from airtune.benchmarks.report.study_figures import MOST_LINES, parallel_figure, trajectory_figure
 from airtune.benchmarks.report.style import Output, draw
+from airtune.benchmarks.report.trials_table import MOST_TRIALS, trials_table
 from airtune.engine import StoreError, StudyFile, export_csv, export_jsonl
 from airtune.engine.manifest import space_json
 from airtune.engine.storage.study_file import StudyRecord, TrialRecord
 from airtune.grammars import SpaceError, space_from_json
 
 MOST_STUDIES = 8  # in full on one page
-MOST_TRIALS = 2000  # of each, in its table
+
+
+class _Once(StudyFile):
+    """A file of which every study is read once: all parts of a page say the same, and reading is what takes long."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._records: dict[str, list[TrialRecord]] = {}
+        self._transcripts: dict[str, dict[int, dict[str, Any]]] = {}
+
+    def records(self, name: str, *, verify: bool = True) -> list[TrialRecord]:
+        """See `StudyFile.records`."""
+        if name not in self._records:
+            self._records[name] = super().records(name, verify=verify)
+        return self._records[name]
+
+    def transcripts(self, name: str, *, verify: bool = True) -> dict[int, dict[str, Any]]:
+        """See `StudyFile.transcripts`."""
+        if name not in self._transcripts:
+            self._transcripts[name] = super().transcripts(name, verify=verify)
+        return self._transcripts[name]
 
 
 def study_page(path: Path, name: str | None, out: Output, density: Density | None = None) -> dict[str, Any]:
@@ -39,7 +59,7 @@ def study_page(path: Path, name: str | None, out: Output, density: Density | Non
         StoreError: If there is no such study.
         AirtuneError: If the model cannot be looked into.
     """
-    with StudyFile(path, readonly=True) as file:
+    with _Once(path, readonly=True) as file:
         studies = file.studies() if name is None else [file.get(name)]
         chosen = studies[:MOST_STUDIES]
         counts = count(file, studies)
@@ -67,6 +87,7 @@ def study_page(path: Path, name: str | None, out: Output, density: Density | Non
         "studies": entries,
         "counts": counts,
         "densities": density is not None,
+        "most_lines": MOST_LINES,
         "manifest": manifest_parts([study.manifest for study in studies]),
     }
 
@@ -100,7 +121,7 @@ def _study(
             configuration_command(str(study.manifest["task"]), best.trial.config, search_space),
         ],
         "failures": _failures(records),
-        "trials": _trials(records, best, metric),
+        "trials": trials_table(records, best, metric),
         "trajectory": draw(lambda: trajectory_figure(trials, metric), f"trajectory{suffix}", out)
         if told
         else "",
@@ -214,6 +235,11 @@ def _warnings(
             "what the model believed is shown for the first proposals only, so that the page stays small: "
             "airtune show FILE --trial N --density has each"
         )
+    if any(study.told + study.failed + study.asked > MOST_TRIALS for study in chosen):
+        half = MOST_TRIALS // 2
+        said.append(
+            f"of a long study the best {half} and the last {half} trials are shown: trials.csv has all"
+        )
     if any(study.asked for study in chosen):
         said.append(
             "a trial has no result yet: the study is running, or was interrupted (the same command goes on)"
@@ -250,64 +276,3 @@ def _overview(file: StudyFile, studies: list[StudyRecord]) -> Table:
 def _best(records: list[TrialRecord]) -> TrialRecord | None:
     told = [record for record in records if record.trial.loss is not None]
     return min(told, key=lambda record: (record.trial.loss, record.trial.number), default=None)
-
-
-def _trials(records: list[TrialRecord], best: TrialRecord | None, metric: str) -> Table:
-    names = list(dict.fromkeys(name for record in records for name in record.trial.config))
-    infos = list(dict.fromkeys(name for record in records for name in record.trial.info))
-    columns = [
-        Column("trial", number=False),
-        Column(metric),
-        *(Column(name) for name in names),
-        *(Column(name.replace("_", " ")) for name in infos),
-        Column("proposed by", number=False),
-        Column("propose, s"),
-        Column("evaluate, s"),
-    ]
-    shown = records[:MOST_TRIALS]
-    configs = [[_value(record.trial.config.get(name)) for record in shown] for name in names]
-    extras = [_column([record.trial.info.get(name) for record in shown]) for name in infos]
-    losses = aligned([record.trial.loss for record in shown])
-    rows = []
-    for i, record in enumerate(shown):
-        trial = record.trial
-        if trial.loss is None:
-            reason = (trial.reason or "no result yet").partition("\n")[0][:80]
-            loss = Cell("failed" if trial.status == "failed" else "–", reason, "", "failed")
-        else:
-            loss = Cell(losses[i], sort=trial.loss)
-        rows.append(
-            [
-                Cell(str(trial.number), sort=trial.number, kind="focal" if record is best else ""),
-                loss,
-                *(column[i] for column in configs),
-                *(column[i] for column in extras),
-                Cell(record.origin, sort=record.origin),
-                Cell(_seconds(trial.proposal_s), sort=trial.proposal_s),
-                Cell(_seconds(trial.evaluation_s), sort=sortable(trial.evaluation_s)),
-            ]
-        )
-    return Table("Trials", columns, rows)
-
-
-def _column(values: Sequence[object]) -> list[Cell]:
-    """The cells of a value that an objective returned beside its loss."""
-    floats = [v if isinstance(v, float) else None for v in values]
-    texts = aligned(floats) if any(v is not None for v in floats) else []
-    return [
-        Cell(texts[i], sort=sortable(value)) if isinstance(value, float) else _value(value)
-        for i, value in enumerate(values)
-    ]
-
-
-def _seconds(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}" if value < 100 else f"{value:.0f}"
-
-
-def _value(value: object) -> Cell:
-    """A value as it is, so that it can be pasted back."""
-    if value is None:
-        return Cell("", sort="")
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return Cell(str(value), sort=sortable(value))
-    return Cell(str(value)[:60], sort=str(value)[:60])
