@@ -51,6 +51,7 @@ def checks() -> Iterator[Check]:
     yield _attempt("model pocket", lambda: _proposal("cpu"), fix="pip install --force-reinstall airtune")
     yield _imported()
     yield _gpu()
+    yield _attempt("backend llama_cpp", _llama_cpp, fix="pip install 'airtune[llama-cpp]'", optional=True)
     yield _attempt(
         "backend vllm", _vllm, fix="pip install 'airtune[vllm]' on a machine with a GPU", optional=True
     )
@@ -186,6 +187,13 @@ def _gpu() -> Check:
     name = listed.stdout.splitlines()[0].split(" (UUID")[0]
     fix = "install a CUDA build of torch: pip install --force-reinstall torch"
     return _attempt("gpu", lambda: f"{name}: {_proposal('cuda')}", fix=fix, optional=True)
+
+
+def _llama_cpp() -> str:
+    from airtune.models.backends.llama_cpp.library import library
+
+    built = library().llama_print_system_info().decode().strip(" |")
+    return f"llama-cpp-python {metadata.version('llama_cpp_python')}; {built}"
 
 
 def _vllm() -> str:

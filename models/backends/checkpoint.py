@@ -13,7 +13,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from airtune.models.backends.gguf import alone, find_gguf, require_language_model
+from airtune.models.backends.gguf import alone, find_gguf, require_gguf
 from airtune.models.backends.gguf_header import read_header
 from airtune.models.types import ModelError
 
@@ -33,11 +33,10 @@ def require_weights(path: Path) -> Path | None:
     Raises:
         ModelError: Naming what is missing.
     """
-    gguf = None if path.is_dir() and any(path.glob("*.safetensors")) else find_gguf(path)
-    if gguf is None:
+    if (path.is_dir() and any(path.glob("*.safetensors"))) or find_gguf(path) is None:
         require_safetensors(path)
         return None
-    require_language_model(read_header(gguf))
+    gguf = require_gguf(path)
     if path.is_dir():
         _require_json(path)
     return gguf

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from airtune.models.backends.gguf_header import GGUFError, GGUFHeader, refused, shown
+from airtune.models.backends.gguf_header import GGUFError, GGUFHeader, read_header, refused, shown
 
 # Integers that say how far a model looks, not how large it is; all others are sizes of something in the file.
 _NOT_SIZES = re.compile(r"context_length|sliding_window|rope|freq|_id$|_ids$|scale|temperature|base")
@@ -29,6 +29,23 @@ def find_gguf(path: Path) -> Path | None:
             allowed="one model", hint=f"name the file itself, for example {found[0]}",
         )  # fmt: skip
     return found[0] if found else None
+
+
+def require_gguf(path: Path) -> Path:
+    """The GGUF file of a model, its header checked: before a library reads it, which trusts what it reads.
+
+    Raises:
+        GGUFError: If there is none, or it holds no language model that can be used.
+    """
+    found = find_gguf(path)
+    if found is None or not found.is_file():
+        raise GGUFError(
+            f"{path} is no GGUF file, and no folder with one",
+            value=str(path),
+            allowed="FILE.gguf, or its folder",
+        )
+    require_language_model(read_header(found))
+    return found
 
 
 @contextmanager

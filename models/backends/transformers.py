@@ -13,36 +13,37 @@ the blocks is a setting that decides last bits, the room for them is not (`airtu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from airtune.grammars import Grammar
 from airtune.models.backends.checkpoint import (
     broken_checkpoint,
     checkpoint_manifest,
     load_weights,
     require_weights,
 )
-from airtune.models.backends.determinism import read_mode, require_deterministic, torch_threads
-from airtune.models.backends.prompts import PromptTokenizer, answer_limit
+from airtune.models.backends.determinism import read_mode, torch_threads
+from airtune.models.backends.mask_loop import MaskLoopModel
+from airtune.models.backends.prompts import PromptTokenizer
 from airtune.models.backends.threads import SMALL_MODEL, check_threads, thread_count
 from airtune.models.decoding.decoder import Decoder
-from airtune.models.decoding.free_text import FreeMatcher
 from airtune.models.decoding.prefix_cache import PrefixCache
 from airtune.models.decoding.row import Row
 from airtune.models.environment import set_where_missing
-from airtune.models.masks.base import Matcher, engine_for, make_engine
+from airtune.models.masks.base import engine_for
 from airtune.models.masks.vocabulary import vocabulary_of
 from airtune.models.offline import stay_offline
-from airtune.models.types import AnswerDistribution, Completion, Dialect, ModelError, Request, TextRequest
+from airtune.models.types import Dialect, ModelError
+
+if TYPE_CHECKING:
+    from airtune.models.inspection.distribution import Logits
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-class TransformersModel:
+class TransformersModel(MaskLoopModel):
     """A local Hugging Face checkpoint.
 
     Args:
@@ -140,88 +141,23 @@ class TransformersModel:
             max_batch_tokens=max_batch_tokens,
             prefixes=self.prefixes,
         )
-        self.engine = make_engine(mask_engine, self.vocabulary)
-        self._ends = frozenset([*self.vocabulary.eos_ids, *self.prompts.turn_ends])
-        self.dialect = self.prompts.bind(dialect, self.context - 1)  # one place is for the end of the answer
-        self.self_test = require_deterministic(self, self.deterministic)
+        self._start(dialect, mask_engine)
 
-    def manifest(self) -> dict[str, Any]:
-        """Hashes of weights, tokenizer and config; versions; dtype, device, threads and settings; the self-test."""
-        tested = {} if self.self_test is None else {"self_test": self.self_test.json()}
-        return {
-            "model": self.name,
-            "backend": self.backend,
-            "dialect": self.dialect.name,
-            **checkpoint_manifest(self.path),
-            "settings": dict(self.settings),
-            **tested,
-        }
-
-    def generate(self, requests: Sequence[Request]) -> list[Completion]:
-        """See `LanguageModel.generate`. One call is one batch."""
-        if not requests:
-            return []
-        encoded = self.prompts.encode_all(request.prompt for request in requests)
-        rows = [self._open(request, encoded[request.prompt]) for request in requests]
-        for row in rows:  # an answer may start with forced tokens, or consist of them
-            row.take_forced(self.fast_forward)
-        self._complete([row for row in rows if not row.done])
-        return [self._completion(row) for row in rows]
-
-    def answer_distribution(
-        self, prompt: str, grammar: Grammar, temperature: float = 1.0
-    ) -> AnswerDistribution:
-        """See `TransparentModel.answer_distribution`. The prompt is read here, once."""
-        from airtune.models.inspection.distribution import TokenDistribution
-        from airtune.models.inspection.tree_logits import TreeLogits
-
-        ids = self.prompts.encode(prompt)
-        self._open(
-            Request(prompt, grammar, seed=0, temperature=temperature), ids
-        )  # raises as `generate` would
-        with torch.inference_mode(), torch_threads(self.threads):
-            after_prompt = TreeLogits(self.model, ids, self.device, self.prefixes)
-
-        def logits(prefixes: Sequence[tuple[int, ...]], columns: Sequence[Any]) -> list[Any]:
-            with torch_threads(self.threads):
-                return after_prompt(prefixes, columns)
-
-        return TokenDistribution(grammar, temperature, self.engine, self.fast_forward, logits)
-
-    def write(self, requests: Sequence[TextRequest]) -> list[Completion]:
-        """See `TextWriter.write`. One call is one batch."""
-        if not requests:
-            return []
-        encoded = self.prompts.encode_all(request.prompt for request in requests)
-        rows, matchers = [], []
-        for request in requests:
-            matcher = FreeMatcher(self.vocabulary, self._ends, request.stop)
-            matchers.append(matcher)
-            rows.append(self._row(request, matcher, encoded[request.prompt]))
-        self._complete(rows)
-        return [
-            replace(self._completion(row), text=matcher.text)
-            for row, matcher in zip(rows, matchers, strict=True)
-        ]
-
-    def _open(self, request: Request, prompt: list[int]) -> Row:
-        return self._row(request, self.engine.compile(request.grammar), prompt)
-
-    def _row(self, request: Request | TextRequest, matcher: Matcher | FreeMatcher, prompt: list[int]) -> Row:
-        """An open row, once it is certain that it can be answered."""
-        limit = answer_limit(request, len(prompt), self.context)
-        return Row(request, prompt, matcher, torch.Generator(device="cpu").manual_seed(request.seed), limit)
+    def _pinned(self) -> dict[str, Any]:
+        return checkpoint_manifest(self.path)
 
     def _complete(self, rows: Sequence[Row]) -> None:
         with torch.inference_mode(), torch_threads(self.threads):
             self.decoder.complete(rows, alone=self.deterministic != "off")
 
-    def _completion(self, row: Row) -> Completion:
-        return Completion(
-            text=self.vocabulary.text(row.token_ids),
-            token_ids=tuple(row.token_ids),
-            logprobs=tuple(row.logprobs),
-            finish_reason="stop" if row.matcher.finished else "length",
-            prompt_tokens=len(row.prompt),
-            decode_steps=row.steps,
-        )
+    def _after(self, prompt: list[int]) -> Logits:
+        from airtune.models.inspection.tree_logits import TreeLogits
+
+        with torch.inference_mode(), torch_threads(self.threads):
+            after_prompt = TreeLogits(self.model, prompt, self.device, self.prefixes)
+
+        def logits(prefixes: Sequence[tuple[int, ...]], columns: Sequence[Any]) -> list[Any]:
+            with torch_threads(self.threads):
+                return after_prompt(prefixes, columns)
+
+        return logits

@@ -56,12 +56,9 @@ class PrefixCache:
         """
         attention = Attention.of(model)
         able = attention.plain and attention.window is None
-        if block is not None and (type(block) is not int or block < 0):
-            raise ModelError(
-                f"prefix_block must be a number of tokens, not {block!r}", value=block, allowed="0, 1, 2, ...",
-                hint="leave it out, or use 0 to read prompts whole",
-            )  # fmt: skip
-        max_bytes = ROOM if room is None else _size(room)
+        if block is not None:
+            check_block(block, 0, "leave it out, or use 0 to read prompts whole")
+        max_bytes = read_room(room)
         if block and not able:
             raise ModelError(
                 f"{type(model).__name__} cannot read its prompts in blocks",
@@ -148,8 +145,27 @@ def _bytes(block: Block) -> int:
     return sum(part.numel() * part.element_size() for layer in block for part in layer)
 
 
-def _size(room: int | str) -> int:
-    """Bytes of 268435456 or "256MiB"."""
+def check_block(block: object, least: int, hint: str) -> None:
+    """Refuse what is no number of tokens of a block.
+
+    Raises:
+        ModelError: Unless it is an integer, `least` or more.
+    """
+    if type(block) is not int or block < least:
+        raise ModelError(
+            f"prefix_block must be a number of tokens, not {block!r}", value=block,
+            allowed=f"{least}, {least + 1}, ...", hint=hint,
+        )  # fmt: skip
+
+
+def read_room(room: int | str | None) -> int:
+    """Bytes of 268435456 or "256MiB"; 1 GiB where nothing is said.
+
+    Raises:
+        ModelError: If it is no size.
+    """
+    if room is None:
+        return ROOM
     found = re.fullmatch(r"(\d+) ?([KMG]iB)?", str(room), re.ASCII)
     if found is None or isinstance(room, bool):
         raise ModelError(

@@ -8,7 +8,7 @@ import pytest
 
 from airtune.models import LanguageModel, load_model
 from airtune.models.backends.determinism import probes
-from airtune.models.tiny import bpe_tokenizer, save_random_llama
+from airtune.models.tiny import chat_tokenizer, save_random_llama
 from tests.contract.test_models import MIXED, SEEDS, LiveModelContract
 from tests.models.tiny_gguf import save_gguf
 
@@ -51,7 +51,7 @@ class TestLlamaCpp(LlamaCppContract):
     @classmethod
     def model(cls, tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
         folder = tmp_path_factory.mktemp("gguf")
-        checkpoint = save_random_llama(folder / "m", bpe_tokenizer(), width=64)
+        checkpoint = save_random_llama(folder / "m", chat_tokenizer("llama3"), width=64)
         return load_model(save_gguf(checkpoint, folder / "m.gguf"), "llama_cpp")
 
 

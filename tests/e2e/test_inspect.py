@@ -119,7 +119,7 @@ def test_doctor_says_what_works_here(folder: Folder) -> None:
     assert document["ok"] is True
     named = {check["name"] for check in document["checks"]}
     assert {"python", "study file", "model pocket", "mask engine llguidance", "gpu"} <= named
-    assert {"backend vllm", "backend openai"} <= named
+    assert {"backend llama_cpp", "backend vllm", "backend openai"} <= named
     shown = folder.airtune("doctor").out
     assert all(name in shown for name in named)
     assert not list(folder.path.glob("*.sqlite*"))

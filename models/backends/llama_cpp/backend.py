@@ -10,32 +10,34 @@ whatever the prefix cache holds. In another batch a kernel may round otherwise, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from numpy.typing import NDArray
-
-from airtune.grammars import Grammar
 from airtune.models.backends.checkpoint import sha256_of, versions
-from airtune.models.backends.determinism import read_mode, require_deterministic
-from airtune.models.backends.gguf_header import read_header
+from airtune.models.backends.determinism import read_mode
+from airtune.models.backends.gguf import require_gguf
 from airtune.models.backends.llama_cpp.decoder import BlockDecoder, PrefixCache
 from airtune.models.backends.llama_cpp.library import Context, Weights, library
 from airtune.models.backends.llama_cpp.tokenizer import Tokenizer
-from airtune.models.backends.prompts import answer_limit
-from airtune.models.decoding.free_text import FreeMatcher
+from airtune.models.backends.mask_loop import MaskLoopModel
+from airtune.models.backends.threads import SMALL_MODEL, check_threads, thread_count
+from airtune.models.decoding.prefix_cache import check_block, read_room
 from airtune.models.decoding.row import Row
-from airtune.models.masks.base import Matcher, engine_for, make_engine
+from airtune.models.masks.base import engine_for
 from airtune.models.offline import stay_offline
-from airtune.models.types import AnswerDistribution, Completion, Dialect, ModelError, Request, TextRequest
+from airtune.models.types import Dialect, ModelError
 
+if TYPE_CHECKING:
+    from airtune.models.inspection.distribution import Logits
+
+BLOCK = 32  # tokens: from 64 on llama.cpp's attention uses tiles that start at fixed cells
 CONTEXT = 8192  # tokens, at most, where the user names no number: its keys and values are set aside at once
+LEAST_CONTEXT = 256
 
 
-class LlamaCppModel:
+class LlamaCppModel(MaskLoopModel):
     """A GGUF file.
 
     Args:
@@ -44,14 +46,14 @@ class LlamaCppModel:
         dialect: The dialect it speaks.
         mask_engine: As in the `transformers` backend, as is the next.
         fast_forward: See there.
-        threads: Threads of a forward pass. On a machine whose cores are busy with other work more of them wait for
-            each other; give the number of cores that are free.
-        block: Tokens of one forward pass, at most; prompts are read and kept in blocks of it. It may change the last
-            bits.
+        threads: Threads of a forward pass; they decide the last bits. None: see
+            `airtune.models.backends.threads.thread_count`.
+        prefix_block: Tokens of one forward pass, at most; prompts are read and kept in blocks of it. It decides the
+            last bits. None: 32.
+        prefix_cache: Room for keys and values of prompts that have been read, in bytes or as "256MiB"; 0 keeps none.
+            It changes no answer, and so is no part of the manifest. None: 1 GiB.
         context: Tokens that there is room for, prompts and answers of a batch together. None: the model's own
             context, up to 8192.
-        prefix_cache_mb: Megabytes for keys and values of prompts that were read before; 0 keeps none. It changes no
-            bit of an answer.
         deterministic: As in the `transformers` backend.
 
     Raises:
@@ -69,27 +71,28 @@ class LlamaCppModel:
         name: str | None = None,
         mask_engine: str | None = None,
         fast_forward: bool = True,
-        threads: int = 1,
-        block: int = 32,
+        threads: int | None = None,
+        prefix_block: int | None = None,
+        prefix_cache: int | str | None = None,
         context: int | None = None,
-        prefix_cache_mb: int = 512,
         deterministic: str | bool = "off",
     ) -> None:
-        self.path = gguf_file(Path(path))
         self.name = name or str(path)
         self.deterministic = read_mode(deterministic)
-        for key, value, least in (
-            ("threads", threads, 1),
-            ("block", block, 1),
-            ("context", context, 256),
-            ("prefix_cache_mb", prefix_cache_mb, 0),
-        ):
-            if value is not None and (type(value) is not int or value < least):
-                raise ModelError(
-                    f"{key} must be a whole number, {least} or more", value=value, allowed=f"{least}, ..."
-                )
+        check_threads(threads)
+        block = BLOCK if prefix_block is None else prefix_block
+        check_block(block, 1, "leave it out; prefix_cache=0 keeps nothing of what was read")
+        room = read_room(prefix_cache)
+        if context is not None and (type(context) is not int or context < LEAST_CONTEXT):
+            raise ModelError(
+                f"context must be a number of tokens, not {context!r}", value=context,
+                allowed=f"{LEAST_CONTEXT} or more", hint="leave it out",
+            )  # fmt: skip
         stay_offline()  # chat templates are rendered by transformers
+        library()  # before a long header is read
+        self.path = require_gguf(Path(path))
         weights = Weights(self.path)
+        threads = thread_count(threads, weights.count <= SMALL_MODEL)
         self.context = min(context or CONTEXT, weights.context)
         self.prompts = Tokenizer(weights)
         self.vocabulary = self.prompts.vocabulary
@@ -98,9 +101,8 @@ class LlamaCppModel:
             "mask_engine": mask_engine,
             "fast_forward": fast_forward,
             "threads": threads,
-            "block": block,
+            "prefix_block": block,
             "context": self.context,
-            "prefix_cache_mb": prefix_cache_mb,
             "deterministic": self.deterministic,
         }
         self.fast_forward = fast_forward
@@ -108,109 +110,21 @@ class LlamaCppModel:
             Context(weights, cells=self.context, block=block, threads=threads),
             cells=self.context,
             block=block,
-            cache=PrefixCache(prefix_cache_mb << 20, block),
+            cache=PrefixCache(room, block),
             fast_forward=fast_forward,
         )
-        self.engine = make_engine(mask_engine, self.vocabulary)
-        self._ends = frozenset([*self.vocabulary.eos_ids, *self.prompts.turn_ends])
-        self.dialect = self.prompts.bind(dialect, self.context - 1)  # one place is for the end of the answer
-        self.self_test = require_deterministic(self, self.deterministic)
+        self._start(dialect, mask_engine)
 
-    def manifest(self) -> dict[str, Any]:
-        """Hash of the file; versions, and what llama.cpp was built for; settings; the self-test."""
-        tested = {} if self.self_test is None else {"self_test": self.self_test.json()}
+    def _pinned(self) -> dict[str, Any]:
+        """The file; versions, and what llama.cpp was built for."""
         built = {
             "llama_cpp_python": metadata.version("llama_cpp_python"),
             "llama.cpp": library().llama_print_system_info().decode().strip(" |"),
         }
-        return {
-            "model": self.name,
-            "backend": self.backend,
-            "dialect": self.dialect.name,
-            "files": {self.path.name: sha256_of(self.path)},
-            "versions": {**versions(), **built},
-            "settings": dict(self.settings),
-            **tested,
-        }
-
-    def generate(self, requests: Sequence[Request]) -> list[Completion]:
-        """See `LanguageModel.generate`. One call is one batch, if there is room for it."""
-        encoded = self.prompts.encode_all(request.prompt for request in requests)
-        rows = [self._open(request, encoded[request.prompt]) for request in requests]
-        for row in rows:  # an answer may start with forced tokens, or consist of them
-            row.take_forced(self.fast_forward)
-        self._complete([row for row in rows if not row.done])
-        return [self._completion(row) for row in rows]
-
-    def answer_distribution(
-        self, prompt: str, grammar: Grammar, temperature: float = 1.0
-    ) -> AnswerDistribution:
-        """See `TransparentModel.answer_distribution`. The prompt is read here, once."""
-        from airtune.models.inspection.distribution import TokenDistribution
-
-        ids = self.prompts.encode(prompt)
-        self._open(
-            Request(prompt, grammar, seed=0, temperature=temperature), ids
-        )  # raises as `generate` would
-        state = self.decoder.after(ids)
-
-        def logits(prefixes: Sequence[tuple[int, ...]], columns: Sequence[NDArray[Any]]) -> list[Any]:
-            return self.decoder.branches(state, ids, prefixes, columns)
-
-        return TokenDistribution(grammar, temperature, self.engine, self.fast_forward, logits)
-
-    def write(self, requests: Sequence[TextRequest]) -> list[Completion]:
-        """See `TextWriter.write`. One call is one batch, if there is room for it."""
-        encoded = self.prompts.encode_all(request.prompt for request in requests)
-        matchers = [FreeMatcher(self.vocabulary, self._ends, request.stop) for request in requests]
-        rows = [
-            self._row(request, matcher, encoded[request.prompt])
-            for request, matcher in zip(requests, matchers, strict=True)
-        ]
-        self._complete(rows)
-        return [
-            replace(self._completion(row), text=matcher.text)
-            for row, matcher in zip(rows, matchers, strict=True)
-        ]
-
-    def _open(self, request: Request, prompt: list[int]) -> Row:
-        return self._row(request, self.engine.compile(request.grammar), prompt)
-
-    def _row(self, request: Request | TextRequest, matcher: Matcher | FreeMatcher, prompt: list[int]) -> Row:
-        """An open row, once it is certain that it can be answered."""
-        limit = answer_limit(request, len(prompt), self.context)
-        return Row(request, prompt, matcher, torch.Generator(device="cpu").manual_seed(request.seed), limit)
+        return {"files": {self.path.name: sha256_of(self.path)}, "versions": {**versions(), **built}}
 
     def _complete(self, rows: Sequence[Row]) -> None:
         self.decoder.complete(rows, alone=self.deterministic != "off")
 
-    def _completion(self, row: Row) -> Completion:
-        return Completion(
-            text=self.vocabulary.text(row.token_ids),
-            token_ids=tuple(row.token_ids),
-            logprobs=tuple(row.logprobs),
-            finish_reason="stop" if row.matcher.finished else "length",
-            prompt_tokens=len(row.prompt),
-            decode_steps=row.steps,
-        )
-
-
-def gguf_file(path: Path) -> Path:
-    """The GGUF file that a path names: itself, or the only one in a directory.
-
-    Raises:
-        ModelError: If there is none, or more than one.
-    """
-    found = sorted(path.glob("*.gguf")) if path.is_dir() else [path] if path.is_file() else []
-    if len(found) != 1:
-        raise ModelError(
-            f"{path} holds {len(found) or 'no'} GGUF files" if path.is_dir() else f"there is no file {path}",
-            value=str(path),
-            allowed="a GGUF file, or a directory with exactly one",
-            hint="name the file itself",
-        )
-    with found[0].open("rb") as file:
-        if file.read(4) != b"GGUF":
-            raise ModelError(f"{found[0]} is not a GGUF file", value=str(found[0]), allowed="*.gguf")
-    read_header(found[0])  # before llama.cpp does, which trusts what it reads
-    return found[0]
+    def _after(self, prompt: list[int]) -> Logits:
+        return partial(self.decoder.branches, self.decoder.after(prompt), prompt)

@@ -101,6 +101,7 @@ class Weights:
         self.vocabulary: Any = lib.llama_model_get_vocab(self._pointer)
         self.width: int = lib.llama_vocab_n_tokens(self.vocabulary)
         self.context: int = lib.llama_model_n_ctx_train(self._pointer)
+        self.count: int = lib.llama_model_n_params(self._pointer)
 
     def __del__(self) -> None:
         if self._pointer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterable, Sequence
+from itertools import dropwhile
 from typing import Any
 
 from airtune.models.backends.llama_cpp.library import Weights, library
@@ -35,15 +36,18 @@ class Tokenizer:
         texts = {self._piece(i, special=True).decode("utf-8", errors="replace") for i in special}
         # Brackets as in `special_texts`: of tokens that are no control tokens, plain runs of blanks do not count.
         self._special = tuple(sorted(text for text in texts if text[:1] in ("<", "[")))
-        self._template = weights.text_of("tokenizer.chat_template")
-        named = {"bos_token": self._lib.llama_vocab_bos(self._of), "eos_token": eos}
+        self._template = weights.text_of("tokenizer.chat_template") or ""
+        bos = self._lib.llama_vocab_bos(self._of)
+        self._lead = [bos] if bos >= 0 and self._lib.llama_vocab_get_add_bos(self._of) else []
+        named = {"bos_token": bos, "eos_token": eos}
         self._named = {
             name: self._piece(i, special=True).decode("utf-8") for name, i in named.items() if i >= 0
         }
 
     def encode(self, prompt: str) -> list[int]:
-        """A prompt's token ids. A chat template writes the special tokens itself; to a plain prompt they are added."""
-        return self._tokens(prompt, begin=not self._template, special=True)
+        """A prompt's token ids: the beginning of sequence, where there is one, once; the template may write it, too."""
+        ids = self._tokens(prompt, special=True)
+        return self._lead + list(dropwhile(self._lead.__contains__, ids))
 
     def encode_all(self, prompts: Iterable[str]) -> dict[str, list[int]]:
         """The token ids of prompts; equal ones are encoded once."""
@@ -53,10 +57,10 @@ class Tokenizer:
         """The dialect, told of this file's chat format and the model's context if it cares."""
         if not hasattr(dialect, "bind"):
             return dialect
-        from airtune.models.dialects.chat.format import PlainFormat, template_format
+        from airtune.models.dialects.chat.format import template_format
 
         bound: Dialect = dialect.bind(
-            format=template_format(self._template, self._apply) if self._template else PlainFormat(),
+            format=template_format(self._template, self._apply),
             special=self._special, count_tokens=lambda text: len(self.encode(text)), max_tokens=context,
         )  # fmt: skip
         return bound
@@ -68,17 +72,17 @@ class Tokenizer:
         return str(texts[0])
 
     def _plain(self, text: str) -> list[int]:
-        return self._tokens(text, begin=False, special=False)
+        return self._tokens(text, special=False)
 
-    def _tokens(self, text: str, *, begin: bool, special: bool) -> list[int]:
+    def _tokens(self, text: str, *, special: bool) -> list[int]:
         data = text.encode("utf-8")
-        room = len(data) + 2  # no token is shorter than a byte; a first and a last one may be added
+        room = len(data) + 2  # no token is shorter than a byte; some tokenizers put a blank before a text
         ids = (ctypes.c_int32 * room)()
-        count = self._lib.llama_tokenize(self._of, data, len(data), ids, room, begin, special)
+        count = self._lib.llama_tokenize(self._of, data, len(data), ids, room, False, special)
         if count < 0:  # a tokenizer that writes more than it reads
             room = -count
             ids = (ctypes.c_int32 * room)()
-            count = self._lib.llama_tokenize(self._of, data, len(data), ids, room, begin, special)
+            count = self._lib.llama_tokenize(self._of, data, len(data), ids, room, False, special)
         return list(ids[:count])
 
     def _piece(self, token: int, *, special: bool = False) -> bytes:

@@ -14,10 +14,12 @@ from ConfigSpace import ConfigurationSpace, Float
 from airtune.engine import Job, Task, Trial, load_proposer
 from airtune.grammars import space_grammar
 from airtune.models import Completion, ModelError, Problem, Request, load_model
+from airtune.models.backends.gguf_header import GGUFError
 from airtune.models.dialects.chat.format import format_of, special_texts
 from airtune.models.masks.vocabulary import vocabulary_of
 from airtune.models.tiny import bpe_tokenizer, chat_tokenizer, save_random_llama
 from tests.models.exact import path_logprob, text_probabilities
+from tests.models.gguf_files import write_gguf
 from tests.models.tiny_gguf import save_gguf
 
 pytest.importorskip("llama_cpp")
@@ -68,7 +70,7 @@ def test_a_study_is_the_same_whatever_the_cache_holds(gguf: Path) -> None:
     The cache must have been used: a prompt that is read whole again costs more forward passes.
     """
     whole = study(load_model(gguf, "llama_cpp"), [], 8)
-    assert bits(study(load_model(gguf, "llama_cpp", prefix_cache_mb=0), [], 8)) == bits(whole)
+    assert bits(study(load_model(gguf, "llama_cpp", prefix_cache=0), [], 8)) == bits(whole)
     trials: list[Trial] = []
     resumed = study(load_model(gguf, "llama_cpp"), trials, 4)
     resumed += study(load_model(gguf, "llama_cpp"), trials, 8)
@@ -147,17 +149,11 @@ def test_the_tokenizer_is_that_of_transformers(checkpoint: Path, gguf: Path) -> 
     assert set(special_texts(reference.tokenizer)) - {"<pad>"} <= set(model.dialect.special)
 
 
-def test_without_a_template_the_model_gets_plain_text(tmp_path: Path) -> None:
-    tiny = save_random_llama(tmp_path / "m", bpe_tokenizer(), width=64)
-    model: Any = load_model(save_gguf(tiny, tmp_path / "m.gguf"), "llama_cpp")
-    assert model.dialect.render(Problem("svm", "", task().space, "loss")).endswith("Answer:\n")
-
-
 def test_answers_are_those_of_transformers(tmp_path: Path) -> None:
     """On the same weights in float32. llama.cpp keeps keys and values in float16, so nearly: a wrong position or
     scale, a mask that shows another's tokens or a prompt cut short moves log-probabilities by whole numbers.
     """
-    tiny = save_random_llama(tmp_path / "m", bpe_tokenizer(), width=64)
+    tiny = save_random_llama(tmp_path / "m", chat_tokenizer("llama3"), width=64)
     file = save_gguf(tiny, tmp_path / "m.gguf", precision="F32")
     requests = [Request("Tune: " * (1 + n % 3 * 30), space_grammar(task().space), n) for n in range(12)]
     same = 0
@@ -198,7 +194,8 @@ def test_a_distribution_where_there_is_little_room(gguf: Path) -> None:
 def test_nothing_is_printed_and_the_build_is_on_record(gguf: Path, capfd: pytest.CaptureFixture[str]) -> None:
     manifest = load_model(gguf, "llama_cpp", deterministic="strict").manifest()
     assert capfd.readouterr() == ("", "")
-    assert manifest["settings"]["threads"] == 1
+    assert manifest["settings"]["threads"] == 1  # of a small model
+    assert "prefix_cache" not in manifest["settings"]  # a study goes on with another one
     assert manifest["self_test"]["passed"]
     assert "CPU" in manifest["versions"]["llama.cpp"]
     assert manifest["files"].keys() == {"m.gguf"}
@@ -209,9 +206,9 @@ def test_nothing_is_printed_and_the_build_is_on_record(gguf: Path, capfd: pytest
     [
         {"threads": 0},
         {"threads": 1.5},
-        {"block": 0},
+        {"prefix_block": 0},
         {"context": 255},
-        {"prefix_cache_mb": -1},
+        {"prefix_cache": "1 MB"},
         {"threds": 1},
     ],
 )
@@ -236,16 +233,23 @@ def test_a_truncated_file(gguf: Path, tmp_path: Path, kept: float) -> None:
 
 
 def test_what_is_no_model(checkpoint: Path, gguf: Path, tmp_path: Path) -> None:
-    other = save_gguf(checkpoint, tmp_path / "other.gguf", architecture="perceptron")
-    with pytest.raises(ModelError, match=r"other\.gguf.*perceptron"):
-        load_model(other, "llama_cpp")
-    (tmp_path / "text.gguf").write_text("hello")
-    with pytest.raises(ModelError, match=r"text\.gguf is not a GGUF file"):
-        load_model(tmp_path / "text.gguf", "llama_cpp")
-    with pytest.raises(ModelError, match="holds 2 GGUF files"):
+    """A file without a template, or whose sizes are not those of its tensors, never gets to llama.cpp."""
+    bare = save_random_llama(tmp_path / "bare", bpe_tokenizer(300), width=64)
+    for file, words in (
+        (save_gguf(checkpoint, tmp_path / "other.gguf", architecture="perceptron"), "perceptron"),
+        (save_gguf(bare, tmp_path / "bare.gguf"), "no chat template"),
+        (write_gguf(tmp_path / "large.gguf", feed_forward_length=1 << 30), "more than anything in it"),
+    ):
+        with pytest.raises(GGUFError, match=words):
+            load_model(file, "llama_cpp")
+    with pytest.raises(GGUFError, match="holds 3 GGUF files"):
         load_model(tmp_path, "llama_cpp")
-    with pytest.raises(ModelError, match="holds no GGUF files"):
+    with pytest.raises(GGUFError, match="no folder with one"):
         load_model(checkpoint, "llama_cpp")
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "text.gguf").write_text("hello")
+    with pytest.raises(GGUFError, match=r"text\.gguf is refused"):
+        load_model(tmp_path / "text", "llama_cpp")
     assert load_model(gguf.parent, "llama_cpp").manifest()["files"].keys() == {"m.gguf"}
 
 
