@@ -13,7 +13,7 @@ from airtune.engine.evaluation.pool import Evaluation, Evaluator
 from airtune.engine.evaluation.result import one_line
 from airtune.engine.manifest import check_same_study, default_name, study_manifest
 from airtune.engine.proposers import load_proposer
-from airtune.engine.proposers.limits import check_limits
+from airtune.engine.proposers.base import check_limits
 from airtune.engine.state import StudyState
 from airtune.engine.storage.study_file import StudyFile, TrialUpdate
 from airtune.engine.types import (

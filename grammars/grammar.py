@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from ConfigSpace import ConfigurationSpace
 
-from . import emit, intervals
+from . import intervals
 from .automaton import Node, Path, Trie, only, subtract, trie_of
 from .errors import DecodeError, GrammarError
 from .lattice import Lattice
@@ -137,7 +137,7 @@ class Grammar:
             GrammarError: If none is left.
         """
         self._require_some()
-        return self.nth(random_below(rng, self.count()))
+        return self.nth(intervals.random_below(rng, self.count()))
 
     def nth(self, rank: int) -> dict[str, Any]:
         """The configuration of this rank, 0 <= rank < count(), in a fixed order."""
@@ -162,6 +162,8 @@ class Grammar:
         Raises:
             GrammarError: If nothing is left, or the expression would be too large (use `lark` or `gbnf`).
         """
+        from . import emit
+
         self._require_some()
         return emit.regex(self.lattice, self.root)
 
@@ -171,6 +173,8 @@ class Grammar:
         Raises:
             GrammarError: If nothing is left.
         """
+        from . import emit
+
         self._require_some()
         tried = None
         if self._excluded:
@@ -183,6 +187,8 @@ class Grammar:
         Raises:
             GrammarError: If nothing is left.
         """
+        from . import emit
+
         self._require_some()
         return emit.gbnf(self.lattice, self.root)
 
@@ -268,15 +274,6 @@ class Grammar:
 
 def _short(text: str) -> str:
     return repr(text if len(text) <= 80 else text[:77] + "...")
-
-
-def random_below(rng: np.random.Generator | np.random.RandomState, bound: int) -> int:
-    """A uniform integer in 0..bound-1 of any size, by rejection."""
-    bits = bound.bit_length()
-    while True:
-        draw = int.from_bytes(rng.bytes((bits + 7) // 8), "big") >> (-bits % 8)
-        if draw < bound:
-            return draw
 
 
 def lattice_grammar(lattice: Lattice, exclude: Iterable[Mapping[str, Any]] = ()) -> Grammar:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Intervals = tuple[tuple[int, int], ...]
 
@@ -104,3 +108,12 @@ def closest(one: Intervals, index: int) -> int:
     """The member nearest to `index`, the smaller one on ties."""
     candidates = (min(max(index, low), high) for low, high in one)
     return min(candidates, key=lambda i: (abs(i - index), i))
+
+
+def random_below(rng: np.random.Generator | np.random.RandomState, bound: int) -> int:
+    """A uniform integer in 0..bound-1 of any size, by rejection."""
+    bits = bound.bit_length()
+    while True:
+        draw = int.from_bytes(rng.bytes((bits + 7) // 8), "big") >> (-bits % 8)
+        if draw < bound:
+            return draw

@@ -56,8 +56,9 @@ def check_space(space: ConfigurationSpace) -> None:
                 allowed="names with a UTF-8 form",
                 hint="rename it",
             ) from e
-        lower, upper = getattr(hp, "lower", None), getattr(hp, "upper", None)
-        if lower is not None or upper is not None:
+        if hasattr(hp, "lower"):
+            numeric: Any = hp
+            lower, upper = numeric.lower, numeric.upper
             log = bool(getattr(hp, "log", False))
             check_range(name, lower, upper, log=log)
             check_held(name, lower, upper, log=log, whole=isinstance(hp, IntegerHyperparameter))

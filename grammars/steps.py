@@ -72,7 +72,7 @@ def stepped(name: str, item: Mapping[str, Any]) -> dict[str, Any]:
             allowed=f"{levels[0]!r}, {levels[1]!r}, ..., {levels[-1]!r}",
             hint=f"take {' or '.join(map(repr, near))}, or leave the default out",
         )
-    kept = {key: rest[key] for key in ("name", "meta") if key in rest}
+    kept: dict[str, Any] = {key: rest[key] for key in ("name", "meta") if key in rest}
     return {**kept, "type": "ordinal", "sequence": levels, "default_value": number(default)}
 
 

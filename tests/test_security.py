@@ -22,6 +22,8 @@ PICKLES = {
     "benchmarks/tasks/original/reader.py": "published tables, by an unpickler that refuses every name in them",
     "benchmarks/running/processes.py": "an error, to see whether it can be sent to the parent",
     "models/pocket/training/train.py": "torch.save of a training that is under way",
+    "models/finetuning/train.py": "the same",
+    "models/backends/threads.py": "nothing: joblib counts the cores there",
 }
 PICKLING = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "_pickle"}
 # What runs text as a program, or has a shell read it.

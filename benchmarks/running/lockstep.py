@@ -15,7 +15,7 @@ from typing import Any
 from airtune.engine.asking import ask_together
 from airtune.engine.evaluation.outcome import evaluate
 from airtune.engine.manifest import check_same_study
-from airtune.engine.proposers.limits import check_limits
+from airtune.engine.proposers.base import check_limits
 from airtune.engine.state import StudyState
 from airtune.engine.storage.study_file import StudyFile, TrialUpdate
 from airtune.engine.types import Proposer, StoreError, Task, Trial

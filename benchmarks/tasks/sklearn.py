@@ -19,17 +19,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from airtune.benchmarks.tasks.hpobench.data import Split, split_indices
 from airtune.benchmarks.tasks.hpobench.models import ALGORITHMS as MODELS
 from airtune.benchmarks.tasks.hpobench.models import Algorithm, quiet_single_thread
 from airtune.benchmarks.tasks.hpobench.spaces import FIDELITIES, SPACES, Fidelity
-from airtune.benchmarks.tasks.hpobench.task_names import read_fidelity
 from airtune.engine.types import Task, TaskError
+
+if TYPE_CHECKING:
+    from airtune.benchmarks.tasks.hpobench.data import Split
 
 MODEL_SEED = 1  # `random_state` of every model: a configuration has one loss
 
@@ -57,6 +58,8 @@ def raw_data(name: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 def load_split(name: str) -> Split:
     """The data set `name` (a key of `DATA`), split and standardised; loaded once per process."""
     from sklearn.preprocessing import StandardScaler
+
+    from airtune.benchmarks.tasks.hpobench.data import Split, split_indices
 
     features, labels = raw_data(name)
     train, validation, test = split_indices(labels)
@@ -132,4 +135,8 @@ def _fidelity(name: str, fidelity: Fidelity | None, suffix: str, given: bool) ->
                 f"task {name!r}: this task has no fidelity, so no suffix", value=suffix, hint=f"use {base!r}"
             )
         return 0
-    return read_fidelity(name, fidelity, suffix) if given else fidelity.full
+    if not given:
+        return fidelity.full
+    from airtune.benchmarks.tasks.hpobench.task_names import read_fidelity
+
+    return read_fidelity(name, fidelity, suffix)

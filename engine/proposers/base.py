@@ -17,11 +17,12 @@ from ConfigSpace.exceptions import (
 from ConfigSpace.hyperparameters import Hyperparameter, UniformIntegerHyperparameter
 from ConfigSpace.types import NotSet
 
+from airtune.engine.manifest import language_model
 from airtune.engine.seeds import derive_seed
 from airtune.engine.state import StudyState
 from airtune.engine.types import Job, Proposal, Proposer, Task, Trial
 from airtune.grammars import DecodeError, canonical_grammar, lattice_grammar
-from airtune.grammars.grammar import random_below
+from airtune.grammars.intervals import random_below
 from airtune.grammars.space_check import is_wide
 
 # A proposer whose own suggestions are all taken or forbidden gives up after this many and draws uniformly.
@@ -36,6 +37,17 @@ _INVALID = (
     IllegalValueError,
     InactiveHyperparameterSetError,
 )
+
+
+def check_limits(proposer: Proposer, space: ConfigurationSpace) -> None:
+    """Refuse a space that the proposer's language model cannot speak about.
+
+    Raises:
+        SpaceError: If there is such a model: more hyperparameters or choices than it knows, for example.
+    """
+    model = language_model(proposer)
+    if model is not None:
+        model.dialect.grammar(space)
 
 
 def active_part(space: ConfigurationSpace, values: Mapping[str, Any]) -> dict[str, Any]:

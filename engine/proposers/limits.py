@@ -6,8 +6,8 @@ import warnings
 
 from ConfigSpace import ConfigurationSpace
 
-from airtune.engine.manifest import language_model
 from airtune.engine.proposers import load_proposer
+from airtune.engine.proposers.base import check_limits
 from airtune.engine.types import Proposer
 from airtune.grammars import SpaceError
 
@@ -17,17 +17,6 @@ INSTEAD = "tpe"
 
 class LimitWarning(UserWarning):
     """A search space is beyond a language model's limits, and another proposer proposes."""
-
-
-def check_limits(proposer: Proposer, space: ConfigurationSpace) -> None:
-    """Refuse a space that the proposer's language model cannot speak about.
-
-    Raises:
-        SpaceError: If there is such a model: more hyperparameters or choices than it knows, for example.
-    """
-    model = language_model(proposer)
-    if model is not None:
-        model.dialect.grammar(space)
 
 
 def within_limits(proposer: Proposer, space: ConfigurationSpace) -> tuple[Proposer, str | None]:

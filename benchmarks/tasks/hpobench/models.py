@@ -19,13 +19,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from airtune.benchmarks.tasks.hpobench.data import Split
 from airtune.engine.types import TaskError
+
+if TYPE_CHECKING:
+    from airtune.benchmarks.tasks.hpobench.data import Split
 
 Protocol = Literal["clean", "published"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
