@@ -248,8 +248,10 @@ def test_golden(name: str) -> None:
     assert _golden_texts()[name] == (GOLDEN / name).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("hash_seed", ["0", "12345"])
-def test_texts_do_not_depend_on_the_hash_seed(hash_seed: str) -> None:
+def test_texts_do_not_depend_on_the_hash_seed() -> None:
+    """Compared with each other, not with stored hashes: NumPy's logarithms differ between processors in the last bit,
+    and so do the bounds of random spaces.
+    """
     code = (
         "import numpy as np, hashlib; from airtune.benchmarks.measures.spaces import random_space\n"
         "from airtune.grammars import space_grammar\n"
@@ -259,9 +261,18 @@ def test_texts_do_not_depend_on_the_hash_seed(hash_seed: str) -> None:
         "    all = grammar.hash + grammar.regex() + grammar.lark() + grammar.gbnf()\n"
         "    print(hashlib.sha256(all.encode()).hexdigest())\n"
     )
-    env = {**os.environ, "PYTHONHASHSEED": hash_seed}
-    run = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
-    assert run.stdout == (GOLDEN / "random.hashes").read_text()
+    first, second = (
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("0", "12345")
+    )
+    assert len(set(first.split())) == 4
+    assert first == second
 
 
 def test_json_schema_says_it_does_not_enforce() -> None:
