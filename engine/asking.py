@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from airtune.engine.proposers.base import propose_trial
 from airtune.engine.state import InvalidProposal, StudyState
 from airtune.engine.storage.study_file import StudyFile, TrialInsert
-from airtune.engine.types import Proposer, Trial
+from airtune.engine.types import Proposer, Task, Trial
 
 
 def ask_together(
@@ -43,3 +44,16 @@ def ask_together(
     if stored:
         file.insert(stored)
     return after
+
+
+def first_configs(task: Task, configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What to try first, checked; most studies say nothing of it, and need not load what checks it.
+
+    Raises:
+        AirtuneError: If one of them is no configuration of the task's space, or stands there twice.
+    """
+    if not configs:
+        return []
+    from airtune.engine.proposers.first import checked_first
+
+    return checked_first(task.space, configs)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airtune.engine.seeds import derive_seed
-from airtune.engine.types import Job, Proposal, Stopped, Task, Trial, best_of
+from airtune.engine.types import Job, Proposal, SpaceExhausted, Stopped, Task, Trial, best_of
 from airtune.grammars import AirtuneError, DecodeError, Grammar, canonical_grammar, violation
 
 REPEATS = 3  # failures for the same reason, from the start, after which a run is not worth its budget
@@ -100,6 +100,16 @@ class StudyState:
             return self.left[0] if self.left[0] < budget else None
         number = self.first_missing
         return number if number < budget and not self.exhausted and not self._unfinished(number) else None
+
+    def check_exhausted(self) -> None:
+        """Raise SpaceExhausted if nothing is left to propose."""
+        if self.exhausted:
+            number = self.first_missing
+            raise SpaceExhausted(
+                f"task {self.task.name!r}: all configurations of its space have been tried ({number} trials)",
+                value=number,
+                hint="nothing is left to do; widen the space to search on",
+            )
 
     def why_stopped(self, budget: int) -> Stopped:
         """Why a run ended that was not interrupted."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from airtune.engine.asking import ask_together
+from airtune.engine.asking import ask_together, first_configs
 from airtune.engine.evaluation.outcome import Outcome, outcome_of
 from airtune.engine.evaluation.pool import Evaluation, Evaluator
 from airtune.engine.evaluation.result import one_line
@@ -51,10 +51,8 @@ class Study:
         evaluation: How trials are evaluated: time limit, processes, how many at a time, where.
         first: Configurations to try before anything is proposed, but for the default of "default+" proposers, to three
             significant digits; a part of what the study is. Who leaves it out goes on with what it was.
-        new: Whether a study may begin although the file has trials of the same task, space and seed under another
-            proposer, model or schedule.
-        take_over: Also from a process that may be alive elsewhere: it can write no more, what it evaluates is lost
-            and evaluated again here.
+        new: Begin although the file has trials of the task under another proposer, model or schedule.
+        take_over: Also from a process that may live elsewhere: it can write no more, what it evaluates is lost.
 
     Raises:
         StoreError: If the file cannot be used, or holds a different study of that name.
@@ -82,11 +80,10 @@ class Study:
         self._evaluation = evaluation or Evaluation()
         self._evaluator: Evaluator | None = None
         self._asked: dict[int, Trial] = {}  # as `ask` gave them out, until they have a result
-        configs = _checked(task, first)
+        configs = first_configs(task, first)
         with contextlib.ExitStack() as closing:
             # A file that is there is looked at before a model is loaded; a new one is only made after that.
-            there = path is not None and Path(path).exists()
-            opened = closing.enter_context(StudyFile(path)) if there else None
+            opened = closing.enter_context(StudyFile(path)) if path and Path(path).exists() else None
             self.proposer = load_proposer(proposer, model) if isinstance(proposer, str) else proposer
             check_limits(self.proposer, task.space)
             self.manifest: Mapping[str, Any] = study_manifest(
@@ -99,7 +96,6 @@ class Study:
             if opened and not name and not new and opened.find(self.name) is None:
                 from airtune.engine.identity import check_others
 
-                # Whatever is the matter with one of them.
                 check_others(str(self.path), opened.studies(skipped=[]), self.manifest)
             self._file.acquire(self.name, take_over=take_over)
             record = self._file.find(self.name)
@@ -108,7 +104,7 @@ class Study:
             else:
                 check_same_study(self.name, str(self.path), record.manifest, self.manifest)
                 self.manifest = record.manifest
-                configs = _checked(task, record.manifest.get("first", ()))
+                configs = first_configs(task, record.manifest.get("first", ()))
             if configs:
                 from airtune.engine.proposers.first import with_first
 
@@ -135,15 +131,15 @@ class Study:
     @property
     def best(self) -> Trial | None:
         """The trial with the least loss, the first of equals; None if none has one."""
-        return None if self._state.best is None else self._state.best.copied()
+        return self._state.best and self._state.best.copied()
 
     def ask(self) -> Trial:
         """The next trial: one that was left without a result, or else a newly proposed one.
 
         Raises:
             SpaceExhausted: If every configuration has been tried.
-            AirtuneError: If it begins a batch and trials of the batch before have no results yet.
-            AirtuneError: If the proposer fails, or proposes what is not valid or not new (which is stored).
+            AirtuneError: If it begins a batch and the one before has no results yet, or the proposer fails, or
+                proposes what is not valid or not new (which is stored).
         """
         if self._state.left:
             number, *_ = self._state.left
@@ -151,12 +147,7 @@ class Study:
             return self._given(number)
         number = self._state.first_missing
         (self._state,) = ask_together(self._file, self.proposer, [self._state], number)
-        if self._state.exhausted:
-            raise SpaceExhausted(
-                f"task {self.task.name!r}: all configurations of its space have been tried ({number} trials)",
-                value=number,
-                hint="nothing is left to do; widen the space to search on",
-            )
+        self._state.check_exhausted()
         return self._given(number)
 
     def _given(self, number: int) -> Trial:
@@ -166,19 +157,18 @@ class Study:
 
     def _waiting(self, trial: Trial | int) -> Trial:
         """See `StudyState.waiting`."""
-        known = isinstance(trial, Trial) and trial is self._asked.get(trial.number)
-        return self._state.waiting(trial.number if known and isinstance(trial, Trial) else trial)
+        if isinstance(trial, Trial) and trial is self._asked.get(trial.number):
+            trial = trial.number
+        return self._state.waiting(trial)
 
     def tell(
         self, trial: Trial | int, result: float | Mapping[str, Any], *, evaluation_s: float | None = None
     ) -> Trial:
         """Store a trial's result: a finite loss, or a mapping with one under "loss" and further values.
 
-        Anything else, such as NaN, fails the trial with a reason that says so.
-
         Args:
             trial: The trial, or its number.
-            result: What the objective returned.
+            result: What the objective returned; anything else, such as NaN, fails the trial, and the reason says so.
             evaluation_s: How long the evaluation took, in seconds.
 
         Returns:
@@ -190,11 +180,7 @@ class Study:
         return self._finish(self._waiting(trial), outcome_of(result), evaluation_s)
 
     def fail(self, trial: Trial | int, reason: str, *, evaluation_s: float | None = None) -> Trial:
-        """Store that a trial failed, and why: the proposer will see it.
-
-        Raises:
-            AirtuneError: If there is no such trial, or it has a result.
-        """
+        """Store that a trial failed, and why: the proposer will see it. Raises as `tell`."""
         failed = Outcome(reason=one_line(reason) or "no reason given")
         return self._finish(self._waiting(trial), failed, evaluation_s)
 
@@ -309,12 +295,3 @@ class Study:
 
     def _reload(self) -> None:
         self._state = self._state.resumed((one.trial, one.text) for one in self._file.records(self.name))
-
-
-def _checked(task: Task, first: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What to try first, checked; most studies say nothing of it, and need not load what checks it."""
-    if not first:
-        return []
-    from airtune.engine.proposers.first import checked_first
-
-    return checked_first(task.space, first)

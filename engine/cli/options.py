@@ -14,6 +14,41 @@ TAKE_OVER_HELP = (
     "Take the study from a process of another container or machine that has ended. If it lives, it can write no more, "
     "and what it evaluates is lost and evaluated again."
 )
+TASK_HELP = "A bundled task such as sklearn/svm/digits, or module:attribute with --space."
+COMMAND_HELP = (
+    "A command line to evaluate, with {name} for each hyperparameter; its last line on standard "
+    'output is JSON with "loss". "--bn {bn}" is a flag where bn is true and nothing where it is false or null; '
+    'after an option a list is several words; "--bn={bn}" is JSON.'
+)
+PROPOSER_HELP = (
+    "lm, lm+gp, lm+self, hybrid, random, local, tpe, gp, cmaes, smac, or default+ one of them. "
+    "(default: default+lm+gp)"
+)
+DIALECT_HELP = (
+    "How the model is talked to: pocket, or chat with settings such as chat+history=turns+reasoning=on; "
+    "+names=hidden, of both, tells the problem in neutral words. "
+    "(default: what the model says)"
+)
+SETTING_HELP = (
+    "A setting of the backend, for example dtype=bfloat16, base_url=http://127.0.0.1:8000/v1, "
+    "record=FILE; may be repeated."
+)
+DETERMINISTIC_HELP = (
+    "Answers that are the same bits in any batch; a model that a test at the start finds otherwise is "
+    "refused (--model-setting deterministic=warn only says so)."
+)
+JOBS_HELP = (
+    "Trials at a time, in batches: all of one are waited for, so that the study can be repeated bit for bit."
+)
+ASYNC_HELP = (
+    "With --jobs: propose whenever a trial ends. Wastes no time; another run sees results in another order."
+)
+TRY_HELP = (
+    "Configurations to try before anything is proposed: a JSON list of them, or one on each line. With default+, "
+    "the default comes first all the same."
+)
+NEW_HELP = "Begin from trial 0, though the study file has trials of the task under another proposer, model or schedule."
+KEEP_GOING_HELP = "Also where the first three trials fail for the same reason, which else ends the run."
 TakeOver = Annotated[bool, typer.Option("--take-over", help=TAKE_OVER_HELP)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 JsonNotTables = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
