@@ -12,7 +12,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import count, product
@@ -59,17 +59,37 @@ class Ratio:
     high: float
 
 
+Clock = Callable[[], float]
+
+
 def side_by_side(what: str, ours: Callable[[], object], theirs: Callable[[], object], repeats: int) -> Ratio:
-    """Run both in turn, `repeats` times after one warm-up each."""
-    pairs = []
+    """Run both in turn, `repeats` times after one warm-up each; seconds on the wall."""
+    return on_clocks(what, ours, theirs, repeats, {"": (time.perf_counter, time.perf_counter)})[0]
+
+
+def on_clocks(
+    what: str,
+    ours: Callable[[], object],
+    theirs: Callable[[], object],
+    repeats: int,
+    clocks: Mapping[str, tuple[Clock, Clock]],
+) -> list[Ratio]:
+    """The same on several clocks, each with its name and one of ours and of theirs: a ratio for each."""
+    pairs: dict[str, list[tuple[float, float]]] = {name: [] for name in clocks}
     for i in range(repeats + 1):
-        seconds = []
-        for run in (ours, theirs):
-            started = time.perf_counter()
+        seconds: dict[str, list[float]] = {name: [] for name in clocks}
+        for side, run in enumerate((ours, theirs)):
+            started = {name: both[side]() for name, both in clocks.items()}
             run()
-            seconds.append(time.perf_counter() - started)
+            for name, both in clocks.items():
+                seconds[name].append(both[side]() - started[name])
         if i:
-            pairs.append((seconds[0], seconds[1]))
+            for name, (mine, other) in seconds.items():
+                pairs[name].append((mine, other))
+    return [_ratio(what + name, measured) for name, measured in pairs.items()]
+
+
+def _ratio(what: str, pairs: Sequence[tuple[float, float]]) -> Ratio:
     ratios = [b / a for a, b in pairs]
     return Ratio(
         what,

@@ -176,8 +176,10 @@ def speed(
     if only in (None, "history"):
         ratios += speed_by_history(model, longest=trials, repeats=repeats)
     if only == "real":
-        from airtune.benchmarks.measures.real_speed import measure_real
+        from airtune.benchmarks.measures.real_speed import left_out, measure_real
 
+        for line in left_out(model):
+            err().print(line, soft_wrap=True)
         ratios += measure_real(model, task, repeats)
     if json:
         print_json([asdict(ratio) for ratio in ratios])

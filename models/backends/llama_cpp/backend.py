@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 from airtune.models.backends.checkpoint import sha256_of, versions
 from airtune.models.backends.determinism import read_mode
 from airtune.models.backends.gguf import require_gguf
-from airtune.models.backends.llama_cpp.decoder import BlockDecoder, PrefixCache
+from airtune.models.backends.llama_cpp.decoder import ANSWERS, BlockDecoder, PrefixCache
 from airtune.models.backends.llama_cpp.library import Context, Weights, library
 from airtune.models.backends.llama_cpp.tokenizer import Tokenizer
 from airtune.models.backends.mask_loop import MaskLoopModel
 from airtune.models.backends.threads import SMALL_MODEL, check_threads, thread_count
-from airtune.models.decoding.prefix_cache import check_block, read_room
+from airtune.models.decoding.prefix_cache import BLOCK, check_block, read_room
 from airtune.models.decoding.row import Row
 from airtune.models.masks.base import engine_for
 from airtune.models.offline import stay_offline
@@ -32,7 +32,6 @@ from airtune.models.types import Dialect, ModelError
 if TYPE_CHECKING:
     from airtune.models.inspection.distribution import Logits
 
-BLOCK = 32  # tokens: from 64 on llama.cpp's attention uses tiles that start at fixed cells
 CONTEXT = 8192  # tokens, at most, where the user names no number: its keys and values are set aside at once
 LEAST_CONTEXT = 256
 
@@ -48,8 +47,7 @@ class LlamaCppModel(MaskLoopModel):
         fast_forward: See there.
         threads: Threads of a forward pass; they decide the last bits. None: see
             `airtune.models.backends.threads.thread_count`.
-        prefix_block: Tokens of one forward pass, at most; prompts are read and kept in blocks of it. It decides the
-            last bits. None: 32.
+        prefix_block: Prompts are read and kept in blocks of so many tokens; they decide the last bits. None: 64.
         prefix_cache: Room for keys and values of prompts that have been read, in bytes or as "256MiB"; 0 keeps none.
             It changes no answer, and so is no part of the manifest. None: 1 GiB.
         context: Tokens that there is room for, prompts and answers of a batch together. None: the model's own
@@ -107,7 +105,7 @@ class LlamaCppModel(MaskLoopModel):
         }
         self.fast_forward = fast_forward
         self.decoder = BlockDecoder(
-            Context(weights, cells=self.context, block=block, threads=threads),
+            Context(weights, cells=self.context, most=max(2 * block, ANSWERS), threads=threads),
             cells=self.context,
             block=block,
             cache=PrefixCache(room, block),

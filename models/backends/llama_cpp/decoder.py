@@ -1,8 +1,9 @@
 """The mask loop on llama.cpp: a prompt is read once, in blocks, and its answers branch off it.
 
-A prompt is read in blocks of a fixed size that start at fixed positions, each by itself. So a block has the same bits
-whatever is read beside it and whether it comes from the cache; what is kept are whole blocks. The last, partial one is
-read every time.
+A prompt, but for its last token, is read in an empty context, in blocks of a fixed size that start at fixed positions,
+each by itself. So a block has the same bits whatever else is asked and whether it comes from the cache. The last,
+partial one is read every time, together with the whole one before it: a pass over 64 tokens or more takes attention in
+tiles, and after a thousand others a token costs half of what it costs in a smaller pass.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from airtune.models.backends.llama_cpp.library import SEQUENCES, Context, Token
 from airtune.models.decoding.row import Row, draw_next
 
+# Tokens of answers in one pass: below 64, where attention goes through the cells in their order, whosoever they are.
+ANSWERS = 32
 Tokens = tuple[int, ...]
 Ids = NDArray[np.intp]
 Line = NDArray[np.float32]
@@ -90,8 +93,7 @@ class BlockDecoder:
     def after(self, prompt: Sequence[int]) -> NDArray[np.uint8]:
         """Keys and values of a prompt but for its last token."""
         self._context.clear()
-        *past, _ = prompt
-        self._read(tuple(past), 0)
+        self._read(tuple(prompt[:-1]))
         return self._context.save(0)
 
     def branches(
@@ -146,7 +148,9 @@ class BlockDecoder:
             Token(path[-1] if path else prompt[-1], past + len(path), tuple(sequences), path in ends)
             for path, sequences in tree.items()
         ]
-        return dict(zip([path for path in tree if path in ends], self._context.read(tokens), strict=True))
+        return dict(
+            zip([path for path in tree if path in ends], self._context.read(tokens, ANSWERS), strict=True)
+        )
 
     def _batches(self, rows: Sequence[Row]) -> Iterator[list[Row]]:
         """Rows that there is room for at once, however long their answers become."""
@@ -168,16 +172,19 @@ class BlockDecoder:
             yield batch
 
     def _complete(self, rows: Sequence[Row]) -> None:
-        self._context.clear()
-        first: dict[Tokens, tuple[int, Line]] = {}
-        lines: list[Line] = []
-        for i, row in enumerate(rows):
-            prefix = row.prefix()
-            if prefix in first:
-                self._context.branch(first[prefix][0], i)
-            else:
-                first[prefix] = i, self._read(prefix, i)[0]
-            lines.append(first[prefix][1])
+        prefixes = [row.prefix() for row in rows]
+        first = {prefix: i for i, prefix in reversed(list(enumerate(prefixes)))}
+        self._prompts({i: tuple(rows[i].prompt) for i in first.values()})
+        start = [
+            Token(prefix[at], at, (i,), at == len(prefix) - 1)
+            for prefix, i in first.items()
+            for at in range(len(rows[i].prompt) - 1, len(prefix))
+        ]
+        after = dict(zip(first, self._context.read(start, ANSWERS), strict=True))
+        for i, prefix in enumerate(prefixes):
+            if i != first[prefix]:
+                self._context.branch(first[prefix], i)
+        lines = [after[prefix] for prefix in prefixes]
         left = list(enumerate(rows))
         while True:
             for (_, row), line in zip(left, lines, strict=True):
@@ -187,19 +194,37 @@ class BlockDecoder:
             left = [(i, row) for i, row in left if not row.done]
             if not left:
                 return
-            lines = self._context.read([token for i, row in left for token in _new(i, row)])
+            lines = self._context.read([token for i, row in left for token in _new(i, row)], ANSWERS)
 
-    def _read(self, prefix: Tokens, sequence: int) -> list[Line]:
-        """Read a prefix as a sequence, from the cache where it is known; the logits after it."""
-        whole = max(0, len(prefix) - 1) // self._block * self._block  # the last token's logits are never kept
-        known, state = self._cache.find(prefix[:whole])
+    def _prompts(self, prompts: dict[int, Tokens]) -> None:
+        """Read prompts, but for their last tokens, as the sequences of these numbers."""
+        owner = {prompt: i for i, prompt in reversed(prompts.items())}
+        states = {}
+        for prompt in owner:  # tiles start at fixed cells, so every prompt is read from the first cell on
+            self._context.clear()
+            self._read(prompt[:-1])
+            if len(owner) > 1:
+                states[prompt] = self._context.save(0)
+        if states:
+            self._context.clear()
+        for prompt, state in states.items():
+            if len(prompt) > 1:
+                self._context.restore(state, owner[prompt], len(prompt) - 1)
+        for i, prompt in prompts.items():
+            if i != owner[prompt]:
+                self._context.branch(owner[prompt], i)
+
+    def _read(self, past: Tokens) -> None:
+        """Read the beginning of a prompt as the first sequence, from the cache where it is known."""
+        whole = max(0, len(past) // self._block - 1) * self._block
+        known, state = self._cache.find(past[:whole])
         if state is not None:
-            self._context.restore(state, sequence, known)
-        tokens = [Token(token, at, (sequence,), at == len(prefix) - 1) for at, token in enumerate(prefix)]
+            self._context.restore(state, 0, known)
+        tokens = [Token(token, at, (0,)) for at, token in enumerate(past)]
         if known < whole:
-            self._context.read(tokens[known:whole])
-            self._cache.keep(prefix[:whole], self._context.save(sequence))
-        return self._context.read(tokens[whole:])
+            self._context.read(tokens[known:whole], self._block)
+            self._cache.keep(past[:whole], self._context.save(0))
+        self._context.read(tokens[whole:], 2 * self._block)
 
 
 def _new(sequence: int, row: Row) -> list[Token]:

@@ -149,17 +149,17 @@ class Context:
     Args:
         weights: The model.
         cells: Tokens that it has room for, those of all sequences together.
-        block: Most tokens of one forward pass.
+        most: Tokens of one forward pass, at most.
         threads: Of a forward pass.
 
     Raises:
         ModelError: If there is no memory for it.
     """
 
-    def __init__(self, weights: Weights, *, cells: int, block: int, threads: int) -> None:
-        self._lib, self._weights, self._block = library(), weights, block
+    def __init__(self, weights: Weights, *, cells: int, most: int, threads: int) -> None:
+        self._lib, self._weights = library(), weights
         self._pointer: Any = weights.new_context(
-            n_ctx=cells, n_batch=max(block, SEQUENCES), n_ubatch=block, n_seq_max=SEQUENCES, kv_unified=True,
+            n_ctx=cells, n_batch=max(most, SEQUENCES), n_ubatch=most, n_seq_max=SEQUENCES, kv_unified=True,
             swa_full=True, n_threads=threads, n_threads_batch=threads, type_k=_FLOAT16, type_v=_FLOAT16,
             flash_attn_type=_FLASH, no_perf=True,
         )  # fmt: skip
@@ -170,7 +170,7 @@ class Context:
                 hint="give a smaller one: context=2048",
             )
         self._memory = self._lib.llama_get_memory(self._pointer)
-        self._batch = self._lib.llama_batch_init(block, 0, SEQUENCES)
+        self._batch = self._lib.llama_batch_init(most, 0, SEQUENCES)
 
     def __del__(self) -> None:
         if getattr(self, "_pointer", None):
@@ -178,15 +178,15 @@ class Context:
                 self._lib.llama_batch_free(self._batch)
             self._lib.llama_free(self._pointer)
 
-    def read(self, tokens: Sequence[Token]) -> list[NDArray[np.float32]]:
-        """Read tokens, one block after the other; the logits (width,) after those that they are wanted of.
+    def read(self, tokens: Sequence[Token], size: int) -> list[NDArray[np.float32]]:
+        """Read tokens, `size` in a pass; the logits (width,) after those that they are wanted of.
 
         Raises:
             ModelError: If llama.cpp fails.
         """
         lines: list[NDArray[np.float32]] = []
-        for start in range(0, len(tokens), self._block):
-            lines += self._forward(tokens[start : start + self._block])
+        for start in range(0, len(tokens), size):
+            lines += self._forward(tokens[start : start + size])
         return lines
 
     def _forward(self, tokens: Sequence[Token]) -> list[NDArray[np.float32]]:

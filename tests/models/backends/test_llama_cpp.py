@@ -97,12 +97,28 @@ def test_of_the_next_prompt_only_the_new_end_is_read(gguf: Path, monkeypatch: py
     def reads(prompt: str) -> tuple[int, list[int]]:
         read.clear()
         (answer,) = model.generate([Request(prompt, grammar, 0)])
-        return answer.prompt_tokens + forced, read[: len(read) - answer.decode_steps]
+        assert read[-answer.decode_steps - 1] == 1 + forced  # the prompt's last token starts the answer
+        return answer.prompt_tokens - 1, read[: len(read) - answer.decode_steps - 1]
 
     length, first = reads(" 0.125" * 200)
-    assert first == [32] * (length // 32) + [length % 32]
+    whole = length // 64 - 1
+    assert first == [64] * whole + [length - 64 * whole]  # the last pass has a block and what is left
     longer, then = reads(" 0.125" * 200 + " 7")
-    assert then == [longer - length // 32 * 32]
+    assert then == [longer - 64 * whole]
+
+
+def test_long_prompts_in_one_batch(gguf: Path) -> None:
+    """To the bit as alone: in passes of so many tokens, one that is not read from the first cell on has other bits."""
+    grammar = space_grammar(task().space)
+    prompts = [" 0.125" * n + end for n in (60, 100, 150) for end in ("", " 7", "\nAnswer:")] + ["a"]
+    requests = [Request(prompt, grammar, n) for n, prompt in enumerate([*prompts, *prompts[:4]])]
+    model = load_model(gguf, "llama_cpp")
+    together = model.generate(requests)
+    assert model.generate(requests) == together
+    assert [
+        load_model(gguf, "llama_cpp", prefix_cache=0).generate([one])[0] for one in requests[::5]
+    ] == together[::5]
+    assert load_model(gguf, "llama_cpp").generate(requests[::-1])[::-1] == together
 
 
 def test_what_the_cache_keeps() -> None:
