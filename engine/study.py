@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from airtune.engine.asking import ask_together, first_configs
 from airtune.engine.evaluation.outcome import Outcome, outcome_of
-from airtune.engine.evaluation.pool import Evaluation, Evaluator
+from airtune.engine.evaluation.pool import Evaluation, Evaluator, check_main_guard
 from airtune.engine.evaluation.result import one_line
 from airtune.engine.manifest import check_same_study, default_name, study_manifest
 from airtune.engine.proposers import load_proposer
@@ -74,6 +74,7 @@ class Study:
         new: bool = False,
         take_over: bool = False,
     ) -> None:
+        check_main_guard()
         check_task(task, seed)
         canonical_grammar(task.space)  # refuses what cannot be searched
         self.task, self.seed = task, seed

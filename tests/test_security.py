@@ -18,6 +18,7 @@ ROOMS = ("grammars", "models", "engine", "benchmarks", "scripts")
 PICKLES = {
     "engine/evaluation/worker.py": "the objective, from the process that started the worker",
     "engine/evaluation/workers.py": "the same, on the other side",
+    "engine/evaluation/main_module.py": "the same, and in processes that the objective starts",
     "engine/integrations/ray/executor.py": "the same, through ray",
     "benchmarks/tasks/original/reader.py": "published tables, by an unpickler that refuses every name in them",
     "benchmarks/running/processes.py": "an error, to see whether it can be sent to the parent",

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import selectors
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from multiprocessing import current_process
 from typing import Any, Literal, Protocol, get_args
 
 from airtune.engine.evaluation.outcome import Outcome, evaluate
@@ -112,6 +114,22 @@ class WorkerPool:
         worker = self._busy.pop(number)
         self._idle.append(worker)
         return worker.end()
+
+
+def check_main_guard() -> None:
+    """Refuse a search in a process that `multiprocessing` is starting: it imports the script that began the first one.
+
+    Raises:
+        AirtuneError: If that is so.
+    """
+    if getattr(current_process(), "_inheriting", False):
+        script = getattr(sys.modules["__main__"], "__file__", "the script")
+        raise AirtuneError(
+            "a search begins in a process that the objective has started: the script has no main guard",
+            value=script,
+            allowed="a script that does nothing when it is imported",
+            hint='put the search under `if __name__ == "__main__":`, or evaluate in workers (isolate=True)',
+        )
 
 
 @dataclass(frozen=True, slots=True)

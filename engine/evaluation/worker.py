@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import shutil
 import signal
 import struct
 import sys
@@ -58,16 +59,21 @@ def main(request_fd: int, answer_fd: int) -> None:
     # Objectives that start processes of their own must not keep these pipes open.
     os.set_inheritable(request_fd, False)
     os.set_inheritable(answer_fd, False)
+    first = receive(request_fd)
+    if first is None:
+        return
+    settings = json.loads(first)
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(request_fd, requests), daemon=True).start()
+    threading.Thread(target=_listen, args=(request_fd, requests, settings["folder"]), daemon=True).start()
 
-    settings = json.loads(requests.get())
     sys.path[:] = settings["path"]
     pickled = requests.get()
     try:
         import cloudpickle
 
-        objective = cloudpickle.loads(pickled)
+        from airtune.engine.evaluation.main_module import load
+
+        objective = load(pickled, settings["folder"])
     except BaseException as error:
         send(
             answer_fd, json.dumps({"ready": False, "reason": reason_of(error), "log": log_of(error)}).encode()
@@ -93,10 +99,12 @@ def _evaluate(objective: Any, config: dict[str, Any]) -> Outcome:
     return outcome
 
 
-def _listen(fd: int, requests: queue.SimpleQueue[bytes]) -> None:
+def _listen(fd: int, requests: queue.SimpleQueue[bytes], folder: str | None) -> None:
     """Pass requests on; when the other side is gone, end the whole process group, whatever it is doing."""
     while (content := receive(fd)) is not None:
         requests.put(content)
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
     os.killpg(0, signal.SIGKILL)
 
 

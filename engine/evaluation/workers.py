@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import selectors
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from types import FunctionType
 from typing import IO, Any, Self
 
 from airtune.engine.evaluation.outcome import LOG_LENGTH, Outcome
@@ -47,7 +49,7 @@ class Worker:
         import cloudpickle
 
         try:
-            self._pickled: bytes = cloudpickle.dumps(objective)
+            self._pickled, uses_main = _dumped(objective)
             self._dumps: Callable[[object], bytes] = cloudpickle.dumps
         except Exception as error:
             raise TaskError(
@@ -63,6 +65,8 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._requests = self._answers = -1
         self._output: IO[bytes] | None = None
+        # For the worker's `__main__`, see `main_module`; removed here, since the worker itself is killed.
+        self._folder = tempfile.TemporaryDirectory(prefix="airtune-") if uses_main else None
 
     def __enter__(self) -> Self:
         return self
@@ -145,6 +149,8 @@ class Worker:
         if self._output is not None:
             self._output.close()
             self._output = None
+        if self._folder is not None:
+            self._folder.cleanup()
 
     def _launch(self) -> None:
         child_requests, self._requests = os.pipe()
@@ -174,9 +180,10 @@ class Worker:
             os.close(child_requests)
             os.close(child_answers)
         self._ready = False
+        settings = {"path": sys.path, "folder": self._folder and self._folder.name}
         try:
             with contextlib.suppress(BrokenPipeError):  # it has died; the missing answer tells
-                send(self._requests, json.dumps({"path": sys.path}).encode())
+                send(self._requests, json.dumps(settings).encode())
                 send(self._requests, self._pickled)
         except BaseException:
             self._stop()
@@ -241,6 +248,28 @@ class Worker:
         text = self._output.read(LOG_LENGTH).decode("utf-8", "replace")
         self._output.truncate(0)
         return text
+
+
+def _dumped(objective: Callable[[dict[str, Any]], Any]) -> tuple[bytes, bool]:
+    """The objective, after it what functions and classes of `__main__` it uses, by name; and whether it uses any."""
+    import cloudpickle
+
+    names: dict[str, Any] = {}
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        def reducer_override(self, obj: Any) -> Any:
+            if isinstance(obj, type | FunctionType) and obj.__module__ == "__main__":
+                name, _, inner = obj.__qualname__.partition(".")
+                here = getattr(sys.modules["__main__"], name, obj)
+                if here is obj if not inner else isinstance(here, type) and here is not obj:
+                    names[name] = here  # what it is a part of, for a class or method within a class
+            return super().reducer_override(obj)
+
+    written = io.BytesIO()
+    pickler = Pickler(written)
+    pickler.dump(objective)
+    pickler.dump(dict(names))
+    return written.getvalue(), bool(names)
 
 
 def _readable(fd: int, timeout_s: float | None) -> bool:
