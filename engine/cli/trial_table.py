@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from airtune.engine.cli.output import config_text, loss_text, out, seconds_text, shown_text, value_text
+from airtune.engine.cli.output import (
+    config_text,
+    encodable,
+    loss_text,
+    out,
+    seconds_text,
+    shown_text,
+    value_text,
+)
 
 if TYPE_CHECKING:
     from airtune.engine.types import Trial
@@ -43,7 +51,8 @@ def print_trials(trials: Sequence[Trial], metric: str, best: Trial | None) -> No
         widest = max(wide, key=lambda i: widths[i])
         widths[widest] = max(_NARROWEST, widths[widest] - (_total(widths) - shown.width))
     head, *body = (_lines(columns, widths, row) for row in rows)
-    text = Text("\n").append(head, "bold").append("\n " + "─" * (_total(widths) - 2) + " \n")
+    rule = "─" if encodable("─") else "-"
+    text = Text("\n").append(head, "bold").append("\n " + rule * (_total(widths) - 2) + " \n")
     for trial, lines in zip(trials, body, strict=True):
         text.append(lines + "\n", "bold green" if trial.number == number else None)
     shown.print(text, soft_wrap=True)

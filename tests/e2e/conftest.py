@@ -84,7 +84,8 @@ class Folder:
             env=self.environment(**(environment or {})),
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding=(environment or {}).get("PYTHONIOENCODING", "utf-8"),
+            errors="replace",  # exports are UTF-8 whatever the console is
             timeout=240,
             check=False,
         )

@@ -94,12 +94,6 @@ def test_a_command_line_that_cannot_be_read(folder: Folder, arguments: tuple[str
     assert "Traceback" not in ended.err
 
 
-def test_a_comparison_that_could_not_be_reported_is_not_begun(folder: Folder) -> None:
-    ended = folder.call("bench", "toy", "--proposers", "default+tpe", "--out", "b", code=2)
-    check(ended.err, "'random'", "tables", "add 'random'")
-    assert not (folder.path / "b").exists()
-
-
 def hyperparameter(**changes: Any) -> dict[str, Any]:
     """A float between 0.1 and 1 on a log scale, changed."""
     plain = {

@@ -100,10 +100,10 @@ def test_the_command_prints_quality_and_costs(
     with pytest.raises(SystemExit, match="0"):
         airtune(command)
     printed = capsys.readouterr().out
-    for word in ("scripted (detail=none)", "beats", "prompt", "violations", "repeats"):
+    for word in ("lm:scripted (detail=none)", "beats", "prompt", "violations", "repeats"):
         assert word in printed
     page = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert "| scripted (detail=none) |" in page
+    assert "| lm:scripted (detail=none) |" in page
     assert "share the seed of a study" in page
     html = write_report(tmp_path)[0].read_text(encoding="utf-8")
     assert "What the models took" in html
@@ -111,7 +111,7 @@ def test_the_command_prints_quality_and_costs(
     with pytest.raises(SystemExit, match="0"):
         airtune([*command, "--json"])
     found = json.loads(capsys.readouterr().out)
-    assert [one["method"] for one in found["costs"]][:2] == ["lm:scripted", "lm:scripted@chat+detail=none"]
+    assert [one["method"] for one in found["costs"]][:2] == ["lm:scripted", "lm:scripted (detail=none)"]
 
 
 def test_servers_and_samples_that_do_not_tell() -> None:

@@ -53,7 +53,7 @@ def test_the_control_of_several_models_speaks_their_dialects() -> None:
         "default+lm:scripted@chat+history=turns",
         "default+lm:scripted",
         "default+lm:uniform@pocket",
-        "default+lm:uniform@chat",
+        "default+lm:uniform (chat)",
         "random",
     )
     check_plan(Plan("toy", methods=methods))
@@ -97,9 +97,9 @@ def test_one_command_compares_variants_adds_random_search_and_resumes(tmp_path: 
             airtune([*command, "--jobs", "1", "--out", str(tmp_path)])
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     for label in (
-        "default+scripted |",
-        "default+scripted (history=turns, detail=space)",
-        "uniform (chat)",
+        "default+lm:scripted |",
+        "default+lm:scripted (history=turns, detail=space)",
+        "default+lm:uniform (chat)",
         "random",
     ):
         assert label in text

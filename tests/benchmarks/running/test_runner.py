@@ -220,7 +220,7 @@ def test_the_report(done: tuple[Path, list[Run]]) -> None:
     assert [p.row.reference for p in report.pairwise[6]] == ["random", "default+tpe"]
     assert {p.row.method for p in report.pairwise[6]} == {"lm"}
     text = report_markdown(report)
-    assert "| scripted |" in text  # the model's name instead of `lm`
+    assert "| lm |" in text
     assert "bootstrap" in text
     json.dumps(report.json(), allow_nan=False)
     for table in report_tables(report):

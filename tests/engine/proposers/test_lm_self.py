@@ -208,7 +208,7 @@ def test_a_dialect_without_predictions_is_refused_at_once(proposer: str) -> None
         load_proposer(proposer, model=load_model("scripted"))
     assert caught.value.value == "chat"
     assert "pocket" in str(caught.value.allowed)
-    assert "--proposer lm or lm+gp" in str(caught.value.hint)
+    assert "proposer='lm' or 'lm+gp'" in str(caught.value.hint)
 
 
 def test_a_candidate_whose_predictions_are_no_scores_is_not_proposed() -> None:
@@ -320,8 +320,10 @@ def test_show_tells_what_was_predicted(tmp_path: Path) -> None:
     told = CliRunner().invoke(app, ["show", str(path), "--trial", "2"])
     assert told.exit_code == 0, told.output
     lowest = transcript["ranking"]["score"][transcript["text"]]
-    assert f"predicted        {lowest:7.3f} for {transcript['text']}" in told.output
-    assert told.output.count(" for a") == len(transcript["ranking"]["score"])
+    first = next(line for line in told.output.splitlines() if line.strip().startswith("predicted"))
+    assert first.split()[1] == f"{lowest:.3f}"
+    assert first.endswith(f"({transcript['text']})")
+    assert told.output.count(" for x=") == len(transcript["ranking"]["score"])
     asked = ["show", str(path), "--trial", "2", "--density", "--density-budget", "8", "--out"]
     seen = CliRunner().invoke(app, [*asked, str(tmp_path / "f.png")])
     assert seen.exit_code == 0, seen.output

@@ -119,7 +119,7 @@ def test_the_same_study_is_the_same_bytes_whatever_the_hash_seed(
         "task = Task('t', space, lambda c: {'loss': c['c'] + c.get('g', 0.0), **{n: 1 for n in set(c)}})\n"
         "model = load_model('bytes', 'scripted')\n"
         "for proposer in (load_proposer('lm', model=model), load_proposer('random')):\n"
-        "    with Study(task, proposer, path=sys.argv[1], seed=3) as study: study.run(6)\n"
+        "    with Study(task, proposer, path=sys.argv[1], seed=3, new=True) as study: study.run(6)\n"
     )
     exports = []
     for seed in ("0", "1"):
