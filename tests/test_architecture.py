@@ -248,6 +248,16 @@ def test_the_readme_and_ci_run_the_same_commands() -> None:
     assert "airtune tune sklearn/svm/digits --budget" in ci
 
 
+def test_contributing_and_ci_run_the_same_tests_on_a_real_model() -> None:
+    ci = (REPO / ".ci" / "run").read_text(encoding="utf-8")
+    command = re.search(r"^REAL_COMMAND='(.+)'$", ci, re.MULTILINE)
+    assert command is not None
+    table = (REPO / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert f"AIRTUNE_REAL_MODEL=FILE {command.group(1)}`" in table
+    assert re.search(r"pip install -c constraints\.txt -e '\.\[dev,real\]'", table)
+    assert "install -q -c constraints.txt -e '.[real]'" in ci
+
+
 def test_constraints_pin_every_dependency() -> None:
     import tomllib
 

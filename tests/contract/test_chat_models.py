@@ -1,4 +1,6 @@
-"""Llama 3, Qwen 3 and Gemma 3 (random weights, their own architectures and templates) on the transformers backend."""
+"""Chat models on the transformers backend: Llama 3, Qwen 3 and Gemma 3 (random weights, their own architectures and
+templates), and a real one where it is.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +17,7 @@ from airtune.grammars import space_grammar
 from airtune.models import LanguageModel, ModelError, TextRequest, TextWriter, load_model
 from airtune.models.backends.transformers import TransformersModel
 from airtune.models.tiny import FAMILIES
+from tests.contract.real_model import Loading, RealModelContract
 from tests.contract.test_models import TransformersContract
 from tests.models.chat_checkpoint import save_random_chat_model
 
@@ -56,6 +59,15 @@ class TestGemma3(FamilyContract):
     """Half of its layers see a window of 64 tokens only."""
 
     family, seed = "gemma", 1
+
+
+@pytest.mark.real
+@pytest.mark.slow
+class TestSmolLM2(RealModelContract, TransformersContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def loading(cls, smollm2: Path) -> Loading:
+        return str(smollm2), {"backend": "transformers"}
 
 
 def task() -> Task:

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from airtune.models import LanguageModel, load_model
 from airtune.models.backends.determinism import probes
 from airtune.models.tiny import chat_tokenizer, save_random_llama
-from tests.contract.test_models import MIXED, SEEDS, LiveModelContract
+from tests.contract.real_model import Loading, RealModelContract
+from tests.contract.test_models import LiveModelContract
 from tests.models.tiny_gguf import save_gguf
 
-pytest.importorskip("llama_cpp")
-pytest.importorskip("gguf")
+pytestmark = pytest.mark.llama_cpp
 
 
 class LlamaCppContract(LiveModelContract):
     """What the llama_cpp backend must do besides."""
 
+    probed: ClassVar[int] = 8
+
     def test_to_the_bit_in_any_batch_and_order(self, model: LanguageModel) -> None:
         """Of these precisions' kernels; attention that sums by the cells' numbers fails here."""
-        together = model.generate([*MIXED, *SEEDS])
-        assert model.generate([*MIXED, *SEEDS][::-1])[::-1] == together
-        assert [model.generate([request])[0] for request in (*MIXED, *SEEDS)] == together
+        requests = [*self.cases.mixed, *self.cases.seeds]
+        together = model.generate(requests)
+        assert model.generate(requests[::-1])[::-1] == together
+        assert [model.generate([request])[0] for request in requests] == together
 
     def test_forced_tokens_cost_no_step(self, model: LanguageModel) -> None:
-        for answer in model.generate(SEEDS):
+        for answer in model.generate(self.cases.seeds):
             assert answer.logprobs is not None
             assert answer.decode_steps is not None
             assert answer.decode_steps < sum(logprob != 0.0 for logprob in answer.logprobs) + 1
@@ -36,13 +40,13 @@ class LlamaCppContract(LiveModelContract):
 
         torch.manual_seed(5)
         before = torch.get_rng_state()
-        first = model.generate(SEEDS[:2])
+        first = model.generate(self.cases.seeds[:2])
         assert torch.equal(before, torch.get_rng_state())
-        assert model.generate(SEEDS[:2]) == first
+        assert model.generate(self.cases.seeds[:2]) == first
 
     def test_self_test_passes(self, model: LanguageModel) -> None:
         """The prompts of studies of several lengths, which share beginnings."""
-        requests = probes(model)
+        requests = probes(model)[: self.probed]
         assert model.generate(requests) == [model.generate([request])[0] for request in requests]
 
 
@@ -50,6 +54,7 @@ class TestLlamaCpp(LlamaCppContract):
     @pytest.fixture(scope="class")
     @classmethod
     def model(cls, tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
+        pytest.importorskip("llama_cpp")
         folder = tmp_path_factory.mktemp("gguf")
         checkpoint = save_random_llama(folder / "m", chat_tokenizer("llama3"), width=64)
         return load_model(save_gguf(checkpoint, folder / "m.gguf"), "llama_cpp")
@@ -57,8 +62,11 @@ class TestLlamaCpp(LlamaCppContract):
 
 @pytest.mark.real
 @pytest.mark.slow
-class TestSmolLM2(LlamaCppContract):
+class TestSmolLM2(RealModelContract, LlamaCppContract):
+    probed: ClassVar[int] = 4
+
     @pytest.fixture(scope="class")
     @classmethod
-    def model(cls, smollm2_gguf: Path) -> LanguageModel:
-        return load_model(smollm2_gguf, "llama_cpp", context=2048)
+    def loading(cls, smollm2: Path) -> Loading:
+        pytest.importorskip("llama_cpp")
+        return str(smollm2), {"backend": "llama_cpp"}

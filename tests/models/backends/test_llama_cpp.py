@@ -23,9 +23,10 @@ from tests.models.gguf_files import write_gguf
 from tests.models.tiny_gguf import save_gguf
 
 pytest.importorskip("llama_cpp")
-pytest.importorskip("gguf")
 from airtune.models.backends.llama_cpp import library
 from airtune.models.backends.llama_cpp.decoder import PrefixCache
+
+pytestmark = pytest.mark.llama_cpp
 
 TALK = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "<|im_end|> 0.125 λ"}]
 

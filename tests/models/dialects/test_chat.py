@@ -52,6 +52,7 @@ from airtune.models.dialects.chat.format import (
 )
 from airtune.models.registry import make_dialect
 from airtune.models.tiny import FAMILIES, chat_tokenizer
+from tests.golden import check_golden
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -135,19 +136,13 @@ def test_golden_conversations(problem: str, name: str) -> None:
     dialect = make_dialect(name)
     assert dialect.name == name
     messages = conversation(dialect, {"simple": simple, "rich": rich}[problem]())
-    check_golden(f"{name}-{problem}.txt", "".join(f"[{m['role']}]\n{m['content']}\n\n" for m in messages))
+    check_golden(
+        GOLDEN / f"{name}-{problem}.txt", "".join(f"[{m['role']}]\n{m['content']}\n\n" for m in messages)
+    )
 
 
 def conversation(dialect: Any, problem: Problem) -> list[Message]:
     return read_messages(dialect.bind(format=JSONFormat()).render(problem))
-
-
-def check_golden(name: str, text: str) -> None:
-    file = GOLDEN / name
-    if not file.exists():
-        file.write_text(text, encoding="utf-8")
-        pytest.fail(f"{file} did not exist and was written: review it and run again")
-    assert text == file.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["chat", "chat+history=turns", "chat+reasoning=on"])
@@ -158,7 +153,7 @@ def test_golden_prompts(family: str, name: str) -> None:
     prompt = dialect.render(rich())
     if dialect.reasoning == "on":
         prompt = dialect.conclude(prompt, "Larger widths look better.")
-    check_golden(f"prompt-{name}-{family}.txt", prompt)
+    check_golden(GOLDEN / f"prompt-{name}-{family}.txt", prompt)
 
 
 def test_is_a_dialect() -> None:
