@@ -109,7 +109,7 @@ def test_of_the_next_prompt_only_the_new_end_is_read(gguf: Path, monkeypatch: py
 
 
 def test_long_prompts_in_one_batch(gguf: Path) -> None:
-    """To the bit as alone: in passes of so many tokens, one that is not read from the first cell on has other bits."""
+    """To the bit as alone, with and without what is kept: none restored as another's, or short of a token."""
     grammar = space_grammar(task().space)
     prompts = [" 0.125" * n + end for n in (60, 100, 150) for end in ("", " 7", "\nAnswer:")] + ["a"]
     requests = [Request(prompt, grammar, n) for n, prompt in enumerate([*prompts, *prompts[:4]])]
