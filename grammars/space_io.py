@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ConfigSpace import ConfigurationSpace
+from ConfigSpace.exceptions import ForbiddenValueError
 
 from .errors import SpaceError, unknown_name
 from .files import read_file
@@ -102,17 +103,22 @@ def space_from_json(text: str) -> ConfigurationSpace:
         raise SpaceError(
             "the space is empty", value=text, allowed=_EXAMPLE, hint="add at least one hyperparameter"
         )
+    if spec.get("conditions") or spec.get("forbiddens"):
+        from .clause_check import check_clauses
+
+        check_clauses(spec["hyperparameters"], spec.get("conditions", ()), spec.get("forbiddens", ()))
     try:
         space = ConfigurationSpace.from_serialized_dict(spec)
-    except KeyError as e:
-        known = [item["name"] for item in data.get("hyperparameters", [])]
-        message, allowed, hint = unknown_name("hyperparameter or field", str(e.args[0]), known)
+    except ForbiddenValueError as e:
         raise SpaceError(
-            f"in a condition or forbidden clause: {message}", value=e.args[0], allowed=allowed, hint=hint
+            f"the default configuration is forbidden: {str(e).partition('clause: ')[2]}",
+            value={item["name"]: item.get("default_value") for item in spec["hyperparameters"]},
+            allowed="defaults that no forbidden clause excludes",
+            hint='give one of the hyperparameters that the clause names another "default"',
         ) from e
     except Exception as e:  # ConfigSpace raises ValueError, TypeError, AttributeError and its own, bare ones
         raise SpaceError(
-            f"ConfigSpace refuses the space: {e}".strip().split("\n")[0],
+            f"the space cannot be built: {e}".strip().split("\n")[0],
             value=str(e),
             allowed="what ConfigSpace's JSON format describes",
             hint="correct the hyperparameter, condition or forbidden clause it names",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from airtune.engine import Study
 from airtune.engine.proposers import load_proposer
 from airtune.engine.proposers.base import propose_one
+from airtune.engine.storage.export import export_csv, export_jsonl
+from airtune.engine.storage.study_file import StudyFile
 from airtune.engine.types import Task, Trial
 from airtune.grammars import SpaceError, space_from_json, space_grammar
 from airtune.models import load_model
 
-PROPOSERS = ("random", "local", "default+lm", "lm+gp", "tpe", "gp", "cmaes")
+PROPOSERS = ("random", "local", "default+lm", "lm+gp", "tpe", "gp", "cmaes", "smac")
 
 floats = st.one_of(
     st.sampled_from(
@@ -108,3 +112,70 @@ def test_random_draws_integers_that_floats_cannot_hold() -> None:
     for name in ("random", "local"):
         drawn = [propose_one(load_proposer(name), task, (), (), seed) for seed in range(40)]
         assert {one.config["x"] % 2 for one in drawn if one} == {0, 1}
+
+
+LARGE: dict[str, dict[str, Any]] = {
+    "range": WIDE,
+    "log": {"type": "int", "lower": 2**53 + 1, "upper": 2**62 - 257, "log": True},
+    "steps": {"type": "int", "lower": 2**53 + 1, "upper": 2**53 + 701, "step": 7},
+    "ordinal": {"type": "ordinal", "sequence": [2**53 + 1, 2**62 + 1, 2**63 - 1]},
+    "categorical": {"type": "categorical", "choices": [2**63 - 1, 2**53 + 1, 1 - 2**63]},
+    "constant": {"type": "constant", "value": 2**63 - 1},
+}
+
+
+def test_large_integers_are_stored_and_exported_to_the_last_digit(tmp_path: Path) -> None:
+    """A float on the way would write 9223372036854775808 for 2**63 - 1, and an even number for an odd one."""
+    space = space_from_json(json.dumps(LARGE))
+    task = Task("t", space, lambda config: {"loss": 0.0, **config})
+    first = [{name: hp.upper for name, hp in space.items() if hasattr(hp, "upper")}]
+    first[0] |= {"steps": 2**53 + 8, "ordinal": 2**63 - 1, "categorical": 2**63 - 1, "constant": 2**63 - 1}
+    path = tmp_path / "study.db"
+    with Study(task, "random", seed=1, path=path, first=first) as study:
+        study.run(8)
+        configs = [dict(trial.config) for trial in study.trials]
+    assert configs[0] == first[0]
+    with Study(task, "random", seed=1, path=path, first=first) as again, StudyFile(path) as file:
+        assert [dict(trial.config) for trial in again.trials] == configs
+        lines = [json.loads(line) for line in export_jsonl(file)][1:]
+        assert [line["config"] for line in lines] == [line["info"] for line in lines] == configs
+        _, *rows = export_csv(file).splitlines()
+    for config, row in zip(configs, rows, strict=True):
+        assert {str(value) for value in config.values()} <= set(row.split(","))
+
+
+@pytest.mark.parametrize("kind", ["steps", "ordinal", "categorical", "constant"])
+def test_large_choices_are_exact_in_optuna(tmp_path: Path, kind: str) -> None:
+    """Optuna keeps a choice by its position; a range of such integers it keeps as floats, and is refused."""
+    import optuna
+
+    from airtune.engine.integrations.optuna.export import export_to_optuna
+
+    choices = {kind: LARGE[kind], "y": {"type": "float", "lower": 0, "upper": 1, "step": 0.1}}
+    path = tmp_path / "study.db"
+    with Study(
+        Task("t", space_from_json(json.dumps(choices)), lambda config: 0.0), "random", path=path
+    ) as study:
+        study.run(5)
+        configs = [dict(trial.config) for trial in study.trials]
+    storage = optuna.storages.InMemoryStorage()
+    with StudyFile(path) as file:
+        export_to_optuna(file, storage)
+    (exported,) = optuna.get_all_study_summaries(storage)
+    trials = optuna.load_study(study_name=exported.study_name, storage=storage).trials
+    assert [trial.params for trial in trials] == configs
+
+
+@pytest.mark.parametrize("kind", ["range", "log"])
+def test_ranges_of_large_integers_are_refused_where_optuna_keeps_floats(tmp_path: Path, kind: str) -> None:
+    import optuna
+
+    from airtune.engine.integrations.optuna.export import export_to_optuna
+
+    task = Task("t", space_from_json(json.dumps({"x": LARGE[kind]})), lambda config: 0.0)
+    path = tmp_path / "study.db"
+    with Study(task, "random", path=path) as study:
+        study.run(1)
+    with StudyFile(path) as file, pytest.raises(SpaceError, match="exactly") as refusal:
+        export_to_optuna(file, optuna.storages.InMemoryStorage())
+    assert refusal.value.allowed == f"bounds from {-(2**53)} to {2**53}"
