@@ -38,6 +38,7 @@ class Tokenizer:
         self._special = tuple(sorted(text for text in texts if text[:1] in ("<", "[")))
         self._template = weights.text_of("tokenizer.chat_template") or ""
         bos = self._lib.llama_vocab_bos(self._of)
+        self._eos = eos
         self._lead = [bos] if bos >= 0 and self._lib.llama_vocab_get_add_bos(self._of) else []
         named = {"bos_token": bos, "eos_token": eos}
         self._named = {
@@ -45,9 +46,14 @@ class Tokenizer:
         }
 
     def encode(self, prompt: str) -> list[int]:
-        """A prompt's token ids: the beginning of sequence, where there is one, once; the template may write it, too."""
-        ids = self._tokens(prompt, special=True)
-        return self._lead + list(dropwhile(self._lead.__contains__, ids))
+        """A prompt's token ids: the beginning of sequence, where there is one, once; the template may write it, too.
+
+        They never end with the end of sequence: see `PromptTokenizer.encode`.
+        """
+        ids = list(dropwhile(self._lead.__contains__, self._tokens(prompt, special=True)))
+        while ids and ids[-1] == self._eos:
+            ids.pop()
+        return self._lead + ids
 
     def encode_all(self, prompts: Iterable[str]) -> dict[str, list[int]]:
         """The token ids of prompts; equal ones are encoded once."""

@@ -166,6 +166,18 @@ def test_the_tokenizer_is_that_of_transformers(checkpoint: Path, gguf: Path) -> 
     assert set(special_texts(reference.tokenizer)) - {"<pad>"} <= set(model.dialect.special)
 
 
+def test_prompts_begin_once_and_never_end(checkpoint: Path, gguf: Path) -> None:
+    """A template that writes the end of sequence after the last message left the model with nothing to say."""
+    prompts = load_model(gguf, "llama_cpp").prompts  # type: ignore[attr-defined]
+    tokenizer = load_model(checkpoint).tokenizer  # type: ignore[attr-defined]
+    bos, eos = tokenizer.bos_token, tokenizer.eos_token
+    plain = prompts.encode("Tune C")
+    for prompt in (f"{bos}Tune C", f"{bos}{bos}Tune C{eos}", f"Tune C{eos}{eos}"):
+        assert prompts.encode(prompt) == plain
+    assert plain.count(tokenizer.bos_token_id) == 1
+    assert tokenizer.eos_token_id in prompts.encode(f"Tune{eos} C")
+
+
 def test_answers_are_those_of_transformers(tmp_path: Path) -> None:
     """On the same weights in float32. llama.cpp keeps keys and values in float16, so nearly: a wrong position or
     scale, a mask that shows another's tokens or a prompt cut short moves log-probabilities by whole numbers.
