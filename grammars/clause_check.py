@@ -128,7 +128,7 @@ def _hyperparameter(what: str, leaf: Item, role: str, named: Mapping[str, Item])
 
 def _check_value(what: str, leaf: Item, item: Item) -> None:
     field = "values" if leaf["type"] == "IN" else "value"
-    given = leaf.get(field)
+    given: Any = leaf.get(field)
     if field not in leaf or (field == "values" and not isinstance(given, list)):
         raise SpaceError(
             f"the {what} {shown(leaf)}: {field!r} is missing{' or no list' if field == 'values' else ''}",

@@ -27,6 +27,7 @@ class Tokenizer:
 
     def __init__(self, weights: Weights) -> None:
         self._lib, self._of = library(), weights.vocabulary
+        self._weights = weights  # whose end frees the vocabulary
         ids = range(weights.width)
         self.turn_ends = tuple(i for i in ids if self._lib.llama_vocab_is_eog(self._of, i))
         eos = self._lib.llama_vocab_eos(self._of)

@@ -167,7 +167,10 @@ def test_the_tokenizer_is_that_of_transformers(checkpoint: Path, gguf: Path) -> 
 
 
 def test_prompts_begin_once_and_never_end(checkpoint: Path, gguf: Path) -> None:
-    """A template that writes the end of sequence after the last message left the model with nothing to say."""
+    """A template that writes the end of sequence after the last message left the model with nothing to say.
+
+    And a tokenizer whose model was let go read freed memory.
+    """
     prompts = load_model(gguf, "llama_cpp").prompts  # type: ignore[attr-defined]
     tokenizer = load_model(checkpoint).tokenizer  # type: ignore[attr-defined]
     bos, eos = tokenizer.bos_token, tokenizer.eos_token
