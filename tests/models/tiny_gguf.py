@@ -11,7 +11,14 @@ import numpy as np
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5  # llama.cpp's kinds of tokens
 
 
-def save_gguf(checkpoint: Path, file: Path, *, precision: str = "Q4_1", architecture: str = "llama") -> Path:
+def save_gguf(
+    checkpoint: Path,
+    file: Path,
+    *,
+    precision: str = "Q4_1",
+    architecture: str = "llama",
+    begins: bool = False,
+) -> Path:
     """Write the GGUF file of a Llama checkpoint with a byte-level BPE tokenizer.
 
     Args:
@@ -19,6 +26,7 @@ def save_gguf(checkpoint: Path, file: Path, *, precision: str = "Q4_1", architec
         file: The file to write.
         precision: Of its matrices: "F32", "Q8_0", "Q4_1", ...; their rows must be of whole blocks of 32.
         architecture: What the file says it is.
+        begins: Whether it says that texts begin with the beginning of sequence, and end with its end.
     """
     import gguf
     from safetensors.numpy import load_file
@@ -34,6 +42,8 @@ def save_gguf(checkpoint: Path, file: Path, *, precision: str = "Q4_1", architec
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
     writer.add_rope_freq_base((config.get("rope_parameters") or {}).get("rope_theta", 10_000.0))
     _add_tokenizer(writer, checkpoint, config)
+    writer.add_add_bos_token(begins)
+    writer.add_add_eos_token(begins)
     for name, tensor in load_file(checkpoint / "model.safetensors").items():
         name, tensor = _renamed(name, tensor, config)
         kind = gguf.GGMLQuantizationType[precision if tensor.ndim > 1 else "F32"]
@@ -68,7 +78,6 @@ def _add_tokenizer(writer: Any, checkpoint: Path, config: dict[str, Any]) -> Non
     writer.add_eos_token_id(tokenizer.eos_token_id)
     if tokenizer.bos_token_id is not None:
         writer.add_bos_token_id(tokenizer.bos_token_id)
-    writer.add_add_bos_token(False)
     if tokenizer.chat_template:
         writer.add_chat_template(tokenizer.chat_template)
 

@@ -166,18 +166,24 @@ def test_the_tokenizer_is_that_of_transformers(checkpoint: Path, gguf: Path) -> 
     assert set(special_texts(reference.tokenizer)) - {"<pad>"} <= set(model.dialect.special)
 
 
-def test_prompts_begin_once_and_never_end(checkpoint: Path, gguf: Path) -> None:
+@pytest.mark.parametrize("begins", [False, True])
+def test_prompts_begin_once_and_never_end(checkpoint: Path, tmp_path: Path, begins: bool) -> None:
     """A template that writes the end of sequence after the last message left the model with nothing to say.
 
     And a tokenizer whose model was let go read freed memory.
     """
-    prompts = load_model(gguf, "llama_cpp").prompts  # type: ignore[attr-defined]
+    file = save_gguf(checkpoint, tmp_path / "m.gguf", begins=begins)
+    prompts = load_model(file, "llama_cpp").prompts  # type: ignore[attr-defined]
     tokenizer = load_model(checkpoint).tokenizer  # type: ignore[attr-defined]
     bos, eos = tokenizer.bos_token, tokenizer.eos_token
     plain = prompts.encode("Tune C")
-    for prompt in (f"{bos}Tune C", f"{bos}{bos}Tune C{eos}", f"Tune C{eos}{eos}"):
+    assert plain.count(tokenizer.bos_token_id) == int(begins)
+    for prompt in (
+        f"Tune C{eos}",
+        f"Tune C{eos}{eos}",
+        *([f"{bos}Tune C", f"{bos}{bos}Tune C{eos}"] if begins else []),
+    ):
         assert prompts.encode(prompt) == plain
-    assert plain.count(tokenizer.bos_token_id) == 1
     assert tokenizer.eos_token_id in prompts.encode(f"Tune{eos} C")
 
 
