@@ -111,7 +111,7 @@ def test_the_command_prints_quality_and_costs(
     with pytest.raises(SystemExit, match="0"):
         airtune([*command, "--json"])
     found = json.loads(capsys.readouterr().out)
-    assert [one["method"] for one in found["costs"]][:2] == ["lm:scripted", "lm:scripted (detail=none)"]
+    assert [one["method"] for one in found["costs"]][:2] == ["lm:scripted", "lm:scripted@chat+detail=none"]
 
 
 def test_servers_and_samples_that_do_not_tell() -> None:
