@@ -124,13 +124,21 @@ class RealModelContract:
         check_golden(self.prompts, in_lines(prompts))
 
     def test_golden_answers(self, model: LanguageModel) -> None:
-        """What it says to these prompts, greedily and drawn; each backend has a precision and draws of its own."""
+        """What it says to these prompts, greedily and drawn; each backend has a precision and draws of its own.
+
+        Another processor may round otherwise, and a draw on an edge then falls to the other side: that happens to one
+        answer, or two, and not to all of them, as a wrong prompt, temperature or seed does.
+        """
         prompts = json.loads(self.prompts.read_text(encoding="utf-8"))
         grammar = space_grammar(problem().space, [dict(one.config) for one in OBSERVATIONS])
         asked = [(0, 0.0), (1, 1.0), (2, 2.0), (3, 2.0)]
         requests = [Request(prompt, grammar, *how) for prompt in prompts for how in asked]
         answers = [answer.text for answer in model.generate(requests)]
-        check_golden(GOLDEN / f"smollm2-{model.manifest()['backend']}.json", in_lines(answers))
+        file = GOLDEN / f"smollm2-{model.manifest()['backend']}.json"
+        if not file.is_file():
+            check_golden(file, in_lines(answers))
+        golden = json.loads(file.read_text(encoding="utf-8"))
+        assert sum(a == b for a, b in zip(answers, golden, strict=True)) >= len(golden) - 2, answers
 
 
 OBSERVATIONS = (
