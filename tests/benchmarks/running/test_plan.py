@@ -53,7 +53,7 @@ def test_the_control_of_several_models_speaks_their_dialects() -> None:
         "default+lm:scripted@chat+history=turns",
         "default+lm:scripted",
         "default+lm:uniform@pocket",
-        "default+lm:uniform (chat)",
+        "default+lm:uniform@chat",
         "random",
     )
     check_plan(Plan("toy", methods=methods))
