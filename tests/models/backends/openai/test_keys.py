@@ -166,7 +166,7 @@ def test_another_machine_needs_leave(host: str) -> None:
     url = f"https://{host}/v1"
     with pytest.raises(ModelError, match=f"{host} is not this machine") as caught:
         load_model("m", "openai", server="openai", base_url=url)
-    assert "--allow-network" in str(caught.value)
+    assert "allow_network=True" in str(caught.value)
     allowed = load_model("m", "openai", server="openai", base_url=url, allow_network=True)
     assert allowed.manifest()["base_url"] == url
 
