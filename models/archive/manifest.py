@@ -16,7 +16,8 @@ FORMAT = "airtune-pack/1"
 LICENSES, WHEELS, DATA = FOLDERS
 # A checkpoint is weights (safetensors, GGUF), tokenizer, configuration and texts: no pickles and no code.
 SUFFIXES = (".safetensors", ".gguf", ".json", ".txt", ".md", ".model", ".jinja", ".tiktoken")
-TEXTS = ("LICENSE", "LICENCE", "NOTICE", "README", "USE_POLICY", "COPYING")
+LICENSE_NAMES = ("LICENSE", "LICENCE", "NOTICE", "COPYING")
+TEXTS = (*LICENSE_NAMES, "README", "USE_POLICY")
 MOST_BYTES = 32 << 20  # of the manifest: some hundred thousand files
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

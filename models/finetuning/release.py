@@ -11,17 +11,13 @@ from typing import Any
 
 import torch
 
-from airtune.models.backends.checkpoint import (
-    MANIFEST,
-    SETTINGS,
-    broken_checkpoint,
-    file_hashes,
-    require_safetensors,
-)
+from airtune.models.archive.manifest import LICENSE_NAMES, LICENSES
+from airtune.models.backends.checkpoint import SETTINGS, broken_checkpoint, load_weights, require_safetensors
 from airtune.models.backends.determinism import torch_threads
 from airtune.models.backends.prompts import PromptTokenizer
+from airtune.models.backends.threads import check_threads
 from airtune.models.finetuning.train import Run, encode, finetune, with_updates
-from airtune.models.inventory import model_info
+from airtune.models.inventory import ModelInfo, model_info, record_manifest
 from airtune.models.names import dialect_name, locate
 from airtune.models.offline import stay_offline
 from airtune.models.registry import make_dialect
@@ -29,7 +25,6 @@ from airtune.models.types import ModelError
 
 WEIGHTS = "weights"  # the fine-tuned checkpoint, in the folder of a run
 ADAPTER = "adapter"  # its low-rank updates alone, for a server that has the base already
-_KEPT = ("LICENSE", "LICENSE.txt", "NOTICE", "NOTICE.txt")  # of the base: they go where its weights go
 
 
 def finetune_model(
@@ -60,11 +55,9 @@ def finetune_model(
         ModelError: If the base cannot be loaded, or speaks another dialect.
         AirtuneError: See `finetune`.
     """
-    from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
-    if threads < 1:
-        raise ModelError("threads must be 1 or more", value=threads, allowed="1, 2, ...")
+    check_threads(threads)
     path = locate(base)
     if not dialect_name(path).startswith("chat"):
         raise ModelError(
@@ -79,9 +72,9 @@ def finetune_model(
     logging.disable_progress_bar()
     prompts = PromptTokenizer(path)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            path, dtype=torch.float32, local_files_only=True, use_safetensors=True
-        ).to(device)
+        model = load_weights(path, None, torch.float32).to(device)
+    except ModelError:
+        raise
     except Exception as error:  # the library raises half a dozen unrelated types for a broken checkpoint
         raise broken_checkpoint(path, error) from error
     dialect = prompts.bind(
@@ -96,38 +89,44 @@ def finetune_model(
     if run.rank:
         model.save_pretrained(out / ADAPTER)
         model = model.merge_and_unload()
-    _write(model, prompts, path, out / WEIGHTS, _card(base, info.sha256, run, curve))
+    _write(model, prompts, info, out / WEIGHTS, _card(info, run, curve))
     return curve
 
 
-def _write(model: Any, prompts: PromptTokenizer, base: Path, out: Path, card: str) -> None:
-    """Write a whole checkpoint beside its place, then move it there."""
+def _write(model: Any, prompts: PromptTokenizer, base: ModelInfo, out: Path, card: str) -> None:
+    """Write a whole checkpoint beside its place, with the base's licence, then move it there."""
     partial = out.with_suffix(".part")
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)
     for file in partial.glob("*.safetensors"):
         file.chmod(0o644)  # they are written through private temporary files
     prompts.tokenizer.save_pretrained(partial)
-    for name in _KEPT:
-        if (base / name).is_file():
-            shutil.copyfile(base / name, partial / name)
-    settings = {"dialect": dialect_name(base), "description": f"{base.name}, fine-tuned by airtune (CARD.md)"}
+    for file in base.path.iterdir():
+        if file.is_file() and file.name.partition(".")[0].upper() in LICENSE_NAMES:
+            shutil.copyfile(file, partial / file.name)
+    if (base.path / LICENSES).is_dir():  # of an imported model
+        shutil.copytree(base.path / LICENSES, partial / LICENSES)
+    settings = {"dialect": base.dialect, "description": f"{_name(base)}, fine-tuned by airtune (CARD.md)"}
     (partial / SETTINGS).write_text(json.dumps(settings) + "\n", encoding="utf-8")
     (partial / "CARD.md").write_text(card, encoding="utf-8")
-    files = json.dumps({"files": file_hashes(partial)}, indent=1, sort_keys=True)
-    (partial / MANIFEST).write_text(files + "\n", encoding="utf-8")
+    origin = f"{_name(base)}, fine-tuned; SHA-256 of its files {base.sha256}"
+    record_manifest(partial, {"license": base.license, "origin": origin})
     shutil.rmtree(out, ignore_errors=True)
     partial.rename(out)
 
 
-def _card(base: str | Path, sha256: str, run: Run, curve: list[dict[str, float]]) -> str:
+def _name(base: ModelInfo) -> str:
+    return Path(base.name).name
+
+
+def _card(base: ModelInfo, run: Run, curve: list[dict[str, float]]) -> str:
     watched = [(int(r["step"]), r["held_out"]) for r in curve if "held_out" in r]
     rows = "".join(f"| {step} | {loss:.4f} |\n" for step, loss in watched)
     settings = ", ".join(f"{key} {value}" for key, value in asdict(run).items())
     seconds = curve[-1].get("seconds", 0.0)
     return (
-        f"# {Path(base).name}, fine-tuned at proposing hyperparameters\n\n"
-        f"From `{Path(base).name}` (SHA-256 of its files {sha256}; its licence holds for these weights), by "
+        f"# {_name(base)}, fine-tuned at proposing hyperparameters\n\n"
+        f"From `{_name(base)}` (SHA-256 of its files {base.sha256}; its licence holds for these weights), by "
         f"`airtune models finetune`: {settings}; {seconds:.0f} s. The episodes are generated: tables of real "
         "algorithms on generated data sets, none of them of a benchmark, and random functions.\n\n"
         "| step | loss on held-out episodes (nats per token of the answer) |\n|---|---|\n" + rows

@@ -1,6 +1,7 @@
 """Fine-tuning a small random chat model: the loss, resuming, what is written."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from airtune.models.finetuning import train
 from airtune.models.finetuning.episodes import draw_episode
 from airtune.models.finetuning.release import ADAPTER, WEIGHTS, finetune_model
 from airtune.models.finetuning.train import Run, answers_loss, encode
+from airtune.models.inventory import model_info, record_manifest
 from airtune.models.registry import make_dialect
 from airtune.models.tiny import chat_tokenizer, save_random_llama
 
@@ -22,7 +24,11 @@ from airtune.models.tiny import chat_tokenizer, save_random_llama
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("base")
     (path / "LICENSE").write_text("terms\n")
-    return save_random_llama(path, chat_tokenizer("qwen", 600), width=32, spread=0.05)
+    (path / "licenses").mkdir()  # as an imported model has it
+    (path / "licenses" / "NOTICE").write_text("more terms\n")
+    save_random_llama(path, chat_tokenizer("qwen", 600), width=32, spread=0.05)
+    record_manifest(path, {"license": "apache-2.0"})
+    return path
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +76,10 @@ def test_the_loss_falls_and_the_result_is_a_model(base: Path, tmp_path: Path) ->
     assert watched[-1] < watched[0] - 0.15
     verify_model(tmp_path / WEIGHTS)
     assert (tmp_path / WEIGHTS / "LICENSE").read_text() == "terms\n"
+    assert (tmp_path / WEIGHTS / "licenses" / "NOTICE").read_text() == "more terms\n"
+    info = model_info(tmp_path / WEIGHTS)
+    assert info.license == "apache-2.0"
+    assert model_info(base).sha256 in str(info.origin)
     assert f"{watched[-1]:.4f}" in (tmp_path / WEIGHTS / "CARD.md").read_text()
     assert json.loads((tmp_path / ADAPTER / "adapter_config.json").read_text())["r"] == 8
     model = load_model(tmp_path / WEIGHTS)
@@ -108,6 +118,19 @@ def test_another_run_in_the_same_folder_is_refused(base: Path, tmp_path: Path) -
     with pytest.raises(AirtuneError, match="holds another run"):
         finetune_model(base, tmp_path, Run(steps=5, episodes=1, rank=4, learning_rate=1e-2))
     assert weights(tmp_path) == before
+
+
+def test_a_base_that_lacks_weights_is_refused(base: Path, tmp_path: Path) -> None:
+    """transformers draws them at random, and the updates would be of a model that nobody has."""
+    from safetensors.numpy import load_file, save_file
+
+    part = shutil.copytree(base, tmp_path / "part")
+    weights = load_file(part / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, part / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"lacks 1 of its model's weights, model\.layers\.1\.mlp\.up_proj"):
+        finetune_model(part, tmp_path / "out", RUN)
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_cannot_be_fine_tuned_is_refused(base: Path, tmp_path: Path) -> None:
