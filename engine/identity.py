@@ -43,9 +43,10 @@ def trial_count(study: StudyRecord) -> int:
 def differing(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """The fields that make a study another one than `now`, less those that follow from another one's difference."""
     fields = [field for field in IDENTITY if not same(field, stored, now)]
+    follows = {"temperature"} if "model_hash" in fields else set()
     if "proposer" in fields and None in (stored.get("model_hash"), now.get("model_hash")):
-        return [field for field in fields if field not in ("model_hash", "temperature")]
-    return fields
+        follows |= {"model_hash", "temperature"}
+    return [field for field in fields if field not in follows]
 
 
 def _difference(stored: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -33,6 +33,18 @@ def test_its_python_runs(tmp_path: Path) -> None:
     assert re.match(r"\{.*'lr': .*\} [\d.]+\n$", done.stdout), done.stderr
 
 
+@pytest.mark.slow
+def test_its_searches_run_one_after_the_other(tmp_path: Path) -> None:
+    """Bug: the second one, beside the first one's study, was refused. The model that is not here is a scripted one."""
+    searches = re.findall(r"^    (?:.+ && )?(airtune tune .+)$", README, re.MULTILINE)
+    assert len(searches) == 2
+    for search in searches:
+        command = [*search.replace("smollm2", "scripted").split(), "--no-progress"]
+        command[0] = str(Path(sys.executable).parent / "airtune")
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False)
+        assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("page", ["docs/explanation/model.md", "models/pocket/CARD.md"])
 def test_the_know_nothing_control_is_told_everywhere(page: str) -> None:
     """Catches a figure that is made again in one place: what the model adds stands in three."""
