@@ -5,7 +5,6 @@ import pytest
 
 from airtune.grammars import DecodeError, space_grammar
 from airtune.models.finetuning.episodes import HYPERPARAMETERS, TRIALS, draw_episode
-from airtune.models.pocket.training.algorithms import HELD_OUT
 from airtune.models.pocket.training.curriculum import split_tables
 
 
@@ -63,8 +62,3 @@ def test_the_answers_are_better_than_the_trials() -> None:
         answer = place(dict(episode.answers[0]))
         closer += 1 if np.abs(answer - best).sum() < np.abs(answer - worst).sum() else -1
     assert closer >= 8  # by chance 0 +- 5
-
-
-def test_the_held_out_are_left_out() -> None:
-    training, _ = split_tables()
-    assert not set(training) & set(HELD_OUT)

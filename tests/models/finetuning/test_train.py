@@ -16,6 +16,8 @@ from airtune.models.finetuning.episodes import draw_episode
 from airtune.models.finetuning.release import ADAPTER, WEIGHTS, finetune_model
 from airtune.models.finetuning.train import Run, answers_loss, encode
 from airtune.models.inventory import model_info, record_manifest
+from airtune.models.pocket.training.algorithms import HELD_OUT
+from airtune.models.pocket.training.curriculum import split_tables
 from airtune.models.registry import make_dialect
 from airtune.models.tiny import chat_tokenizer, save_random_llama
 
@@ -85,6 +87,30 @@ def test_the_loss_falls_and_the_result_is_a_model(base: Path, tmp_path: Path) ->
     model = load_model(tmp_path / WEIGHTS)
     assert model.dialect.name == "chat"
     assert weights(tmp_path) != (base / "model.safetensors").read_bytes()
+
+
+def test_what_is_watched_and_what_suites_report_on_is_not_trained_on(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, set[int]] = {"trained": set(), "watched": set()}
+    algorithms: set[str] = set()
+
+    def drawn(rng, tables):
+        watched = rng.bit_generator.seed_seq.entropy == [train.HELD_OUT_SEED]
+        seen["watched" if watched else "trained"] |= {
+            id(one.loss) for group in tables.values() for one in group
+        }
+        algorithms.update(tables)
+        return draw_episode(rng, tables)
+
+    kept = split_tables()
+    monkeypatch.setattr(train, "split_tables", lambda: kept)
+    monkeypatch.setattr(train, "draw_episode", drawn)
+    finetune_model(base, tmp_path, RUN)
+    assert seen["trained"]
+    assert seen["watched"]
+    assert not seen["trained"] & seen["watched"]
+    assert not algorithms & set(HELD_OUT)
 
 
 @pytest.mark.parametrize("rank", [4, 0])
