@@ -2,7 +2,8 @@
 
 Of a model in the `transformers` backend: with its prefix cache against prompts read whole, and against transformers'
 own `generate` with outlines' logits processor. In `llama_cpp`: the cache, and llama.cpp's own server with GBNF and its
-prompt cache, proposal by proposal and 16 samples of one prompt. In `vllm`: many studies against a loop of requests.
+prompt cache, proposal by proposal and 16 samples of one prompt. In `vllm`: many studies against a loop of requests,
+the whole and its decoding.
 
 Every proposal is another one, with a trial more than the last: that is what a search asks. Seconds are of processor
 time, which says more on a busy machine, and on the wall.
@@ -10,100 +11,21 @@ time, which says more on a busy machine, and on the wall.
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import count
 from typing import Any
 
 from airtune.benchmarks import get_task
+from airtune.benchmarks.measures.asking import Asking, InParts, alone, compare, search_requests
 from airtune.benchmarks.measures.llama_server import llama_server
-from airtune.benchmarks.measures.speed import Clock, Ratio, history_of, on_clocks
+from airtune.benchmarks.measures.speed import Ratio
 from airtune.grammars import AirtuneError, space_grammar
-from airtune.models import Completion, Dialect, LanguageModel, Observation, Problem, Request, load_model
+from airtune.models import Completion, Request, load_model
 from airtune.models.spec import ModelSpec, parse_spec
 
 TRIALS = (10, 30)
 SAMPLES = 16  # of one prompt
 STUDIES = (1, 8, 32)
-
-
-def search_requests(dialect: Dialect, task: str, trials: int, number: int, seed: int = 0) -> list[Request]:
-    """The requests of a search from `trials` told trials on, each with one trial more: random ones, made-up losses.
-
-    Args:
-        dialect: Writes the prompts.
-        task: The task's name.
-        trials: Of the first request.
-        number: How many requests.
-        seed: Of the trials.
-    """
-    found = get_task(task)
-    told = [Observation(t.config, t.loss) for t in history_of(found, trials + number - 1, seed)]
-    made = []
-    for n in range(trials, trials + number):
-        problem = Problem(found.name, found.description, found.space, found.metric, tuple(told[:n]))
-        grammar = space_grammar(found.space, [one.config for one in told[:n]])
-        made.append(Request(dialect.render(problem), grammar, seed=n))
-    return made
-
-
-class Asking:
-    """A call asks for the next of some batches of requests, and sees that the answers are answers.
-
-    Args:
-        ask: Answers a batch.
-        batches: Of requests.
-    """
-
-    def __init__(
-        self, ask: Callable[[Sequence[Request]], Sequence[Completion]], batches: Sequence[Sequence[Request]]
-    ) -> None:
-        self._ask, self._batches, self._rounds = ask, batches, count()
-        self._lengths: list[int] = []
-
-    def __call__(self) -> None:
-        """The next."""
-        batch = self._batches[next(self._rounds)]
-        for request, answer in zip(batch, self._ask(batch), strict=True):
-            if not request.grammar.accepts(answer.text):
-                raise AirtuneError("an answer is not in the grammar's language", value=answer.text)
-            usage = answer.details.get("usage", {})
-            self._lengths.append(
-                usage["completion_tokens"] if answer.token_ids is None else len(answer.token_ids)
-            )
-
-    @property
-    def tokens(self) -> float:
-        """Of an answer, on average."""
-        return statistics.fmean(self._lengths)
-
-
-def compare(
-    what: str, ours: Asking, theirs: Asking, repeats: int, cpu: Clock = time.process_time
-) -> list[Ratio]:
-    """Both in turn, on both clocks; how long the answers were is part of what is said.
-
-    Args:
-        what: Is compared.
-        ours: Asks ours.
-        theirs: Asks theirs.
-        repeats: Measurements.
-        cpu: The clock of their processor time.
-    """
-    clocks = {
-        ": processor time": (time.process_time, cpu),
-        ": wall clock": (time.perf_counter, time.perf_counter),
-    }
-    said = on_clocks(what, ours, theirs, repeats, clocks)
-    lengths = f"; {ours.tokens:.0f} and {theirs.tokens:.0f} tokens an answer"
-    return [replace(ratio, what=ratio.what + lengths) for ratio in said]
-
-
-def alone(model: LanguageModel) -> Callable[[Sequence[Request]], list[Completion]]:
-    """Asks for the requests of a batch one after the other."""
-    return lambda batch: [model.generate([request])[0] for request in batch]
 
 
 def with_and_without_cache(spec: ModelSpec, task: str, repeats: int) -> list[Ratio]:
@@ -189,14 +111,13 @@ def against_server(spec: ModelSpec, task: str, repeats: int) -> list[Ratio]:
                 f"{samples} x proposal of one prompt, {task}, {trials} trials, {spec.label}, "
                 f"threads={threads}; against llama.cpp's server, {samples} requests"
             )
-            ratios += compare(
-                what, Asking(loaded.generate, batches), Asking(served.generate, batches), repeats, spent
-            )
+            ours, theirs = Asking(loaded.generate, batches), Asking(served.generate, batches, spent)
+            ratios += compare(what, ours, theirs, repeats)
     return ratios
 
 
 def batch_against_loop(spec: ModelSpec, task: str, repeats: int) -> list[Ratio]:
-    """A proposal to each of some studies in one batch, against single requests one after the other."""
+    """A proposal to each of some studies in one batch, against single requests one after the other; see `InParts`."""
     loaded = spec.load()
     ratios = []
     for studies in STUDIES:
@@ -205,7 +126,7 @@ def batch_against_loop(spec: ModelSpec, task: str, repeats: int) -> list[Ratio]:
         ]
         batches = list(zip(*searches, strict=True))
         # Not the same: both would find the other's prompts read.
-        ours, theirs = Asking(loaded.generate, batches[::2]), Asking(alone(loaded), batches[1::2])
+        ours, theirs = InParts(loaded.generate, batches[::2]), InParts(alone(loaded), batches[1::2])
         what = f"{studies} x proposal, {task}, {TRIALS[0]} trials, {spec.label}; one batch against a loop"
         ratios += compare(what, ours, theirs, repeats)
     return ratios

@@ -1,4 +1,4 @@
-"""The contract of model backends, held by vLLM on the CPU: with `pocket`, and with a model of Llama 3's form.
+"""The contract of model backends, held by vLLM on the CPU: with `pocket`, a model of Llama 3's form, and a real one.
 
 One engine per class, as one start takes tens of seconds. Run by `.ci/vllm`, in an environment of its own.
 """
@@ -31,6 +31,7 @@ from airtune.models import LanguageModel, ModelError, Request, load_model
 from airtune.models.dialects.pocket.dialect import PocketDialect
 from airtune.models.masks.base import make_engine
 from airtune.models.tiny import chat_tokenizer
+from tests.contract.real_model import Loading, RealModelContract
 from tests.contract.test_models import Cases, LiveModelContract
 from tests.models.chat_checkpoint import save_random_chat_model
 
@@ -223,6 +224,25 @@ class TestLlama3(VLLMContract):
         proposal = propose_one(load_proposer("lm", model=model), task, history, (), 1)
         assert proposal.transcript["prompt_tokens"] < 2048
         assert proposal.config not in [trial.config for trial in history]
+
+
+@pytest.mark.real
+@pytest.mark.slow
+class TestSmolLM2(RealModelContract, VLLMContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def loading(cls, smollm2: Path) -> Loading:
+        return str(smollm2), {"backend": "vllm", "dtype": "float32"}
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def model(cls, loading: Loading) -> LanguageModel:
+        with loopback():
+            return load_model(loading[0], **loading[1])
+
+    def test_a_replay_gives_the_same_bits(self, study: Path) -> None:
+        with loopback():
+            super().test_a_replay_gives_the_same_bits(study)
 
 
 class TestDeterministic(LiveModelContract):

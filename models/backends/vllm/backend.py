@@ -54,8 +54,9 @@ class VLLMModel:
         path: A directory with config.json, tokenizer.json and *.safetensors.
         name: What the user called it.
         dialect: The dialect it speaks.
-        dtype: "float32", "bfloat16", "float16", or "auto" for what the checkpoint says. None: "float32" for models
-            of up to 100 million weights, as the transformers backend, else "auto".
+        dtype: "float32", "bfloat16", "float16", or "auto" for what vLLM chooses: what the checkpoint says, but
+            half of that for float32. None: "float32" for models of up to 100 million weights, as the transformers
+            backend, else "auto".
         threads: Torch's threads on a CPU. None: see `airtune.models.backends.threads.thread_count`.
         structured_outputs: What makes the masks: "guidance" (llguidance, default) or "xgrammar".
         deterministic: "strict" (or True) starts vLLM such that answers do not depend on the batch, tests that on the

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from ConfigSpace import ConfigurationSpace
 
+from airtune.benchmarks.measures import asking as asking_module
 from airtune.benchmarks.measures import real_speed
+from airtune.benchmarks.measures.asking import CLOCKS, Asking, InParts, compare, search_requests
 from airtune.benchmarks.measures.real_speed import (
-    Asking,
     against_server,
     batch_against_loop,
     left_out,
     measure_real,
-    search_requests,
     with_and_without_cache,
 )
 from airtune.benchmarks.measures.speed import on_clocks
@@ -80,18 +80,41 @@ def test_studies_in_one_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """The loop asks other requests than the batch, whose prompts it would find read, and one at a time."""
     path = save_random_llama(tmp_path / "m", byte_tokenizer(), context=8000)
     monkeypatch.setattr(real_speed, "STUDIES", (2,))
-    asked: list[list[str]] = []
+    asked: list[list[Request]] = []
     generate = TransformersModel.generate
 
     def watched(self: TransformersModel, requests: Sequence[Request]) -> list[Completion]:
-        asked.append([request.prompt for request in requests])
+        asked.append(list(requests))
         return generate(self, requests)
 
     monkeypatch.setattr(TransformersModel, "generate", watched)
     ratios = batch_against_loop(parse_spec(str(path)), TASK, repeats=1)
-    assert ["2 x proposal" in ratio.what for ratio in ratios] == [True, True]
-    assert [len(batch) for batch in asked] == [2, 1, 1] * 2
-    assert len({prompt for batch in asked for prompt in batch}) == 8
+    said = [f"a loop, {part}: {clock}" for part in ("whole", "decoding") for clock in CLOCKS]
+    assert [words in ratio.what for words, ratio in zip(said, ratios, strict=True)] == [True] * 4
+    assert all("2 x proposal" in ratio.what for ratio in ratios)
+    # Each batch new, then its first tokens alone, then again with its prompts known.
+    assert [len(batch) for batch in asked] == ([2] * 3 + [1] * 6) * 2
+    assert [{one.max_tokens for one in batch} for batch in asked[:3]] == [{None}, {1}, {None}]
+    assert asked[0] == asked[2]
+    assert len({one.prompt for batch in asked for one in batch}) == 8
+
+
+def test_decoding_is_what_is_left_without_the_first_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that is set by hand: 10 s to read a prompt that is new, 1 s a token, 4 s a request."""
+    now, known = [0.0], set[str]()
+    grammar = space_grammar(ConfigurationSpace({"a": (1, 3)}))
+
+    def answered(batch: Sequence[Request]) -> list[Completion]:
+        for one in batch:
+            now[0] += 4 + (one.max_tokens or 7) + (0 if one.prompt in known else 10)
+            known.add(one.prompt)
+        return [Completion('{"a":1}', tuple(range(one.max_tokens or 7)), None, "stop", 5, 6) for one in batch]
+
+    monkeypatch.setattr(asking_module, "CLOCKS", {"by hand": lambda: now[0]})
+    batches = [[Request(name * 2, grammar, 0), Request(name, grammar, 0)] for name in "abcd"]
+    whole, decoding = compare("x", InParts(answered, batches[:2]), InParts(answered, batches[2:]), 1)
+    assert (whole.ours_s, decoding.ours_s, decoding.ratio) == (2 * 21, 2 * 6, 1)
+    assert "x, decoding: by hand; 7 and 7 tokens" in decoding.what
 
 
 def test_what_is_not_measured_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
