@@ -39,13 +39,15 @@ class Node:
         level: Position of the hyperparameter to read next; the number of hyperparameters at the end.
         edges: Index sets, disjoint, in order of their smallest member, and where they lead.
         count: Configurations from here.
-        max_bytes: Longest text from here in bytes, the notation's end included.
+        max_bytes: Longest text from here in bytes, the text's end included.
+        lead: What is written before the value; at the end, what ends the text.
     """
 
     level: int
     edges: tuple[tuple[Intervals, Node], ...]
     count: int
     max_bytes: int
+    lead: str
 
     def follow(self, index: int) -> Node | None:
         """Where an index leads, or None."""
@@ -60,21 +62,31 @@ class StateBudgetExceeded(Exception):
 
 
 class NodeFactory:
-    """Makes nodes, giving back the same object for the same content."""
+    """Makes nodes, giving back the same object for the same content.
 
-    def __init__(self, token_bytes: Sequence[int], end_bytes: int) -> None:
-        self._token_bytes = token_bytes
-        self._known: dict[tuple[int, tuple[tuple[Intervals, int], ...]], Node] = {}
-        self.end = Node(len(token_bytes), (), 1, end_bytes)
-        self.dead = Node(len(token_bytes), (), 0, 0)
+    Args:
+        leads: Per level, what is written before its value where a node does not say otherwise.
+        value_bytes: Per level, the length of its longest value in bytes.
+        closing: What ends a text.
+    """
+
+    def __init__(self, leads: Sequence[str], value_bytes: Sequence[int], closing: str) -> None:
+        self._leads, self._value_bytes = leads, value_bytes
+        self._known: dict[tuple[int, tuple[tuple[Intervals, int], ...], str], Node] = {}
+        self.end = Node(len(leads), (), 1, len(closing.encode()), closing)
+        self.dead = Node(len(leads), (), 0, 0, "")
 
     def fork(self) -> NodeFactory:
         """A factory with the same end and a memory of its own, which lives no longer than one grammar."""
-        other = NodeFactory(self._token_bytes, 0)
+        other = NodeFactory(self._leads, self._value_bytes, "")
         other.end, other.dead = self.end, self.dead
         return other
 
-    def make(self, level: int, edges: Iterable[tuple[Intervals, Node]]) -> Node:
+    def __len__(self) -> int:
+        """How many nodes it made."""
+        return len(self._known)
+
+    def make(self, level: int, edges: Iterable[tuple[Intervals, Node]], lead: str | None = None) -> Node:
         """The node with these edges, merged by target, without the dead ones; `dead` if none is left."""
         by_child: dict[int, tuple[Node, list[Intervals]]] = {}
         for inside, child in edges:
@@ -85,12 +97,22 @@ class NodeFactory:
         )
         if not merged:
             return self.dead
-        key = (level, tuple((inside, id(child)) for inside, child in merged))
+        written = self._leads[level] if lead is None else lead
+        return self._node(level, tuple(merged), written)
+
+    def after(self, text: str, node: Node) -> Node:
+        """A node with more text written before it."""
+        return self._node(node.level, node.edges, text + node.lead) if text and node.count else node
+
+    def _node(self, level: int, edges: tuple[tuple[Intervals, Node], ...], lead: str) -> Node:
+        key = (level, tuple((inside, id(child)) for inside, child in edges), lead)
         node = self._known.get(key)
         if node is None:
-            count = sum(intervals.size(inside) * child.count for inside, child in merged)
-            longest = self._token_bytes[level] + max(child.max_bytes for _, child in merged)
-            node = self._known[key] = Node(level, tuple(merged), count, longest)
+            count = sum(intervals.size(inside) * child.count for inside, child in edges) if edges else 1
+            longest = len(lead.encode())
+            if edges:
+                longest += self._value_bytes[level] + max(child.max_bytes for _, child in edges)
+            node = self._known[key] = Node(level, edges, count, longest, lead)
         return node
 
 
@@ -195,7 +217,7 @@ def subtract(node: Node, tried: Trie, factory: NodeFactory) -> Node:
     for (inside, child), taken in zip(node.edges, mine, strict=True):
         edges.append((intervals.without(inside, taken), child))
         edges.extend((((i, i),), subtract(child, tried[i], factory)) for i in taken)
-    return factory.make(node.level, edges)
+    return factory.make(node.level, edges, node.lead)
 
 
 def used_up(node: Node, tried: Trie, most: int) -> list[int]:
@@ -226,7 +248,7 @@ def only(node: Node, tried: Trie, factory: NodeFactory) -> Node:
         child = node.follow(index)
         if child is not None:
             edges.append((((index, index),), only(child, rest, factory)))
-    return factory.make(node.level, edges)
+    return factory.make(node.level, edges, node.lead)
 
 
 def trie_of(paths: Iterable[Path]) -> Trie:

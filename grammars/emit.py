@@ -9,33 +9,31 @@ from . import pattern as p
 from .automaton import Node
 from .errors import GrammarError
 from .intervals import Intervals
-from .lattice import Lattice
+from .paths import PathLattice
 from .pattern import Pattern
 
 # Mask engines take tens of seconds beyond this many characters of expression.
 REGEX_BUDGET = 500_000
 
 
-def regex(lattice: Lattice, root: Node) -> str:
+def regex(lattice: PathLattice, root: Node) -> str:
     """One expression for the whole language.
 
     Where all paths out of a state meet again, the expression goes on after the alternatives instead of inside
     each, so that independent optional parts add up and do not multiply.
     """
     writer = _RegexWriter(lattice)
-    meets = _meeting_points(root)
-    body = writer.between(root, None, meets)
-    return body + p.escape(lattice.closing)
+    return writer.between(root, None, _meeting_points(root))
 
 
 class _RegexWriter:
-    def __init__(self, lattice: Lattice) -> None:
+    def __init__(self, lattice: PathLattice) -> None:
         self._lattice = lattice
         self._axis_texts: dict[tuple[int, Intervals], str] = {}
         self._done: dict[tuple[int, int], str] = {}
 
     def between(self, node: Node, stop: Node | None, meets: dict[int, Node | None]) -> str:
-        """All texts from `node` up to, not including, `stop` (None: the end)."""
+        """All texts from `node` up to, not including, `stop` (None: whatever ends them)."""
         key = (id(node), id(stop))
         if key in self._done:
             return self._done[key]
@@ -49,11 +47,13 @@ class _RegexWriter:
             for rest, sets in grouped.items():
                 whole = tuple(sorted(pair for one in sets for pair in one))
                 branches.append(self._axis(node.level, whole) + rest)
-            lead = p.escape(self._lattice.lead(node.level))
+            lead = p.escape(node.lead)
             parts.append(lead + (branches[0] if len(branches) == 1 else f"(?:{'|'.join(branches)})"))
             if meet is None:
                 break
             node = meet
+        if node is not stop and not node.edges:
+            parts.append(p.escape(node.lead))
         text = "".join(parts)
         if len(text) > REGEX_BUDGET:
             raise GrammarError(
@@ -72,7 +72,7 @@ class _RegexWriter:
         return self._axis_texts[key]
 
 
-def _axis_pattern(lattice: Lattice, level: int, inside: Intervals) -> Pattern:
+def _axis_pattern(lattice: PathLattice, level: int, inside: Intervals) -> Pattern:
     if lattice.is_silent(level):
         return p.EMPTY
     axis = lattice.axes[level]
@@ -102,9 +102,7 @@ def _meeting_points(root: Node) -> dict[int, Node | None]:
                 else:
                     a, b = b, a
             common = a
-        meet[id(node)] = common if common is not None and common.edges else None
-        if not node.edges:
-            meet[id(node)] = None
+        meet[id(node)] = common
     return meet
 
 
@@ -121,7 +119,7 @@ def topological(root: Node) -> list[Node]:
     return sorted(queue, key=lambda node: node.level)
 
 
-def lark(lattice: Lattice, base: Node, tried: Node | None) -> str:
+def lark(lattice: PathLattice, base: Node, tried: Node | None) -> str:
     """Llguidance's Lark dialect: one terminal, `& ~` what was tried; inside it one terminal per state.
 
     llguidance inlines terminals and shares equal parts, so this stays small and compiles in a tenth of a second
@@ -150,7 +148,7 @@ def _lark_literal(text: str) -> str:
     return f"/{p.escape(text)}/" if text else '""'
 
 
-def gbnf(lattice: Lattice, root: Node) -> str:
+def gbnf(lattice: PathLattice, root: Node) -> str:
     """One rule per state and one per set of values, in a fixed order."""
     rules = _rules(lattice, root, "root", "s", "v", gbnf_literal)
     lines = [
@@ -167,7 +165,7 @@ class _Rules:
 
 
 def _rules(
-    lattice: Lattice, root: Node, start: str, state: str, value: str, literal: Callable[[str], str]
+    lattice: PathLattice, root: Node, start: str, state: str, value: str, literal: Callable[[str], str]
 ) -> _Rules:
     """The automaton as a right-linear grammar: states and sets of values, numbered in a fixed order."""
     order = topological(root)
@@ -176,16 +174,17 @@ def _rules(
     states: list[tuple[str, list[list[str]]]] = []
     for node in order:
         if not node.edges:
-            states.append((names[id(node)], [[literal(lattice.closing)]]))
+            states.append((names[id(node)], [[literal(node.lead)]]))
             continue
         branches = []
-        for inside, child in node.edges:
-            parts = [names[id(child)]]
-            if not lattice.is_silent(node.level):
-                lead = lattice.lead(node.level)
+        lead = [literal(node.lead)] if node.lead else []
+        if lattice.is_silent(node.level):
+            ways = " | ".join(names[id(child)] for _, child in node.edges)
+            branches.append([*lead, f"({ways})" if len(node.edges) > 1 else ways])
+        else:
+            for inside, child in node.edges:
                 spoken = values.setdefault((node.level, inside), f"{value}{len(values)}")
-                parts = [*([literal(lead)] if lead else []), spoken, *parts]
-            branches.append(parts)
+                branches.append([*lead, spoken, names[id(child)]])
         states.append((names[id(node)], branches))
     return _Rules(
         states, [(v, _axis_pattern(lattice, level, inside)) for (level, inside), v in values.items()]
@@ -221,7 +220,7 @@ def gbnf_literal(text: str) -> str:
 
 
 def _gbnf_escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def _runs(text: str) -> list[str]:
@@ -236,4 +235,4 @@ def _runs(text: str) -> list[str]:
 
 
 def _gbnf_class_char(char: str) -> str:
-    return "\\" + char if char in '\\]["-^' else char
+    return "\\" + char if char in '\\]["-^' else char.replace("\n", "\\n")

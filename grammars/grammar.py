@@ -14,7 +14,7 @@ from ConfigSpace import ConfigurationSpace
 from . import intervals
 from .automaton import Node, Path, Trie, only, subtract, trie_of
 from .errors import DecodeError, GrammarError
-from .lattice import Lattice
+from .paths import PathLattice
 
 
 class Grammar:
@@ -31,7 +31,7 @@ class Grammar:
         excluded: Paths of the lattice, whole ones, that are not in the language.
     """
 
-    def __init__(self, lattice: Lattice, excluded: Iterable[Path] = ()) -> None:
+    def __init__(self, lattice: PathLattice, excluded: Iterable[Path] = ()) -> None:
         self.lattice = lattice
         self._without = frozenset(excluded)
         self._excluded = tuple(sorted(self._without))
@@ -109,7 +109,7 @@ class Grammar:
         """
         path = self._path(text)
         if path is None:
-            _, problem, at = self._read(text, self.root)
+            _, problem, at = self.lattice.read(text, self.root)
             raise DecodeError(
                 f"not in the grammar's language: {problem} at character {at} of {_short(text)}",
                 value=text,
@@ -213,70 +213,42 @@ class Grammar:
             node = node.follow(index) if node else None
         return node is not None and not node.edges and node.count > 0 and path not in self._without
 
-    def _walk(self, path: Path) -> list[int]:
-        """The levels at which a path of the lattice reads its indices."""
-        node, levels = self.lattice.root, []
+    def _walk(self, path: Path) -> list[Node]:
+        """The nodes along a path of the lattice, from the root to the end."""
+        nodes = [self.lattice.root]
         for index in path:
-            levels.append(node.level)
-            child = node.follow(index)
+            child = nodes[-1].follow(index)
             if child is None:
                 raise GrammarError("the path is not in the lattice", value=path)
-            node = child
-        return levels
+            nodes.append(child)
+        return nodes
 
     def config(self, path: Path) -> dict[str, Any]:
         """The configuration at a whole path of the lattice, excluded or not."""
-        levels = self._walk(path)
         return {
-            self.lattice.names[level]: self.lattice.axes[level].value(index)
-            for level, index in zip(levels, path, strict=True)
+            self.lattice.names[node.level]: self.lattice.axes[node.level].value(index)
+            for node, index in zip(self._walk(path), path, strict=False)
         }
 
     def _write(self, path: Path) -> str:
+        *nodes, end = self._walk(path)
         parts = []
-        for level, index in zip(self._walk(path), path, strict=True):
-            if not self.lattice.is_silent(level):
-                parts.append(self.lattice.lead(level) + self.lattice.axes[level].text(index))
-        return "".join(parts) + self.lattice.closing
+        for node, index in zip(nodes, path, strict=True):
+            silent = self.lattice.is_silent(node.level)
+            parts.append(node.lead + ("" if silent else self.lattice.axes[node.level].text(index)))
+        return "".join(parts) + end.lead
 
     def _path(self, text: str) -> Path | None:
         """The path of a text of the language, or None."""
-        path = self._read(text, self.lattice.root)[0]
+        path = self.lattice.read(text, self.lattice.root)[0]
         return None if path is None or path in self._without else path
-
-    def _read(self, text: str, root: Node) -> tuple[Path | None, str, int]:
-        """Parse from the left: (path, "", end), or (None, what is wrong, where)."""
-        node, pos, path = root, 0, []
-        if not node.count:
-            return None, "nothing is left in it", 0
-        while node.edges:
-            level = node.level
-            if self.lattice.is_silent(level):
-                found: tuple[int, int] | None = (0, pos)
-            else:
-                lead = self.lattice.lead(level)
-                if not text.startswith(lead, pos):
-                    return None, f"expected {lead!r}", pos
-                pos += len(lead)
-                found = self.lattice.axes[level].parse(text, pos)
-            if found is None:
-                return None, f"no value of {self.lattice.names[level]!r}", pos
-            index, end = found
-            child = node.follow(index)
-            if child is None:
-                return None, f"{text[pos:end]!r} is excluded or forbidden here", pos
-            path.append(index)
-            node, pos = child, end
-        if text[pos:] != self.lattice.closing:
-            return None, f"expected {self.lattice.closing!r} and the end", pos
-        return tuple(path), "", len(text)
 
 
 def _short(text: str) -> str:
     return repr(text if len(text) <= 80 else text[:77] + "...")
 
 
-def lattice_grammar(lattice: Lattice, exclude: Iterable[Mapping[str, Any]] = ()) -> Grammar:
+def lattice_grammar(lattice: PathLattice, exclude: Iterable[Mapping[str, Any]] = ()) -> Grammar:
     """The grammar of a lattice without some configurations.
 
     Args:

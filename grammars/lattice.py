@@ -7,17 +7,15 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from ConfigSpace import ConfigurationSpace
-from ConfigSpace.hyperparameters import CategoricalHyperparameter, Constant, OrdinalHyperparameter
 
-from .automaton import Node, NodeFactory, StateBudgetExceeded, build
+from .automaton import Node, NodeFactory, Path, StateBudgetExceeded, build
 from .axes import Axis
 from .encoded_axis import EncodedAxis
-from .errors import DecodeError, GrammarError, SpaceError, unknown_name
-from .intervals import closest, contains
+from .errors import GrammarError, SpaceError, unknown_name
 from .logic import RELATION_SIZES
+from .paths import PathLattice
 from .rules import Rules, compile_rules
 from .space_check import check_space
 
@@ -69,7 +67,7 @@ def reading_order(space: ConfigurationSpace) -> tuple[str, ...]:
     return tuple(placed)
 
 
-class Lattice:
+class Lattice(PathLattice):
     """A space, one axis per hyperparameter, and a notation; the automaton over it is built once and kept.
 
     Args:
@@ -91,17 +89,12 @@ class Lattice:
         for name in axes.keys() - set(space):
             message, allowed, hint = unknown_name("hyperparameter", name, list(space))
             raise SpaceError(message, value=name, allowed=allowed, hint=hint)
-        self.space = space
         self.notation = notation or Notation()
-        self.names = reading_order(space)
-        missing = [name for name in self.names if name not in axes]
+        names = reading_order(space)
+        missing = [name for name in names if name not in axes]
         if missing:
             raise SpaceError("hyperparameters without an axis", value=missing, hint="give one axis for each")
-        self.axes: tuple[Axis, ...] = tuple(axes[name] for name in self.names)
-        self._known = frozenset(self.names)
-        kinds = CategoricalHyperparameter | OrdinalHyperparameter | Constant
-        self._choices = frozenset(i for i, name in enumerate(self.names) if isinstance(space[name], kinds))
-        self._nearest: dict[object, tuple[int, ...] | None] = {}
+        super().__init__(space, names, [axes[name] for name in names])
         self._check_notation()
 
     def _check_notation(self) -> None:
@@ -144,11 +137,8 @@ class Lattice:
     @cached_property
     def factory(self) -> NodeFactory:
         """Makes the automaton's nodes."""
-        lengths = [
-            len(self.lead(i).encode()) + (0 if self.is_silent(i) else axis.max_bytes)
-            for i, axis in enumerate(self.axes)
-        ]
-        return NodeFactory(lengths, len(self.closing.encode()))
+        lengths = [0 if self.is_silent(i) else axis.max_bytes for i, axis in enumerate(self.axes)]
+        return NodeFactory([self.lead(i) for i in range(len(lengths))], lengths, self.closing)
 
     @cached_property
     def _built(self) -> tuple[Node, bool]:
@@ -175,12 +165,12 @@ class Lattice:
 
     @property
     def root(self) -> Node:
-        """The automaton of all configurations."""
+        """See `PathLattice.root`."""
         return self._built[0]
 
     @property
     def approximate(self) -> bool:
-        """Whether the automaton also has configurations that a forbidden clause excludes."""
+        """See `PathLattice.approximate`."""
         return self._built[1]
 
     @cached_property
@@ -202,97 +192,29 @@ class Lattice:
             sha.update(json.dumps([node.level, [[i, number[id(c)]] for i, c in node.edges]]).encode())
         return sha.hexdigest()
 
-    def path(self, config: Mapping[str, Any], *, snap: bool) -> tuple[int, ...]:
-        """The indices of a configuration in reading order, of its active hyperparameters.
-
-        Args:
-            config: Active hyperparameters only.
-            snap: Take the nearest lattice configuration with the same active hyperparameters; otherwise the
-                values must be on the lattice exactly.
-
-        Raises:
-            DecodeError: If there is none.
-        """
-        found = self._search(*self._indices(config, snap=snap))
-        if found is None:
-            raise DecodeError(
-                "no lattice configuration has this set of active hyperparameters and choices",
-                value=dict(config),
-                allowed="what the space's conditions and forbidden clauses permit",
-                hint="give exactly the active hyperparameters, with values that no clause forbids",
-            )
-        return found
-
-    def nearest_path(self, config: Mapping[str, Any]) -> tuple[int, ...] | None:
-        """`path` of the nearest lattice configuration, or None where there is none; remembered.
-
-        Raises:
-            DecodeError: If the configuration names an unknown hyperparameter or choice.
-        """
-        # With types: 1, 1.0 and True are equal, and not the same choice.
-        key: object = tuple((name, type(value), value) for name, value in config.items())
-        try:
-            hash(key)
-        except TypeError:  # a list, for example
-            key = json.dumps(list(config.items()), default=repr)
-        if key not in self._nearest:
-            self._nearest[key] = self._search(*self._indices(config, snap=True))
-        return self._nearest[key]
-
-    def _indices(self, config: Mapping[str, Any], *, snap: bool) -> tuple[dict[int, int], set[int]]:
-        """Per level the index wanted, and the levels at which no other will do."""
-        for name in config:
-            if name not in self._known:
-                message, allowed, hint = unknown_name("hyperparameter", name, self.names)
-                raise DecodeError(message, value=name, allowed=allowed, hint=hint)
-        wanted: dict[int, int] = {}
-        fixed: set[int] = set()
-        for level, (name, axis) in enumerate(zip(self.names, self.axes, strict=True)):
-            if name in config:
-                try:
-                    wanted[level] = axis.nearest(config[name]) if snap else axis.index(config[name])
-                except DecodeError as e:
-                    raise DecodeError(
-                        f"{name!r}: {e.message}", value=e.value, allowed=e.allowed, hint=e.hint
-                    ) from e
-                if not snap or level in self._choices:
-                    fixed.add(level)
-        return wanted, fixed
-
-    def _straight(self, wanted: Mapping[int, int]) -> tuple[int, ...] | None:
-        """The path of exactly these indices, whose levels ascend, or None."""
-        node: Node | None = self.root
-        for level, index in wanted.items():
-            if node is None or node.level != level:
-                return None
-            node = node.follow(index)
-        return tuple(wanted.values()) if node and not node.edges and node.count else None
-
-    def _search(self, wanted: Mapping[int, int], fixed: set[int]) -> tuple[int, ...] | None:
-        """Depth first, the nearest index first; a node that failed once fails always."""
-        straight = self._straight(wanted)  # the first that the search would find
-        if straight is not None:
-            return straight
-        failed: set[int] = set()
-        remaining = sorted(wanted)
-
-        def visit(node: Node, read: int) -> tuple[int, ...] | None:
-            if read == len(remaining):
-                return () if not node.edges and node.count else None
-            level = remaining[read]
-            if node.level != level or id(node) in failed:
-                return None
-            target = wanted[level]
-            options = [
-                (abs(closest(inside, target) - target), closest(inside, target), child)
-                for inside, child in node.edges
-                if level not in fixed or contains(inside, target)
-            ]
-            for _, index, child in sorted(options, key=lambda option: option[:2]):
-                rest = visit(child, read + 1)
-                if rest is not None:
-                    return (index, *rest)
-            failed.add(id(node))
-            return None
-
-        return visit(self.root, 0)
+    def read(self, text: str, root: Node) -> tuple[Path | None, str, int]:
+        """See `PathLattice.read`."""
+        node, pos, path = root, 0, []
+        if not node.count:
+            return None, "nothing is left in it", 0
+        while node.edges:
+            level = node.level
+            if self.is_silent(level):
+                found: tuple[int, int] | None = (0, pos)
+            else:
+                lead = self.lead(level)
+                if not text.startswith(lead, pos):
+                    return None, f"expected {lead!r}", pos
+                pos += len(lead)
+                found = self.axes[level].parse(text, pos)
+            if found is None:
+                return None, f"no value of {self.names[level]!r}", pos
+            index, end = found
+            child = node.follow(index)
+            if child is None:
+                return None, f"{text[pos:end]!r} is excluded or forbidden here", pos
+            path.append(index)
+            node, pos = child, end
+        if text[pos:] != self.closing:
+            return None, f"expected {self.closing!r} and the end", pos
+        return tuple(path), "", len(text)

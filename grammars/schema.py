@@ -23,7 +23,7 @@ from ConfigSpace.hyperparameters import (
 )
 
 from .axes import plain
-from .lattice import Lattice
+from .paths import PathLattice
 from .rules import effective_conditions
 
 _NOTE = (
@@ -32,7 +32,7 @@ _NOTE = (
 )
 
 
-def json_schema(lattice: Lattice) -> dict[str, Any]:
+def json_schema(lattice: PathLattice) -> dict[str, Any]:
     """The schema of a lattice's space, draft 2020-12."""
     space = lattice.space
     conditions = effective_conditions(space)

@@ -62,7 +62,7 @@ def _answer(request: Request) -> Completion:
     kept = min(len(path), request.max_tokens or len(path))
     whole = kept == len(path)
     return Completion(
-        text="".join(texts[:kept]) + (grammar.lattice.closing if whole else ""),
+        text="".join(texts if whole else texts[:kept]),
         token_ids=path[:kept],
         logprobs=tuple(0.0 if greedy else chance for chance in chances[:kept]),
         finish_reason="stop" if whole else "length",
@@ -72,15 +72,13 @@ def _answer(request: Request) -> Completion:
 
 
 def _tokens(grammar: Grammar, path: Sequence[int]) -> tuple[list[str], list[float]]:
-    """What each value of a path writes, and its log-probability given those before it."""
+    """What each value of a path writes, then what ends the text; and each value's log-probability after the others."""
     lattice, node = grammar.lattice, grammar.root
     texts, chances = [], []
     for index in path:
         level, child = node.level, node.follow(index)
         assert child is not None  # the path is one of the grammar's
-        texts.append(
-            "" if lattice.is_silent(level) else lattice.lead(level) + lattice.axes[level].text(index)
-        )
+        texts.append(node.lead + ("" if lattice.is_silent(level) else lattice.axes[level].text(index)))
         chances.append(min(0.0, math.log(child.count) - math.log(node.count)))
         node = child
-    return texts, chances
+    return [*texts, node.lead], chances

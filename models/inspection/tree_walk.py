@@ -227,7 +227,7 @@ def read_values(
         if lattice.is_silent(level):
             node = node.edges[0][1]
             continue
-        lead = lattice.lead(level).encode()
+        lead = node.lead.encode()
         if not written.startswith(lead):
             break
         text = written[len(lead) :].decode("utf-8", errors="ignore")  # a character may be cut in two
@@ -252,4 +252,4 @@ def _next_text(grammar: Grammar, node: Node) -> str:
     """What is written at a state before any value: the next name, or the end."""
     while node.edges and grammar.lattice.is_silent(node.level):
         node = node.edges[0][1]
-    return grammar.lattice.lead(node.level) if node.edges else grammar.lattice.closing
+    return node.lead

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airtune.grammars import Grammar
+from airtune.grammars.emit import topological
 from airtune.grammars.pattern import to_regex
 from airtune.models.masks.vocabulary import Vocabulary
 from airtune.models.types import Dialect, ModelError
@@ -160,17 +161,16 @@ class Matcher:
 def _characters(grammar: Grammar) -> list[str]:
     """Characters that occur in the texts of a grammar's lattice, sorted.
 
-    Taken from its axes one by one: the expression of a whole grammar may be too large to write.
+    Taken from its nodes and axes one by one: the expression of a whole grammar may be too large to write.
     """
     key = grammar.lattice.digest
     if key not in _KNOWN_CHARACTERS:
         if len(_KNOWN_CHARACTERS) >= 256:
             _KNOWN_CHARACTERS.clear()
         lattice = grammar.lattice
-        found = set(lattice.closing)
+        found = set[str]().union(*(node.lead for node in topological(lattice.root)))
         for level, axis in enumerate(lattice.axes):
             if not lattice.is_silent(level):
-                found.update(lattice.lead(level))
                 found.update(_regex_characters(to_regex(axis.pattern(((0, axis.size - 1),)))))
         _KNOWN_CHARACTERS[key] = sorted(found)
     return _KNOWN_CHARACTERS[key]
@@ -191,7 +191,7 @@ def _regex_characters(regex: str) -> list[str]:
         char = regex[at]
         if char == "\\":
             at += 1
-            previous = regex[at]
+            previous = "\n" if regex[at] == "n" else regex[at]
             found.add(previous)
         elif not inside and regex.startswith("(?:", at):
             at += 2

@@ -10,8 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from airtune.grammars import Grammar, Lattice
+from airtune.grammars import Grammar
 from airtune.grammars.automaton import Node, Trie, used_up
+from airtune.grammars.emit import topological
+from airtune.grammars.paths import PathLattice
 from airtune.models.masks.base import Matcher, require_some
 from airtune.models.masks.vocabulary import Vocabulary
 from airtune.models.types import ModelError
@@ -27,7 +29,7 @@ class _ValueTokens:
         ModelError: If a value is not exactly one token, or the texts hold more than values.
     """
 
-    def __init__(self, lattice: Lattice, vocabulary: Vocabulary) -> None:
+    def __init__(self, lattice: PathLattice, vocabulary: Vocabulary) -> None:
         # Per level: token ids, ascending, and the index that each one stands for.
         self._levels: list[tuple[Ids, Ids]] = []
         self._of_node: dict[int, tuple[Node, Ids, Ids]] = {}
@@ -135,10 +137,10 @@ class Engine:
         return _Direct(values, grammar, self.vocabulary)
 
 
-def _require_bare(lattice: Lattice) -> None:
-    for text in (*map(lattice.lead, range(len(lattice.axes))), lattice.closing):
-        if text:
-            raise _unfit(text, "is written besides values")
+def _require_bare(lattice: PathLattice) -> None:
+    for node in topological(lattice.root):
+        if node.lead:
+            raise _unfit(node.lead, "is written besides values")
 
 
 def _token(text: str, vocabulary: Vocabulary) -> int:

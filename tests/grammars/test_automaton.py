@@ -40,7 +40,7 @@ def full(factory: NodeFactory, sizes: tuple[int, ...] = (4, 3, 2)) -> Node:
 
 @pytest.fixture
 def factory() -> NodeFactory:
-    return NodeFactory(BYTES, 1)
+    return NodeFactory(["", "", ""], BYTES, "}")
 
 
 def test_the_full_automaton(factory: NodeFactory) -> None:
@@ -78,7 +78,7 @@ def test_edges_stand_in_the_order_of_their_smallest_member(factory: NodeFactory)
 
 
 def test_the_longest_text_is_that_of_the_longest_branch() -> None:
-    ends = NodeFactory((7, 2), 0)
+    ends = NodeFactory(["", ""], (7, 2), "")
     short = ends.end
     long = ends.make(1, [(((0, 0),), ends.end)])
     assert ends.make(0, [(((0, 0),), short), (((1, 1),), long)]).max_bytes == 9
