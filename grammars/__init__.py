@@ -7,6 +7,7 @@ from .files import check_output, read_file, replacing, write_file
 from .float_axes import LinearFloatAxis, LogFloatAxis
 from .grammar import Grammar, lattice_grammar
 from .lattice import Lattice, Notation, reading_order
+from .programs import ProgramSpace, program_space, shipped_spaces
 from .space_check import check_space, violation
 from .space_io import read_space, space_from_json
 
@@ -23,6 +24,7 @@ __all__ = [
     "LinearFloatAxis",
     "LogFloatAxis",
     "Notation",
+    "ProgramSpace",
     "SpaceError",
     "canonical_axis",
     "canonical_grammar",
@@ -31,10 +33,12 @@ __all__ = [
     "check_space",
     "lattice_grammar",
     "once_per_space",
+    "program_space",
     "read_file",
     "read_space",
     "reading_order",
     "replacing",
+    "shipped_spaces",
     "space_from_json",
     "space_grammar",
     "unknown_name",

@@ -35,10 +35,16 @@ CHOICES = 8
 
 
 def grammar(
-    space: Annotated[Path, typer.Argument(help="A ConfigSpace search space as JSON.", metavar="SPACE.json")],
+    space: Annotated[
+        Path,
+        typer.Argument(
+            help="A ConfigSpace search space as JSON; a program space, or the name of a shipped one.",
+            metavar="SPACE.json|PROGRAMS.space",
+        ),
+    ],
     emit: Annotated[Notation | None, typer.Option(help="Print the grammar in this notation.")] = None,
     sample: Annotated[
-        int | None, typer.Option(metavar="N", help="Draw N configurations, exactly uniformly.")
+        int | None, typer.Option(metavar="N", help="Draw N configurations, or programs, exactly uniformly.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the samples.")] = 0,
     exclude: Annotated[
@@ -47,14 +53,17 @@ def grammar(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show the exact grammar of a search space: a summary, a notation, or samples."""
-    from airtune.grammars import AirtuneError, read_space, space_grammar
+    """Show the exact grammar of a search space or program space: a summary, a notation, or samples."""
+    from airtune.grammars import AirtuneError, program_space, read_space, shipped_spaces, space_grammar
 
     if sample is not None and sample < 1:
         raise AirtuneError(f"--sample is {sample}", value=sample, allowed="1 or more", hint="give --sample 5")
     if emit is not None and sample is not None:
         raise AirtuneError("--emit and --sample were both given", allowed="one of them", hint="leave one out")
-    built = space_grammar(read_space(space), _excluded(exclude))
+    if space.suffix == ".space" or (str(space) in shipped_spaces() and not space.exists()):
+        built = program_space(space).grammar(_excluded(exclude))
+    else:
+        built = space_grammar(read_space(space), _excluded(exclude))
     if emit is not None:
         _emit(built, emit, json)
     elif sample is not None:
@@ -135,8 +144,16 @@ def _sample(built: Grammar, n: int, seed: int, as_json: bool) -> None:
     if as_json:
         print_json([{"text": built.encode(config), "config": config} for config in drawn])
         return
-    for config in drawn:
-        sys.stdout.write(printable_json(built.encode(config)) + "\n")
+    for number, config in enumerate(drawn, 1):
+        text = built.encode(config)
+        program = f"# program {number} of {min(n, count)}\n{visible(text)}\n"
+        sys.stdout.write(program if _of_programs(built) else printable_json(text) + "\n")
+
+
+def _of_programs(built: Grammar) -> bool:
+    from airtune.grammars.programs.lattice import ProgramLattice
+
+    return isinstance(built.lattice, ProgramLattice)
 
 
 def _summary(built: Grammar, seed: int, as_json: bool) -> None:
@@ -165,6 +182,8 @@ def _summary(built: Grammar, seed: int, as_json: bool) -> None:
     print_table("LlrLL", ("hyperparameter", "kind", "values", "lattice", "default"), rows)
     most = " at most (over-approximated)" if built.approximate else ""
     size_lines = [f"{_big(built.count())} valid{most}", f"longest text: {built.max_length} bytes"]
+    if _of_programs(built):
+        examples = {"program": [line for text in examples["examples"][:1] for line in text.splitlines()]}
     for title, lines in {**described, **examples, "configurations": size_lines}.items():
         if lines:
             out().print(title, style="bold")

@@ -124,13 +124,22 @@ def proposal_densities(
         budget: Prefixes of answers that one walk may open: more make more densities marginal, and take longer.
 
     Raises:
-        ModelError: If the answer is not one of the grammar's, or the budget is below 1.
+        ModelError: If the answer is not one of the grammar's, that is one of programs, or the budget is below 1.
     """
     if budget < 1:
         raise ModelError(
             "the budget must be 1 or more", value=budget, allowed="1, 2, ...", hint=f"{BUDGET}, say"
         )
     grammar = distribution.grammar
+    if any(
+        grammar.lattice.is_silent(level) and axis.size > 1 for level, axis in enumerate(grammar.lattice.axes)
+    ):
+        raise ModelError(
+            "the text of a program shows its choices only later on: their densities are not worked out",
+            value=grammar.hash,
+            allowed="grammars of configurations",
+            hint="ask for the program in the search space that it is a configuration of (`ProgramSpace.space`)",
+        )
     written = b"".join(distribution.tokens[token] for token in token_ids)
     answer, node, _ = read_values(grammar, grammar.root, written, finished=True)
     if node.edges:
@@ -205,12 +214,11 @@ class _Densities:
 
     def _start(self, level: int) -> tuple[int, ...]:
         """The longest prefix of the answer that says nothing yet of a level's value."""
-        lead = self._grammar.lattice.lead(level).encode()
         written, longest = b"", 0
         for n, token in enumerate(self._token_ids, 1):
             written += self._distribution.tokens[token]
             _, node, rest = read_values(self._grammar, self._grammar.root, written, finished=False)
-            if node.level < level or (node.level == level and lead.startswith(rest)):
+            if node.level < level or (node.level == level and node.lead.encode().startswith(rest)):
                 longest = n
         return self._token_ids[:longest]
 

@@ -15,7 +15,7 @@ from ConfigSpace import (
     ForbiddenEqualsClause,
 )
 
-from airtune.grammars import Grammar, space_grammar
+from airtune.grammars import Grammar, program_space, space_grammar
 from airtune.models import LanguageModel, ModelError, Observation, Problem, Request, load_model
 from airtune.models.inspection.bins import Bins
 from airtune.models.inspection.distribution import answer_distribution
@@ -197,5 +197,11 @@ def test_bad_input() -> None:
     case = Case(load_model("scripted"), 1.0, 0, conditional())
     with pytest.raises(ModelError, match="budget"):
         case.densities(0)
+    programs = program_space('p: P = "f({n})" | "g({n})"  n: int = 1 .. 3').grammar()
+    model = load_model("scripted")
+    answers = answer_distribution(model, "?", programs)
+    (drawn,) = model.generate([Request("?", programs, 0)])
+    with pytest.raises(ModelError, match="choices only later"):
+        proposal_densities(answers, drawn.token_ids or ())
     with pytest.raises(ModelError, match="not an answer"):
         proposal_densities(case.distribution, case.answer.token_ids[:3])

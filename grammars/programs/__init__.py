@@ -1,0 +1,29 @@
+"""Program spaces: typed grammars of source code, whose programs are the configurations of a search space.
+
+reader      a file or text            -> rules           (its language: space.lark)
+definition  the rules, as plain data
+check       rules                     -> rules that fit together
+unroll      rules                     -> all that is decided, once, in the order of the text
+lattice     that                      -> the exact automaton over the programs' text
+ambiguity   the automaton             -> no program has two derivations
+program_space                            all of it together
+"""
+
+from .definition import Alternative, Choice, Hole, Levels, Number, Rule, Subset
+from .program_space import ProgramSpace, program_space, shipped_spaces
+from .reader import read_rules, read_template
+
+__all__ = [
+    "Alternative",
+    "Choice",
+    "Hole",
+    "Levels",
+    "Number",
+    "ProgramSpace",
+    "Rule",
+    "Subset",
+    "program_space",
+    "read_rules",
+    "read_template",
+    "shipped_spaces",
+]

@@ -1,0 +1,163 @@
+"""Program spaces: search spaces whose configurations are pieces of source code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ConfigSpace import ConfigurationSpace
+
+from ..errors import SpaceError, unknown_name
+from ..files import read_file
+from ..grammar import Grammar, lattice_grammar
+from ..space_io import space_from_json
+from .ambiguity import check_unambiguous
+from .check import check_rules
+from .definition import Rule
+from .lattice import ProgramLattice
+from .reader import read_rules
+from .unroll import Unrolled
+
+
+class ProgramSpace:
+    """A finite set of programs, each with one configuration of a search space with conditions.
+
+    Args:
+        rules: What may be written; the first one is the program.
+
+    Attributes:
+        rules: See above.
+        space: What is decided: which alternative, how many, what number. Every proposer can search it.
+
+    Raises:
+        SpaceError: If the rules do not fit together.
+        GrammarError: If there is no finite program, some program has two derivations, or a budget is exceeded.
+    """
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self.rules = tuple(rules)
+        unrolled = Unrolled(check_rules(self.rules))
+        self.space = _space(self.rules[0].name, unrolled)
+        self._lattice = ProgramLattice(unrolled, self.space)
+        check_unambiguous(self._lattice)
+
+    def __repr__(self) -> str:
+        return f"ProgramSpace({self.rules[0].name!r}, {len(self.space)} hyperparameters, {self.count()} programs)"
+
+    @cached_property
+    def _grammar(self) -> Grammar:
+        return Grammar(self._lattice)
+
+    def grammar(self, exclude: Iterable[Mapping[str, Any]] = ()) -> Grammar:
+        """The exact language of the programs' texts, less those of some configurations; see `lattice_grammar`."""
+        return lattice_grammar(self._lattice, exclude)
+
+    def render(self, config: Mapping[str, Any]) -> str:
+        """The source code of a configuration.
+
+        Raises:
+            DecodeError: If it is not valid, or a number is off the lattice (`snap` first).
+        """
+        return self._grammar.encode(config)
+
+    encode = render
+
+    def decode(self, source: str) -> dict[str, Any]:
+        """The configuration of which this is the source code.
+
+        Raises:
+            DecodeError: If it is none of the programs.
+        """
+        return self._grammar.decode(source)
+
+    def accepts(self, source: str) -> bool:
+        """Whether a text is one of the programs."""
+        return self._grammar.accepts(source)
+
+    def snap(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The nearest configuration on the lattice; see `Grammar.snap`."""
+        return self._grammar.snap(config)
+
+    def count(self) -> int:
+        """How many programs there are, exactly."""
+        return self._grammar.count()
+
+    def sample(self, rng: np.random.Generator) -> dict[str, Any]:
+        """A configuration, such that every program is as likely as any other."""
+        return self._grammar.sample(rng)
+
+    def default(self) -> dict[str, Any]:
+        """The configuration of the default program."""
+        return self.snap(dict(self.space.get_default_configuration()))
+
+
+def _space(name: str, unrolled: Unrolled) -> ConfigurationSpace:
+    names = unrolled.names
+    if not names:
+        raise SpaceError(
+            f"the program {name!r} leaves nothing open",
+            value=name,
+            allowed="at least one choice, repetition or number",
+            hint="give it an alternative",
+        )
+    slots = list(zip(names, unrolled.slots, strict=True))
+    conditions = [
+        {"child": child, "parent": names[slot.parent], **slot.condition}
+        for child, slot in slots
+        if slot.parent is not None
+    ]
+    hyperparameters = [{"name": own, **slot.spec} for own, slot in slots]
+    spec = {"name": name, "hyperparameters": hyperparameters, "conditions": conditions}
+    return space_from_json(json.dumps(spec))
+
+
+def shipped_spaces() -> list[str]:
+    """The names of the program spaces that come with Airtune."""
+    return sorted(
+        file.name.removesuffix(".space") for file in _shipped().iterdir() if file.name.endswith(".space")
+    )
+
+
+def _shipped() -> Any:
+    return files(__package__).joinpath("spaces")
+
+
+def program_space(path_or_text: str | Path) -> ProgramSpace:
+    r"""Read a program space.
+
+    >>> space = program_space('program: Program = "print({n})"  n: int = 1 .. 9')
+    >>> space.count(), space.render({"n": 3})
+    (9, 'print(3)\n')
+
+    Args:
+        path_or_text: A file (`taxi.space`), the name of a space that is shipped (`tiny`), or the text of one, which
+            has an equals sign.
+
+    Raises:
+        SpaceError: If there is no such file, or it is no program space; the message names the line and the column.
+        GrammarError: As `ProgramSpace`.
+    """
+    if isinstance(path_or_text, str) and "=" in path_or_text:
+        return ProgramSpace(read_rules(path_or_text))
+    path = Path(path_or_text)
+    shipped = _shipped().joinpath(f"{path_or_text}.space")
+    if not path.exists() and shipped.is_file():
+        return ProgramSpace(read_rules(shipped.read_text(encoding="utf-8")))
+    if not path.exists() and path.suffix != ".space":
+        message, allowed, hint = unknown_name("program space", str(path_or_text), shipped_spaces())
+        raise SpaceError(message, value=str(path), allowed=f"a file *.space, or one of {allowed}", hint=hint)
+    try:
+        text = read_file(path).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpaceError(
+            f"cannot read the program space {str(path)!r}: {error}",
+            value=str(path),
+            allowed="a readable file in UTF-8",
+            hint="check the path and its permissions",
+        ) from error
+    return ProgramSpace(read_rules(text))
