@@ -41,12 +41,15 @@ class Observation:
         loss: The loss (lower is better), or None while pending or after a failure.
         status: "told", "failed" or "asked" (pending).
         reason: Why it failed, one line, or None.
+        answer: What a model wrote, where that is no configuration: `config` is empty then. Grammars leave no room for
+            it; free text does. The chat dialect shows it in the configuration's place.
     """
 
     config: Mapping[str, Any]
     loss: float | None
     status: str = "told"
     reason: str | None = None
+    answer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -28,6 +27,7 @@ import numpy as np
 from ConfigSpace import Configuration, ConfigurationSpace
 from numpy.typing import NDArray
 
+from airtune.benchmarks.measures.json_lines import append_line, read_lines
 from airtune.benchmarks.measures.spaces import random_space
 from airtune.grammars import AirtuneError, DecodeError, Grammar, canonical_lattice, lattice_grammar
 from airtune.models.decoding.sampling import draw
@@ -224,8 +224,7 @@ def audit(
         done[piece] = result
         total.add(result)
         if path is not None:
-            with Path(path).open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"piece": piece, **setting, **asdict(result)}) + "\n")
+            append_line(Path(path), {"piece": piece, **setting, **asdict(result)})
         if on_piece is not None:
             on_piece(total)
 
@@ -249,14 +248,7 @@ def audit(
 def read_pieces(path: Path, setting: Mapping[str, object]) -> dict[int, AuditResult]:
     """Finished pieces of an earlier run; a torn last line is passed over and cut off."""
     done: dict[int, AuditResult] = {}
-    if not path.exists():
-        return done
-    whole = 0
-    data = path.read_bytes()
-    for line in data.splitlines(keepends=True):
-        if not line.endswith(b"\n"):
-            break
-        entry = json.loads(line)
+    for entry in read_lines(path):
         if any(entry.get(key) != value for key, value in setting.items()):
             raise AirtuneError(
                 f"{path} holds pieces of another audit",
@@ -265,8 +257,4 @@ def read_pieces(path: Path, setting: Mapping[str, object]) -> dict[int, AuditRes
                 hint="give another file",
             )
         done[int(entry["piece"])] = AuditResult(**{k: entry[k] for k in AuditResult.__slots__})
-        whole += len(line)
-    if whole < len(data):
-        with path.open("rb+") as file:
-            file.truncate(whole)
     return done

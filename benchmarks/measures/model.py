@@ -7,7 +7,6 @@ What comes back is judged as there: by our own parser, by ConfigSpace's checker,
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -18,6 +17,7 @@ import numpy as np
 from ConfigSpace import ConfigurationSpace
 
 from airtune.benchmarks.measures.grammar import AuditResult, read_pieces, refusal
+from airtune.benchmarks.measures.json_lines import append_line
 from airtune.benchmarks.measures.spaces import random_space
 from airtune.engine.seeds import derive_seed
 from airtune.grammars import AirtuneError, DecodeError, SpaceError
@@ -92,8 +92,7 @@ def audit_model(
         done[piece] = result = _piece(model, piece, quota, seed)
         total.add(result)
         if path is not None:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"piece": piece, **setting, **asdict(result)}) + "\n")
+            append_line(path, {"piece": piece, **setting, **asdict(result)})
         if on_piece is not None:
             on_piece(total)
     return total

@@ -16,7 +16,7 @@ from airtune.grammars import DecodeError, Grammar
 from airtune.models.types import Observation, Problem
 
 LOSS_DIGITS = 4  # significant; what it costs: `airtune bench tokens`
-LONGEST = 200  # characters of a failure's reason
+LONGEST = 200  # characters of a failure's reason, or of an answer in a table
 # Always kept out of users' texts, whatever the model: a server's special tokens are not known to us.
 COMMON_SPECIAL = (
     "<|", "<s>", "</s>", "<eos>", "<bos>", "<start_of_turn>", "<end_of_turn>", "[INST]", "[/INST]", "<<SYS>>",
@@ -124,12 +124,20 @@ class Words:
 
     def row(self, observation: Observation) -> str:
         """A trial's values in the order of `columns`, `-` for what was not active."""
+        if observation.answer is not None:
+            return self.quote(_cut(observation.answer))
         config = self.grammar.snap(observation.config)
         values = []
         for name in self._varying:
             axis = self._axes[name]
             values.append(self.guard(axis.text(axis.index(config[name]))) if name in config else "-")
         return ",".join(values)
+
+    def said(self, observation: Observation) -> str:
+        """What the model answered with to come to a trial."""
+        if observation.answer is not None:
+            return self.guard(observation.answer)
+        return self.answer(observation.config)
 
     def answer(self, config: Mapping[str, Any]) -> str:
         """A configuration as the model writes it."""
@@ -149,8 +157,7 @@ class Words:
             return loss_text(observation.loss)
         if not observation.reason:
             return "failed"
-        reason = observation.reason
-        return f"failed: {self.quote(reason if len(reason) <= LONGEST else reason[:LONGEST] + '...')}"
+        return f"failed: {self.quote(_cut(observation.reason))}"
 
     @cached_property
     def _axes(self) -> dict[str, Any]:
@@ -210,6 +217,10 @@ class Words:
         if type(clause).__name__ in ("InCondition", "ForbiddenInClause"):
             return ", ".join(self.quote(_plain(value)) for value in clause.values)
         return self.quote(_plain(clause.value))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _relation(clause: Any) -> str:

@@ -277,7 +277,7 @@ class ChatDialect:
                 best = min(best, trial.loss)
             talk[-1] = message("user", f"{talk[-1]['content']}\n{ask}")
             lines = [f"{result[0].upper()}{result[1:]}", *self._left(words, i + 1)]
-            talk += [message("assistant", words.answer(trial.config)), message("user", "\n".join(lines))]
+            talk += [message("assistant", words.said(trial)), message("user", "\n".join(lines))]
             ask = _NEXT
         return talk
 
