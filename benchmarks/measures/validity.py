@@ -7,25 +7,29 @@ next prompt shows as it was written, with what is wrong with it. Each has used u
 
 With it, everything else is the same: prompt, seed, temperature, and the judge. Seeds are those of the proposer `lm` of
 a comparison (`airtune bench`): with a grammar that is exact, these are its trials.
+
+Searches advance in lock step, as those of a comparison do: a step is proposal i of one prompt, mode and seed on up to
+`TASKS_PER_GROUP` tasks, which the model gets as one batch.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from airtune.benchmarks import get_task
 from airtune.benchmarks.measures.json_lines import append_line, read_lines
 from airtune.benchmarks.measures.verdicts import USEFUL, judge
-from airtune.benchmarks.running.plan import study_seed
+from airtune.benchmarks.running.plan import TASKS_PER_GROUP, study_seed
 from airtune.engine.evaluation.outcome import evaluate
 from airtune.engine.seeds import derive_seed
 from airtune.engine.types import Task
-from airtune.grammars import AirtuneError, canonical_grammar
-from airtune.models import LanguageModel, Observation, Problem, Request, TextRequest, TextWriter
+from airtune.grammars import AirtuneError, Grammar, canonical_grammar
+from airtune.models import Completion, LanguageModel, Observation, Problem, Request, TextRequest, TextWriter
 from airtune.models.dialects.chat.dialect import ChatDialect
 
 PROMPTS = (
@@ -96,9 +100,9 @@ def measure_validity(
     cap: int = CAP,
     temperature: float | None = None,
     path: Path | None = None,
-    on_search: Callable[[Search], None] | None = None,
+    on_step: Callable[[Sequence[Search]], None] | None = None,
 ) -> list[Search]:
-    """Play all searches, task by task, and return them.
+    """Play all searches and return them.
 
     Args:
         models: The same model by prompt: under each of some variants of the chat dialect. It must write free text.
@@ -109,7 +113,7 @@ def measure_validity(
         temperature: Of sampling; None for the dialect's own.
         path: A JSON-lines file of all answers: the same call resumes from it, and more tasks, prompts, seeds and
             proposals may be asked for.
-        on_search: Called with every search that is complete, those of the file too.
+        on_step: Called with the searches of a group after each of its steps, those of the file too.
 
     Raises:
         AirtuneError: If an argument makes no sense, a model cannot do it, or the file is of something else.
@@ -123,22 +127,28 @@ def measure_validity(
     }
     setting = json.loads(json.dumps(setting))  # as it is read from a file
     known = {} if path is None else _known(path, setting)
+    made = {name: get_task(name) for name in tasks}
     found = []
-    for seed in range(seeds):
-        for name in tasks:
-            task = get_task(name)
-            for prompt, model in models.items():
-                asking = _Asking(model, dialects[prompt], cap, float(setting["temperature"]))
-                for mode in MODES:
-                    search = known.get((prompt, mode, name, seed), Search(prompt, mode, name, seed))
-                    search = replace(search, answers=search.answers[:budget])
-                    for answer in _rest(asking, task, search, budget):
-                        search = replace(search, answers=(*search.answers, answer))
-                        if path is not None:
-                            append_line(path, _line(search, answer))
-                    found.append(search)
-                    if on_search is not None:
-                        on_search(search)
+    for seed, mode, prompt in product(range(seeds), MODES, models):
+        asking = _Asking(models[prompt], dialects[prompt], mode, cap, float(setting["temperature"]))
+        for start in range(0, len(tasks), TASKS_PER_GROUP):
+            group = [
+                known.get((prompt, mode, name, seed), Search(prompt, mode, name, seed))
+                for name in tasks[start : start + TASKS_PER_GROUP]
+            ]
+            group = [replace(search, answers=search.answers[:budget]) for search in group]
+            for number in range(budget):
+                step = _step(asking, made, group, number)
+                group = [
+                    search if answer is None else replace(search, answers=(*search.answers, answer))
+                    for search, answer in zip(group, step, strict=True)
+                ]
+                for search, answer in zip(group, step, strict=True):
+                    if path is not None and answer is not None:
+                        append_line(path, _line(search, answer))
+                if on_step is not None:
+                    on_step(group)
+            found += group
     return found
 
 
@@ -148,58 +158,82 @@ class _Asking:
 
     model: Any  # a LanguageModel that is also a TextWriter
     dialect: ChatDialect
+    mode: str
     cap: int
     temperature: float
 
-    def ask(self, mode: str, problem: Problem, tried: Sequence[Mapping[str, Any]], seed: int) -> Any:
-        """The model's answer, a `Completion`; or None if nothing is left to be tried."""
+    def request(self, problem: Problem, seed: int) -> Request | TextRequest | None:
+        """What to ask for a search's next proposal; None if nothing is left to be tried."""
+        tried = [o.config for o in problem.observations if o.answer is None]
         grammar = self.dialect.grammar(problem.space, exclude=tried)
         if grammar.count() == 0:
             return None
         prompt = self.dialect.render(problem)
-        if mode == GRAMMAR:
-            (answer,) = self.model.generate([Request(prompt, grammar, seed, self.temperature)])
-        else:
-            stops = self.dialect.format.stops
-            (answer,) = self.model.write([TextRequest(prompt, seed, self.temperature, self.cap, stops)])
-        return answer
+        if self.mode == GRAMMAR:
+            return Request(prompt, grammar, seed, self.temperature)
+        return TextRequest(prompt, seed, self.temperature, self.cap, self.dialect.format.stops)
+
+    def ask(self, requests: Sequence[Request | TextRequest]) -> list[Completion]:
+        """The model's answers, in one batch."""
+        answers: list[Completion] = (
+            self.model.generate(requests) if self.mode == GRAMMAR else self.model.write(requests)
+        )
+        return answers
 
 
-def _rest(asking: _Asking, task: Task, search: Search, budget: int) -> Iterator[Answer]:
-    """The answers that a search lacks."""
+def _step(
+    asking: _Asking, tasks: Mapping[str, Task], group: Sequence[Search], number: int
+) -> list[Answer | None]:
+    """Proposal `number` of those searches of a group that lack it; None for the others.
+
+    All that had it asked are asked again, as the first time: in another batch the model's last bits may differ.
+    """
+    answers: list[Answer | None] = [None] * len(group)
+    if all(len(search.answers) != number for search in group):
+        return answers
+    asked: list[tuple[int, Request | TextRequest]] = []
+    for i, search in enumerate(group):
+        if len(search.answers) >= number:  # else its space is exhausted
+            request = asking.request(*_problem(tasks[search.task], search, number))
+            asked += [] if request is None else [(i, request)]
+    said = asking.ask([request for _, request in asked])
+    for (i, _), completion in zip(asked, said, strict=True):
+        if len(group[i].answers) == number:
+            answers[i] = _judged(tasks[group[i].task], group[i], completion)
+    return answers
+
+
+def _problem(task: Task, search: Search, number: int) -> tuple[Problem, int]:
+    """What the prompt of proposal `number` tells, and the seed of its draws."""
     grammar = canonical_grammar(task.space)
-    answers = list(search.answers)
-    start = study_seed(task.name, "lm", search.seed)
-    for number in range(len(answers), budget):
-        losses = {one.chosen: one for one in answers if one.chosen is not None}
-        configs = {text: grammar.decode(text) for text in losses}
-        seen = tuple(_seen(one, configs) for one in answers)
-        problem = Problem(task.name, task.description, task.space, task.metric, seen)
-        seed = derive_seed(derive_seed(start, number), 0)  # as `LMProposer` asks at its first attempt
-        said = asking.ask(search.mode, problem, list(configs.values()), seed)
-        if said is None:
-            return
-        verdict = judge(said.text, task.space, losses)
-        loss, reason = None, verdict.reason or None
-        if verdict.text in losses:
-            loss, reason = losses[verdict.text].loss, losses[verdict.text].reason
-        elif verdict.text is not None:
-            outcome = evaluate(task.objective, grammar.decode(verdict.text))
-            loss, reason = outcome.loss, outcome.reason
-        answer = Answer(
-            number, said.text, verdict.kind, reason, verdict.text, loss, len(said.token_ids or ()),
-            said.prompt_tokens or 0, said.finish_reason,
-        )  # fmt: skip
-        answers.append(answer)
-        yield answer
+    seen = tuple(_seen(answer, grammar) for answer in search.answers[:number])
+    problem = Problem(task.name, task.description, task.space, task.metric, seen)
+    # As `LMProposer` asks at its first attempt.
+    return problem, derive_seed(derive_seed(study_seed(task.name, "lm", search.seed), number), 0)
 
 
-def _seen(answer: Answer, configs: Mapping[str, Mapping[str, Any]]) -> Observation:
+def _judged(task: Task, search: Search, said: Completion) -> Answer:
+    """An answer, judged, and evaluated if it is valid and new."""
+    before = {answer.chosen: answer for answer in search.answers if answer.chosen is not None}
+    verdict = judge(said.text, task.space, before)
+    loss, reason = None, verdict.reason or None
+    if verdict.text in before:
+        loss, reason = before[verdict.text].loss, before[verdict.text].reason
+    elif verdict.text is not None:
+        outcome = evaluate(task.objective, canonical_grammar(task.space).decode(verdict.text))
+        loss, reason = outcome.loss, outcome.reason
+    return Answer(
+        len(search.answers), said.text, verdict.kind, reason, verdict.text, loss, len(said.token_ids or ()),
+        said.prompt_tokens or 0, said.finish_reason,
+    )  # fmt: skip
+
+
+def _seen(answer: Answer, grammar: Grammar) -> Observation:
     """An answer as the next prompt shows it."""
     status = "failed" if answer.loss is None else "told"
     if answer.chosen is None:
         return Observation({}, None, status, answer.reason, answer.text)
-    return Observation(configs[answer.chosen], answer.loss, status, answer.reason)
+    return Observation(grammar.decode(answer.chosen), answer.loss, status, answer.reason)
 
 
 def _checked(

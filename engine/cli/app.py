@@ -42,6 +42,7 @@ COMMANDS = {
     "grammar": "grammar.grammar",
     "bench": "bench.bench",
     **{f"bench {name}": f"bench.{name}" for name in ("compare", "speed", "tokens", "grammar")},
+    "bench validity": "bench_validity.validity",
     "tasks": "tasks.tasks",
     "models": "models.app",
     "doctor": "doctor.doctor",

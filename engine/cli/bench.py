@@ -16,14 +16,21 @@ if TYPE_CHECKING:
     from airtune.benchmarks.measures.grammar import AuditResult
     from airtune.benchmarks.running.plan import Plan
 
-MEASUREMENTS = ("grammar", "speed", "compare", "tokens")  # not suites of tasks, but commands of their own
+MEASUREMENTS = (
+    "grammar",
+    "speed",
+    "compare",
+    "tokens",
+    "validity",
+)  # not suites of tasks, but commands of their own
 
 
 SUITE_HELP = (
     "hpobench, sklearn, toy or another suite (a wrong name lists them): compare proposers. "
     "grammar: sample proposals from generated spaces and check every one. "
     "speed: seconds per proposal. compare: language models, open, closed and recorded. "
-    "tokens: what each chat variant costs. (airtune bench grammar --help lists its options.)"
+    "tokens: what each chat variant costs. validity: a model without its grammar. "
+    "(airtune bench grammar --help lists its options.)"
 )
 PROPOSERS_HELP = (
     "What to compare; lm:NAME names the model of one. Random search is always among them, run or, on tables, exact. "

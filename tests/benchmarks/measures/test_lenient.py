@@ -217,10 +217,11 @@ def test_choices_are_told_apart_as_they_are() -> None:
     assert choice_in("adamw", ["sgd", "adam"]) is None
 
 
-fragments = st.sampled_from(
-    [*READ_AS_PAIR, "C", "n_layers", '"', "'", "{", "}", "[", "]", ":", "=", ",", "->", "|", "\n", "1e", "10^",
-     "```", "\\u00", "-", "momentum", "solver", "adam", "null", "NaN", "Infinity", "9" * 400, "\ud800", "%", "x", "(", "learning rate"]
+PIECES = (
+    "C", "n_layers", "momentum", "solver", "adam", "learning rate", '"', "'", "{", "}", "[", "]", "(", ":", "=", ",",
+    "->", "1e", "10^", "```", "\\u00", "-", "null", "NaN", "Infinity", "%", "x",
 )  # fmt: skip
+fragments = st.sampled_from([*READ_AS_PAIR, *PIECES, "|", "\n", "9" * 400, "\ud800"])
 
 
 @settings(max_examples=150, deadline=None)
@@ -241,12 +242,11 @@ def test_texts_that_go_on_and_on(text: str) -> None:
     assert judge(text, two(), ()).kind in ("unreadable", "missing", "type")
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 10**6))
+@pytest.mark.parametrize("seed", range(12))
 def test_whatever_a_grammar_accepts_is_valid_and_read_as_the_same(seed: int) -> None:
     """The judge of free text has nothing against any answer that was made under a grammar, in any space."""
     rng = np.random.default_rng(seed)
-    space = random_space(rng)
+    space = random_space(rng, max_size=5)
     grammar = space_grammar(space)
     for _ in range(5):
         text = grammar.encode(grammar.sample(rng))
