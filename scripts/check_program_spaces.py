@@ -1,0 +1,115 @@
+"""What holds of programs that are drawn from the shipped program spaces: they parse, pass mypy, and run.
+
+    python scripts/check_program_spaces.py --parse 100000 --types 1000 --run 2000 --out FOLDER
+
+Programs are drawn as the conditional search space draws, every choice by itself, or (`--uniform programs`) so that each
+program is as likely as any other, which makes most of them deep networks. What runs is a program as it is, on a table
+of 60 rows that is made from a seed; classification has three classes. Failures are counted by their reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import collections
+import json
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from airtune.grammars import ProgramSpace, program_space, shipped_spaces
+
+ROWS, TEST_ROWS, COLUMNS = 60, 30, 4
+
+
+def draws(space: ProgramSpace, seed: int, uniform: str) -> Iterator[dict[str, Any]]:
+    """Configurations without end."""
+    rng = np.random.default_rng(seed)
+    space.space.seed(seed)
+    while True:
+        if uniform == "programs":
+            yield space.sample(rng)
+        else:
+            yield space.snap(dict(space.space.sample_configuration()))
+
+
+def table(seed: int, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features on different scales; numbers, or classes where there are some."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(ROWS + TEST_ROWS, COLUMNS)) * [1.0, 100.0, 0.01, 1.0] + [0.0, 1000.0, 0.0, -5.0]
+    y: np.ndarray = x[:, 0] + np.sin(x[:, 1] / 50) + rng.normal(size=len(x)) * 0.1
+    if classes:
+        y = np.argsort(np.argsort(y)) * classes // len(y)
+        y[:classes] = range(classes)
+    return x[:ROWS], y[:ROWS], x[ROWS:]
+
+
+def failure(source: str, seed: int, classes: int) -> str | None:
+    """Why the predictions of a program are of no use; None if they are."""
+    train_x, train_y, test_x = table(seed, classes)
+    names: dict[str, Any] = {}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exec(compile(source, "program", "exec"), names)
+            predicted = np.asarray(names["fit_predict"](train_x, train_y, test_x, seed))
+    except Exception as error:
+        return f"{type(error).__name__}: {str(error)[:100]}"
+    if predicted.shape != (TEST_ROWS,):
+        return f"shape {predicted.shape}"
+    if not np.isfinite(predicted).all():
+        return "not finite"
+    return None if not classes or np.isin(predicted, range(classes)).all() else "no class"
+
+
+def main() -> int:
+    """Check all shipped spaces; the exit code says whether all parsed and passed mypy."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    for name, default in (("parse", 1000), ("types", 0), ("run", 0), ("seed", 0)):
+        options.add_argument(f"--{name}", type=int, default=default)
+    options.add_argument("--uniform", choices=("choices", "programs"), default="choices")
+    options.add_argument("--spaces", nargs="*", default=shipped_spaces())
+    options.add_argument("--out", type=Path, required=True)
+    given = options.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    good = True
+    for name in given.spaces:
+        space, found = program_space(name), dict[str, Any]()
+        sources = set()
+        begun = time.perf_counter()
+        for config, _ in zip(draws(space, given.seed, given.uniform), range(given.parse), strict=False):
+            source = space.render(config)
+            ast.parse(source)
+            assert space.decode(source) == config
+            sources.add(source)
+        found.update(
+            parsed=given.parse, different=len(sources), seconds=round(time.perf_counter() - begun, 1)
+        )
+        some = sorted(sources)[:: max(1, len(sources) // max(given.types, given.run, 1))]
+        for number, source in enumerate(some[: given.types]):
+            (given.out / f"{name}_{number}.py").write_text(source, encoding="utf-8")
+        if given.types:
+            command = [sys.executable, "-m", "mypy", "--check-untyped-defs", "--ignore-missing-imports"]
+            files = sorted(map(str, given.out.glob(f"{name}_*.py")))
+            done = subprocess.run([*command, *files], capture_output=True, text=True)
+            found.update(typed=len(files), mypy=done.stdout.splitlines()[-1])
+            good = good and done.returncode == 0
+        classes = 3 if "classification" in name else 0
+        begun = time.perf_counter()
+        reasons = collections.Counter(
+            failure(source, n, classes) for n, source in enumerate(some[: given.run])
+        )
+        found.update(ran=reasons.total(), finite=reasons.pop(None, 0), failures=dict(reasons))
+        found["run_seconds"] = round(time.perf_counter() - begun, 1)
+        print(json.dumps({"space": name, **found}), flush=True)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,92 @@
+"""The program spaces that are shipped: their programs parse, have the promised function, pass mypy, and run."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from check_program_spaces import draws, failure
+
+from airtune.grammars import ProgramSpace, program_space, shipped_spaces, space_grammar
+
+NAMES = shipped_spaces()
+SPACES: dict[str, ProgramSpace] = {}
+
+
+@pytest.fixture(params=NAMES)
+def space(request: pytest.FixtureRequest) -> ProgramSpace:
+    if request.param not in SPACES:
+        SPACES[request.param] = program_space(request.param)
+    return SPACES[request.param]
+
+
+def classes(space: ProgramSpace) -> int:
+    return 3 if "Classifier" in {rule.type for rule in space.rules} else 0
+
+
+def some(space: ProgramSpace, n: int) -> list[str]:
+    """The default program, and draws of both kinds."""
+    drawn = [config for how in ("choices", "programs") for config in islice(draws(space, 5, how), n)]
+    return [space.render(config) for config in [space.default(), *drawn]]
+
+
+def test_programs_parse_and_have_the_function(space: ProgramSpace) -> None:
+    for source in some(space, 40):
+        assert space.render(space.decode(source)) == source
+        functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+        assert [function.name for function in functions] == ["fit_predict"]
+        arguments = [argument.arg for argument in functions[0].args.args]
+        assert arguments == ["train_x", "train_y", "test_x", "seed"]
+
+
+def test_the_search_space_has_as_many_configurations(space: ProgramSpace) -> None:
+    assert space_grammar(space.space).count() == space.count() > 10_000
+
+
+def test_programs_run(space: ProgramSpace) -> None:
+    """On a table of 60 rows; the predictions are finite, one for each row of the test."""
+    for number, source in enumerate(some(space, 3)):
+        assert failure(source, number, classes(space)) is None, source
+
+
+def test_a_program_does_the_same_again(space: ProgramSpace) -> None:
+    """With the same seed: it must depend on nothing else."""
+    source = some(space, 1)[1]
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 3)), np.arange(40) % 3
+    made = []
+    for _ in range(2):
+        names: dict[str, object] = {}
+        exec(compile(source, "program", "exec"), names)
+        made.append(names["fit_predict"](x, y.astype(np.int64 if classes(space) else np.float64), x, 7))  # type: ignore[operator]
+    np.testing.assert_array_equal(*made)
+
+
+@pytest.mark.slow
+def test_programs_pass_mypy(tmp_path: Path) -> None:
+    """And one with a wrong name does not: the check sees into the functions."""
+    settings = tmp_path / "mypy.ini"
+    settings.write_text(
+        "[mypy]\ncheck_untyped_defs = True\nignore_missing_imports = True\n"
+        "[mypy-torch.*]\nfollow_imports = skip\n"  # its types alone take minutes
+    )
+    good = []
+    for name in NAMES:
+        for number, source in enumerate(some(program_space(name), 15)):
+            good.append(tmp_path / f"{name}_{number}.py")
+            good[-1].write_text(source)
+    bad = tmp_path / "bad.py"
+    bad.write_text(some(program_space("tiny"), 1)[0].replace("predict(test_x)", "predict(tset_x)"))
+    command = [sys.executable, "-m", "mypy", "--config-file", settings, "--cache-dir", tmp_path / "cache"]
+    here = {"cwd": tmp_path, "env": {**os.environ, "MYPYPATH": ""}}
+    done = subprocess.run([*command, *good, bad], capture_output=True, text=True, timeout=280, **here)  # type: ignore[call-overload]
+    errors = [line for line in done.stdout.splitlines() if " error: " in line]
+    assert len(errors) == 1, done.stdout + done.stderr
+    assert errors[0].startswith("bad.py:")
+    assert 'Name "tset_x" is not defined' in errors[0]
