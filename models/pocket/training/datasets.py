@@ -31,7 +31,7 @@ class Dataset:
     y_valid: NDArray[np.int64]
 
 
-def _features(rng: np.random.Generator, n: int, d: int) -> Array:
+def features_of(rng: np.random.Generator, n: int, d: int) -> Array:
     """Inputs (n, d): correlated Gaussians, clusters, or uniform; some columns skewed or discretised."""
     kind = rng.integers(3)
     if kind == 0:
@@ -54,7 +54,7 @@ def _features(rng: np.random.Generator, n: int, d: int) -> Array:
     return np.asarray(x)
 
 
-def _teacher(rng: np.random.Generator, x: Array, classes: int) -> Array:
+def teacher_of(rng: np.random.Generator, x: Array, classes: int) -> Array:
     """Class scores (n, classes): linear, random network, random trees, or distances to prototypes."""
     n, d = x.shape
     relevant = rng.permutation(d)[: max(1, round(d * rng.uniform(0.2, 1.0)))]
@@ -101,8 +101,8 @@ def make_dataset(seed: int) -> Dataset:
         n = int(np.exp(rng.uniform(np.log(130), np.log(1000))))
         d = int(np.exp(rng.uniform(np.log(2), np.log(40))))
         classes = int(rng.choice([2, 2, 2, 3, 3, 4, 5, 8]))
-        x = _features(rng, n, d)
-        scores = _teacher(rng, x, classes)
+        x = features_of(rng, n, d)
+        scores = teacher_of(rng, x, classes)
         scores = (scores - scores.mean(0)) / (scores.std() + 1e-9)
         scores += rng.normal(size=(1, classes)) * rng.uniform(0, 0.8)  # imbalance
         scores += rng.gumbel(size=scores.shape) * rng.choice([0.0, 0.1, 0.3, 0.7])  # noise near the border

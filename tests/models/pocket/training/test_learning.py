@@ -324,7 +324,7 @@ def test_generated_data_sets_are_functions_of_their_seed() -> None:
 
 def test_no_benchmark_data_goes_into_training() -> None:
     """What pocket learns from is generated: its modules read no data set, downloaded or shipped with a library."""
-    for module in Path(tables_module.__file__).parent.glob("*.py"):
+    for module in Path(tables_module.__file__).parent.rglob("*.py"):
         source = module.read_text(encoding="utf-8")
         for banned in (
             "sklearn.datasets",

@@ -1,0 +1,1 @@
+"""Tables of learning algorithms trained as people train them: what the next `pocket` learns from."""

@@ -1,0 +1,32 @@
+"""Make the tables: `python -m airtune.models.pocket.training.corpus --out DIR --hours H` (resumes, one thread)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped, unused-ignore]
+
+from airtune.models.pocket.training.corpus.building import build
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line, see the module's docstring."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of the shards; those that are there are kept"
+    )
+    parser.add_argument("--hours", type=float, default=float("inf"), help="when to stop, by the clock")
+    parser.add_argument("--rounds", type=int, default=8, help="how many rounds of tables there are in all")
+    args = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)  # weights that decay to nothing are slow otherwise
+    with threadpool_limits(1):
+        print(json.dumps(build(args.out, args.hours, args.rounds)))
+
+
+if __name__ == "__main__":
+    main()
