@@ -4,6 +4,10 @@ A table is one algorithm on one data set: its default configuration and random o
 error. The ranges are jittered around those in common use, so that a model trained on the tables reads the
 ranges instead of memorising one.
 
+These are the tables of the first four versions: their trainings are short (8 epochs of a perceptron, 20 rounds of
+boosting), which is another optimum than users have. The next version's come from `corpus`, which trains to the end;
+`train` reads these until then.
+
     python -m airtune.models.pocket.training.tables --out DIR --jobs 2      builds what is missing in DIR (resumable)
     python -m airtune.models.pocket.training.tables --out DIR --pack FILE   packs DIR into one compressed file
     python -m airtune.models.pocket.training.tables --out DIR --unpack FILE puts packed ones into DIR, to build more
