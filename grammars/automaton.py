@@ -216,7 +216,10 @@ def subtract(node: Node, tried: Trie, factory: NodeFactory) -> Node:
     edges: list[tuple[Intervals, Node]] = []
     for (inside, child), taken in zip(node.edges, mine, strict=True):
         edges.append((intervals.without(inside, taken), child))
-        edges.extend((((i, i),), subtract(child, tried[i], factory)) for i in taken)
+        for (
+            index
+        ) in taken:  # no generator: with one, half as many levels would be deep enough for Python's stack
+            edges.append((((index, index),), subtract(child, tried[index], factory)))
     return factory.make(node.level, edges, node.lead)
 
 

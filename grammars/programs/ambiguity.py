@@ -18,7 +18,7 @@ from ..paths import PathLattice
 from ..pattern import Pattern
 
 # Pairs of states looked at: some seconds of work.
-PAIR_BUDGET = 300_000
+PAIR_BUDGET = 100_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from ConfigSpace import ConfigurationSpace
 
-from ..errors import SpaceError, unknown_name
+from ..errors import GrammarError, SpaceError, unknown_name
 from ..files import read_file
 from ..grammar import Grammar, lattice_grammar
 from ..space_io import space_from_json
@@ -41,10 +41,18 @@ class ProgramSpace:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = tuple(rules)
-        unrolled = Unrolled(check_rules(self.rules))
-        self.space = _space(self.rules[0].name, unrolled)
-        self._lattice = ProgramLattice(unrolled, self.space)
-        check_unambiguous(self._lattice)
+        try:
+            unrolled = Unrolled(check_rules(self.rules))
+            self.space = _space(self.rules[0].name, unrolled)
+            self._lattice = ProgramLattice(unrolled, self.space)
+            check_unambiguous(self._lattice)
+        except RecursionError as error:
+            raise GrammarError(
+                "the rules of this program space are nested too deeply",
+                value=len(self.rules),
+                allowed="some hundred rules within each other",
+                hint="write rules that are nothing but another one in its place",
+            ) from error
 
     def __repr__(self) -> str:
         return f"ProgramSpace({self.rules[0].name!r}, {len(self.space)} hyperparameters, {self.count()} programs)"

@@ -16,7 +16,9 @@ from ..errors import GrammarError
 from .definition import Alternative, Choice, Hole, Levels, Number, Rule, Subset
 
 # Places where something is decided; a prompt could not show more, nor a proposer learn of them.
-SLOT_BUDGET = 2_000
+SLOT_BUDGET = 400
+# Decisions within each other: for each one more ConfigSpace takes four times as long, at ten hundredths of a second.
+NESTING_BUDGET = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +116,14 @@ class Unrolled:
         parts: The program: text, and what is decided between it.
 
     Raises:
-        GrammarError: If no program is finite, or there are more slots than the budget.
+        GrammarError: If no program is finite, or there are more slots, or more within each other, than the budgets.
     """
 
     def __init__(self, rules: Mapping[str, Rule]) -> None:
         self._rules = rules
         self._known: dict[tuple[str, tuple[tuple[str, int], ...]], bool] = {}
         self.slots: list[Slot] = []
+        self._nesting: list[int] = []
         program = next(iter(rules))
         left = tuple(
             (name, rule.depth) for name, rule in rules.items() if isinstance(rule, Choice) and rule.depth
@@ -168,6 +171,15 @@ class Unrolled:
                 allowed=f"up to {SLOT_BUDGET:,} hyperparameters once repetitions and depths are written out",
                 hint="lower a depth or a repetition",
             )
+        nesting = 1 if place.parent is None else self._nesting[place.parent] + 1
+        if nesting > NESTING_BUDGET:
+            raise GrammarError(
+                f"this program space has more than {NESTING_BUDGET} decisions within each other",
+                value=".".join(place.path),
+                allowed=f"up to {NESTING_BUDGET} choices or repetitions around a place",
+                hint="lower a depth",
+            )
+        self._nesting.append(nesting)
         self.slots.append(Slot(place.path, spec, place.parent, place.condition))
         return len(self.slots) - 1
 

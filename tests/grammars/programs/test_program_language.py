@@ -199,3 +199,16 @@ def test_the_digest_is_that_of_the_language() -> None:
     )
     assert one.hash != program_space('p: P = "g({n})"  n: int = 1 .. 5').grammar().hash
     assert one.hash != program_space('p: P = "f({n})"  n: int = 1 .. 6').grammar().hash
+
+
+def test_as_many_decisions_as_there_may_be() -> None:
+    """Bug: Python's stack did not reach for exclusions from programs of 380 decisions."""
+    space = program_space("p: P = \"f({q * 400..400 sep ', '})\"  q: Q = 'a' | 'b'")
+    rng = np.random.default_rng(0)
+    tried = [space.sample(rng) for _ in range(3)]
+    grammar = space.grammar(tried)
+    assert grammar.count() == 2**400 - 3
+    source = grammar.encode(grammar.sample(rng))
+    assert grammar.accepts(source)
+    assert not grammar.accepts(space.render(tried[0]))
+    assert grammar.lark().count("\n") > grammar.gbnf().count("\n") > 400

@@ -100,6 +100,10 @@ def test_errors_of_the_format(text: str, said: str) -> None:
 P = 'p: P = "{q}" | "other"\n'
 
 
+def long_chain(length: int) -> str:
+    return "\n".join([f'r{i}: P = "({{r{i + 1}}})"' for i in range(length)] + [f'r{length}: P = "a" | "b"'])
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -127,7 +131,9 @@ P = 'p: P = "{q}" | "other"\n'
         ("p: P = 'a\t' | 'b'", "'p' has a tab or control character"),
         ('n: int = 1 .. 5', "a program space begins with a choice"),
         ('p: P = "only this"', "the program 'p' leaves nothing open"),
-        ('p: P = "{q * 9..9}"  q: P depth 9 = "a" | "({q}{q})"', "decides in more than 2,000 places"),
+        ('p: P = "{q * 9..9}"  q: P depth 9 = "a" | "({q}{q})"', "decides in more than 400 places"),
+        ('p: P depth 12 = "a" | "({p})"', "more than 10 decisions within each other"),
+        (long_chain(400), "nested too deeply"),
         ('p: P = "{q * 0..14}"  q: P = "({r * 0..14})" r: P = "x" | "y"', "needs more than 8,000 states"),
     ],
 )  # fmt: skip
