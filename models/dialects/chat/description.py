@@ -120,7 +120,7 @@ class Words:
     @property
     def columns(self) -> str:
         """The names of the table's columns, constants left out."""
-        return ",".join(self.quote(name) for name in self._varying)
+        return ",".join(self.quote(name) for name in self.varying)
 
     def row(self, observation: Observation) -> str:
         """A trial's values in the order of `columns`, `-` for what was not active."""
@@ -128,8 +128,8 @@ class Words:
             return self.quote(_cut(observation.answer))
         config = self.grammar.snap(observation.config)
         values = []
-        for name in self._varying:
-            axis = self._axes[name]
+        for name in self.varying:
+            axis = self.axes[name]
             values.append(self.guard(axis.text(axis.index(config[name]))) if name in config else "-")
         return ",".join(values)
 
@@ -160,12 +160,14 @@ class Words:
         return f"failed: {self.quote(_cut(observation.reason))}"
 
     @cached_property
-    def _axes(self) -> dict[str, Any]:
+    def axes(self) -> dict[str, Any]:
+        """The axes of the space's lattice by name."""
         return dict(zip(self.grammar.lattice.names, self.grammar.lattice.axes, strict=True))
 
     @cached_property
-    def _varying(self) -> list[str]:
-        return [name for name in self._axes if not isinstance(self.problem.space[name], hp.Constant)]
+    def varying(self) -> list[str]:
+        """The names of the hyperparameters that are not constants."""
+        return [name for name in self.axes if not isinstance(self.problem.space[name], hp.Constant)]
 
     def _range(self, parameter: Any, with_default: bool) -> str:
         if isinstance(parameter, hp.Constant):
@@ -178,7 +180,7 @@ class Words:
             values = ", ".join(self._value(parameter.name, choice) for choice in parameter.sequence)
             parts = [f"one of {values} (in this order)"]
         else:
-            axis = self._axes[parameter.name]
+            axis = self.axes[parameter.name]
             kind = "integer" if isinstance(parameter, hp.IntegerHyperparameter) else "number"
             scale = ", log scale" if parameter.log else ""
             parts = [f"{kind} from {axis.text(0)} to {axis.text(axis.size - 1)}{scale}"]
@@ -191,7 +193,7 @@ class Words:
 
     def _value(self, name: str, value: Any) -> str:
         """A value as the answers write it; as JSON where it is off the lattice."""
-        axis, plain = self._axes[name], _plain(value)
+        axis, plain = self.axes[name], _plain(value)
         try:
             return self.guard(axis.text(axis.nearest(plain)))
         except DecodeError:

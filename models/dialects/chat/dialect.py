@@ -13,15 +13,18 @@ from ConfigSpace import ConfigurationSpace
 from airtune.grammars import Grammar, canonical_grammar, space_grammar
 from airtune.models.dialects.chat.description import COMMON_SPECIAL, Guard, Words, loss_text
 from airtune.models.dialects.chat.format import ChatFormat, Message, PlainFormat, fold_system, message
+from airtune.models.dialects.chat.summary import summary
 from airtune.models.dialects.hidden import hidden_problem, hidden_space, revealed
 from airtune.models.dialects.settings import Allowed, check_settings, full_name, read_settings
 from airtune.models.types import ModelError, Problem
 
 SETTINGS: Allowed = {
     "names": ("shown", "hidden"),
-    "default": ("shown", "hidden"),
+    "default": ("shown", "kept", "hidden"),
     "detail": ("full", "space", "none"),
     "history": ("table", "turns"),
+    "order": ("time", "loss"),
+    "summary": ("off", "on"),
     "reasoning": ("off", "on"),
     "reasoning_tokens": range(16, 8193),
     "examples": range(3),
@@ -51,10 +54,13 @@ class ChatDialect:
 
     Attributes:
         names: "hidden": the problem is told in neutral words (`airtune.models.dialects.hidden`).
-        default: "hidden": the prompt does not say what the default configuration is.
+        default: "shown": the default configuration is shown as an answer until a trial has a loss; "kept": until it
+            has been tried; "hidden": the prompt does not say what it is.
         detail: What is told of the problem. "full": the task's name, description and metric, and the space;
             "space": the space only; "none": the hyperparameters' names only.
         history: The trials as one "table", or as "turns" of the chat, which the next prompt only adds to.
+        order: The table's rows in order of "time", or of "loss": failures first, the best trial last.
+        summary: "on": after the table what the trials show, worked out by code (`summary`).
         reasoning: "on": the model first thinks in free text, then answers (`ReasoningModel`).
         reasoning_tokens: The longest such text.
         examples: How many worked examples, on invented tasks, precede the task.
@@ -76,6 +82,8 @@ class ChatDialect:
     default: str = "shown"
     detail: str = "full"
     history: str = "table"
+    order: str = "time"
+    summary: str = "off"
     reasoning: str = "off"
     reasoning_tokens: int = 256
     examples: int = 0
@@ -247,13 +255,21 @@ class ChatDialect:
         lines = ["No trial has finished yet."]
         if done:
             inactive = ", - where not active" if words.problem.space.conditions else ""
-            lines = [f"Trials so far, oldest first{some}{inactive}: {words.columns} -> loss"]
-            lines += [f"{words.row(trials[i])} -> {words.result(trials[i])}" for i in done if i in kept]
+            first = "oldest" if self.order == "time" else "worst"
+            lines = [f"Trials so far, {first} first{some}{inactive}: {words.columns} -> loss"]
+            rows = [i for i in done if i in kept]
+            if self.order == "loss":
+                rows.sort(key=lambda i: (-math.inf if (loss := trials[i].loss) is None else -loss, -i))
+            lines += [f"{words.row(trials[i])} -> {words.result(trials[i])}" for i in rows]
         pending = [trial for trial in trials if trial.status == "asked"]
         if pending:
             lines += ["Running, no result yet; do not repeat:", *map(words.row, pending)]
         told = [(trial.loss, i) for i, trial in enumerate(trials) if trial.loss is not None]
+        if self.summary == "on":
+            lines += summary(words)
         if told:
+            if self.default == "kept":
+                lines += self._first(words)
             loss, at = min(told)
             lines.append(f"Best so far, loss {loss_text(loss)}, as JSON: {words.answer(trials[at].config)}")
         else:
@@ -283,7 +299,9 @@ class ChatDialect:
 
     def _first(self, words: Words) -> list[str]:
         default = None if self.detail == "none" or self.default == "hidden" else words.default()
-        return [] if default is None else [f"The default configuration, as JSON: {default}"]
+        if default is None or default in map(words.answer, (o.config for o in words.problem.observations)):
+            return []
+        return [f"The default configuration, as JSON: {default}"]
 
     def _left(self, words: Words, used: int) -> list[str]:
         budget = self.budget or words.problem.budget
