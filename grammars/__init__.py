@@ -8,6 +8,7 @@ from .float_axes import LinearFloatAxis, LogFloatAxis
 from .grammar import Grammar, lattice_grammar
 from .lattice import Lattice, Notation, reading_order
 from .programs import ProgramSpace, program_space, shipped_spaces
+from .rounding import round_lattice
 from .space_check import check_space, violation
 from .space_io import read_space, space_from_json
 
@@ -39,6 +40,7 @@ __all__ = [
     "reading_order",
     "replacing",
     "shipped_spaces",
+    "round_lattice",
     "space_from_json",
     "space_grammar",
     "unknown_name",

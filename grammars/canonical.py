@@ -65,21 +65,27 @@ def canonical_lattice(space: ConfigurationSpace, digits: int = 3) -> Lattice:
     exact points: otherwise what depends on them could never be said.
     """
     check_space(space)
-    constants: dict[str, list[float]] = {name: [] for name in space}
+    constants = compared_values(space)
+    axes = {name: canonical_axis(hp, digits, constants[name]) for name, hp in space.items()}
+    return Lattice(space, axes)
+
+
+def compared_values(space: ConfigurationSpace) -> dict[str, list[Any]]:
+    """By hyperparameter, the values that conditions and clauses compare with it for equality."""
+    found: dict[str, list[Any]] = {name: [] for name in space}
     for condition in space.conditions:
         for one in condition.dlcs if isinstance(condition, Conjunction) else (condition,):
             if isinstance(one, EqualsCondition | NotEqualsCondition):
-                constants[one.parent.name].append(one.value)
+                found[one.parent.name].append(one.value)
             elif isinstance(one, InCondition):
-                constants[one.parent.name].extend(one.values)
+                found[one.parent.name].extend(one.values)
     for forbidden in space.forbidden_clauses:
         for clause in forbidden.dlcs if isinstance(forbidden, ForbiddenConjunction) else (forbidden,):
             if isinstance(clause, ForbiddenEqualsClause):
-                constants[clause.hyperparameter.name].append(clause.value)
+                found[clause.hyperparameter.name].append(clause.value)
             elif isinstance(clause, ForbiddenInClause):
-                constants[clause.hyperparameter.name].extend(clause.values)
-    axes = {name: canonical_axis(hp, digits, constants[name]) for name, hp in space.items()}
-    return Lattice(space, axes)
+                found[clause.hyperparameter.name].extend(clause.values)
+    return found
 
 
 def space_grammar(space: ConfigurationSpace, exclude: Iterable[Mapping[str, Any]] = ()) -> Grammar:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ConfigSpace import ConfigurationSpace
 
-from airtune.grammars import Grammar, canonical_grammar, space_grammar
+from airtune.grammars import Grammar, canonical_grammar, lattice_grammar, round_lattice, space_grammar
 from airtune.models.dialects.chat.description import COMMON_SPECIAL, Guard, Words, loss_text
 from airtune.models.dialects.chat.format import ChatFormat, Message, PlainFormat, fold_system, message
 from airtune.models.dialects.chat.summary import summary
@@ -24,6 +24,7 @@ SETTINGS: Allowed = {
     "detail": ("full", "space", "none"),
     "history": ("table", "turns"),
     "order": ("time", "loss"),
+    "values": ("all", "round"),
     "summary": ("off", "on"),
     "reasoning": ("off", "on"),
     "reasoning_tokens": range(16, 8193),
@@ -60,6 +61,8 @@ class ChatDialect:
             "space": the space only; "none": the hyperparameters' names only.
         history: The trials as one "table", or as "turns" of the chat, which the next prompt only adds to.
         order: The table's rows in order of "time", or of "loss": failures first, the best trial last.
+        values: "all" of the canonical lattice, or "round" ones only, until all of those have been tried
+            (`airtune.grammars.round_lattice`).
         summary: "on": after the table what the trials show, worked out by code (`summary`).
         reasoning: "on": the model first thinks in free text, then answers (`ReasoningModel`).
         reasoning_tokens: The longest such text.
@@ -83,6 +86,7 @@ class ChatDialect:
     detail: str = "full"
     history: str = "table"
     order: str = "time"
+    values: str = "all"
     summary: str = "off"
     reasoning: str = "off"
     reasoning_tokens: int = 256
@@ -130,10 +134,14 @@ class ChatDialect:
 
     def grammar(self, space: ConfigurationSpace, exclude: Sequence[Mapping[str, Any]] = ()) -> Grammar:
         """See `Dialect.grammar`: the canonical grammar itself, or that of the space in neutral words."""
-        if self.names == "shown":
-            return space_grammar(space, exclude)
-        hidden = hidden_space(space)
-        return space_grammar(hidden.space, list(map(hidden.hide, exclude)))
+        if self.names == "hidden":
+            hidden = hidden_space(space)
+            space, exclude = hidden.space, list(map(hidden.hide, exclude))
+        if self.values == "round":
+            grammar = lattice_grammar(round_lattice(space), exclude)
+            if grammar.count():
+                return grammar
+        return space_grammar(space, exclude)
 
     def parse(self, text: str, grammar: Grammar) -> dict[str, Any]:
         """See `Dialect.parse`."""
