@@ -16,15 +16,14 @@ from airtune.models.dialects.chat.format import ChatFormat, Message, PlainFormat
 from airtune.models.dialects.chat.summary import summary
 from airtune.models.dialects.hidden import hidden_problem, hidden_space, revealed
 from airtune.models.dialects.settings import Allowed, check_settings, full_name, read_settings
-from airtune.models.types import ModelError, Problem
+from airtune.models.types import ModelError, Observation, Problem
 
 SETTINGS: Allowed = {
     "names": ("shown", "hidden"),
-    "default": ("shown", "kept", "hidden"),
+    "default": ("shown", "hidden"),
     "detail": ("full", "space", "none"),
     "history": ("table", "turns"),
-    "order": ("time", "loss"),
-    "values": ("all", "round"),
+    "values": ("round", "all"),
     "summary": ("off", "on"),
     "reasoning": ("off", "on"),
     "reasoning_tokens": range(16, 8193),
@@ -55,14 +54,13 @@ class ChatDialect:
 
     Attributes:
         names: "hidden": the problem is told in neutral words (`airtune.models.dialects.hidden`).
-        default: "shown": the default configuration is shown as an answer until a trial has a loss; "kept": until it
-            has been tried; "hidden": the prompt does not say what it is.
+        default: "shown": the default configuration is shown as an answer until it has been tried: a model that began
+            badly goes back to it; "hidden": the prompt does not say what it is.
         detail: What is told of the problem. "full": the task's name, description and metric, and the space;
             "space": the space only; "none": the hyperparameters' names only.
         history: The trials as one "table", or as "turns" of the chat, which the next prompt only adds to.
-        order: The table's rows in order of "time", or of "loss": failures first, the best trial last.
-        values: "all" of the canonical lattice, or "round" ones only, until all of those have been tried
-            (`airtune.grammars.round_lattice`).
+        values: What the answer may say: "round" numbers only, until all of those have been tried
+            (`airtune.grammars.round_lattice`); "all" of the canonical lattice.
         summary: "on": after the table what the trials show, worked out by code (`summary`).
         reasoning: "on": the model first thinks in free text, then answers (`ReasoningModel`).
         reasoning_tokens: The longest such text.
@@ -85,8 +83,7 @@ class ChatDialect:
     default: str = "shown"
     detail: str = "full"
     history: str = "table"
-    order: str = "time"
-    values: str = "all"
+    values: str = "round"
     summary: str = "off"
     reasoning: str = "off"
     reasoning_tokens: int = 256
@@ -263,25 +260,18 @@ class ChatDialect:
         lines = ["No trial has finished yet."]
         if done:
             inactive = ", - where not active" if words.problem.space.conditions else ""
-            first = "oldest" if self.order == "time" else "worst"
-            lines = [f"Trials so far, {first} first{some}{inactive}: {words.columns} -> loss"]
-            rows = [i for i in done if i in kept]
-            if self.order == "loss":
-                rows.sort(key=lambda i: (-math.inf if (loss := trials[i].loss) is None else -loss, -i))
-            lines += [f"{words.row(trials[i])} -> {words.result(trials[i])}" for i in rows]
+            lines = [f"Trials so far, oldest first{some}{inactive}: {words.columns} -> loss"]
+            lines += [f"{words.row(trials[i])} -> {words.result(trials[i])}" for i in done if i in kept]
         pending = [trial for trial in trials if trial.status == "asked"]
         if pending:
             lines += ["Running, no result yet; do not repeat:", *map(words.row, pending)]
         told = [(trial.loss, i) for i, trial in enumerate(trials) if trial.loss is not None]
         if self.summary == "on":
             lines += summary(words)
+        lines += self._first(words, trials)
         if told:
-            if self.default == "kept":
-                lines += self._first(words)
             loss, at = min(told)
             lines.append(f"Best so far, loss {loss_text(loss)}, as JSON: {words.answer(trials[at].config)}")
-        else:
-            lines += self._first(words)
         return [*lines, *self._left(words, len(trials))]
 
     def _turns(self, words: Words, kept: set[int], about: str) -> list[Message]:
@@ -305,9 +295,10 @@ class ChatDialect:
             ask = _NEXT
         return talk
 
-    def _first(self, words: Words) -> list[str]:
+    def _first(self, words: Words, tried: Sequence[Observation] = ()) -> list[str]:
+        """The default configuration as an answer; nothing once it was tried."""
         default = None if self.detail == "none" or self.default == "hidden" else words.default()
-        if default is None or default in map(words.answer, (o.config for o in words.problem.observations)):
+        if default is None or any(words.answer(trial.config) == default for trial in tried):
             return []
         return [f"The default configuration, as JSON: {default}"]
 

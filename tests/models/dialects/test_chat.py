@@ -118,6 +118,7 @@ VARIANTS = (
     ("rich", "chat+history=turns+reasoning=on+reasoning_tokens=64"),
     ("rich", "chat+system=off"),
     ("rich", "chat+budget=30"),
+    ("simple", "chat+summary=on"),
     ("rich", "chat+history=turns+budget=30"),
     ("simple", "chat+examples=1"),
     ("simple", "chat+examples=2"),
@@ -159,10 +160,23 @@ def test_golden_prompts(family: str, name: str) -> None:
 def test_is_a_dialect() -> None:
     assert isinstance(ChatDialect(), Dialect)
     problem = rich()
-    grammar = ChatDialect().grammar(problem.space, [o.config for o in problem.observations])
+    grammar = ChatDialect(values="all").grammar(problem.space, [o.config for o in problem.observations])
     assert grammar.count() == space_grammar(problem.space).count() - len(problem.observations)
     config = grammar.sample(np.random.default_rng(0))
     assert ChatDialect().parse(grammar.encode(config), grammar) == config
+
+
+def test_round_values_then_all() -> None:
+    """Beside what was tried only real steps can be said; once all of them were tried, everything that is left."""
+    space = ConfigurationSpace({"n": Integer("n", (1, 100), default=10)})
+    dialect = ChatDialect()
+    grammar = dialect.grammar(space, [{"n": 10}])
+    assert not grammar.accepts('{"n":11}')
+    assert grammar.accepts('{"n":15}')
+    round_ones = [{"n": n} for n in (1, *range(5, 101, 5))]
+    assert dialect.grammar(space, round_ones).count() == 100 - len(round_ones)
+    hidden = replace(dialect, names="hidden").grammar(space, [{"n": 10}])
+    assert hidden.count() == grammar.count()
 
 
 def history(losses: list[float | None]) -> Problem:
@@ -293,6 +307,35 @@ def test_a_thought_cannot_break_out_either(text: str) -> None:
             for thought in (text, "t")
         )
         assert ids == plain
+
+
+def test_the_default_is_shown_until_it_was_tried() -> None:
+    default = 'default configuration, as JSON: {"C":1e0,"degree":4,"kernel":"rbf"}'
+    one = replace(simple(), observations=(Observation({"C": 10.0, "degree": 3, "kernel": "rbf"}, 0.5),))
+    assert default in ChatDialect().render(one)
+    assert default in ChatDialect().render(simple())
+    failed = Observation({"C": 1.0, "degree": 4, "kernel": "rbf"}, None, "failed")
+    assert default not in ChatDialect().render(replace(simple(), observations=(failed,)))
+    assert default not in ChatDialect().render(
+        replace(simple(), observations=(replace(failed, loss=0.5, status="told"),))
+    )
+
+
+def test_the_summary_says_what_the_trials_show() -> None:
+    """A monotone number, a useless one, a better choice and a failure."""
+    rows = [(1e-2, 3, "rbf", 0.4), (1e-1, 2, "poly", 0.3), (1e0, 3, "rbf", 0.2), (1e1, 2, "poly", 0.1)]
+    seen = [Observation({"C": c, "degree": d, "kernel": k}, loss) for c, d, k, loss in rows]
+    failure = Observation({"C": 1e2, "degree": 2, "kernel": "rbf"}, None, "failed")
+    prompt = ChatDialect(summary="on").render(replace(simple(), observations=(*seen, failure)))
+    lines = prompt.split("What the trials show:\n")[1].split("\nBest so far")[0].splitlines()
+    assert lines == [
+        '- "C": larger was better',
+        '- "degree": the better half from 2 to 3',
+        '- "kernel": lowest mean loss with "poly"',
+        "- 1 of 5 failed",
+    ]
+    few = replace(simple(), observations=tuple(seen[:3]))
+    assert "What the trials show" not in ChatDialect(summary="on").render(few)
 
 
 def test_settings_are_checked_and_named() -> None:
