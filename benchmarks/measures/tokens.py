@@ -29,6 +29,7 @@ VARIANTS = (
     "chat+detail=space",
     "chat+detail=none",
     "chat+history=turns",
+    "chat+summary=on",
     "chat+budget=60",
     "chat+examples=1",
     "chat+examples=2",

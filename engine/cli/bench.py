@@ -130,8 +130,8 @@ def compare(
     replay:answers.jsonl: the same again, without network or key
 
     Settings of the chat dialect: names=shown|hidden (of pocket, too), default=shown|hidden,
-    detail=full|space|none, history=table|turns, reasoning=off|on, reasoning_tokens=N, examples=0|1|2,
-    system=on|off, budget=N, max_trials=N.
+    detail=full|space|none, history=table|turns, values=round|all, summary=off|on, reasoning=off|on,
+    reasoning_tokens=N, examples=0|1|2, system=on|off, budget=N, max_trials=N.
     """
     from airtune.benchmarks.analysis.costs import NOTES, comparison_costs, costs_table
     from airtune.benchmarks.measures.compare import compare_plan

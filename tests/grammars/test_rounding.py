@@ -59,11 +59,7 @@ def test_any_range_has_a_few_values(low: float, width: float, log: bool, part: f
     try:
         space = ConfigurationSpace(space=[Float("x", (low, high), default=default, log=log)])
         whole = canonical_grammar(space).lattice.axes[0]
-    except (
-        ValueError,
-        OverflowError,
-        RuntimeWarning,
-    ):  # a range that is refused: tests of the spaces' checks
+    except (ValueError, OverflowError, SpaceError):  # a range that is refused, which other tests are about
         return
     axis = round_lattice(space).axes[0]
     assert axis.size <= MOST + 3

@@ -54,13 +54,11 @@ class ChatDialect:
 
     Attributes:
         names: "hidden": the problem is told in neutral words (`airtune.models.dialects.hidden`).
-        default: "shown": the default configuration is shown as an answer until it has been tried: a model that began
-            badly goes back to it; "hidden": the prompt does not say what it is.
+        default: "shown": the default stands there as an answer until it was tried; "hidden": nothing is said of it.
         detail: What is told of the problem. "full": the task's name, description and metric, and the space;
             "space": the space only; "none": the hyperparameters' names only.
         history: The trials as one "table", or as "turns" of the chat, which the next prompt only adds to.
-        values: What the answer may say: "round" numbers only, until all of those have been tried
-            (`airtune.grammars.round_lattice`); "all" of the canonical lattice.
+        values: The answer's numbers: "round" ones (`round_lattice`) until all were tried, or "all" there are.
         summary: "on": after the table what the trials show, worked out by code (`summary`).
         reasoning: "on": the model first thinks in free text, then answers (`ReasoningModel`).
         reasoning_tokens: The longest such text.
@@ -130,14 +128,12 @@ class ChatDialect:
         )  # fmt: skip
 
     def grammar(self, space: ConfigurationSpace, exclude: Sequence[Mapping[str, Any]] = ()) -> Grammar:
-        """See `Dialect.grammar`: the canonical grammar itself, or that of the space in neutral words."""
+        """See `Dialect.grammar`: of round values or the canonical one, of the space itself or in neutral words."""
         if self.names == "hidden":
             hidden = hidden_space(space)
             space, exclude = hidden.space, list(map(hidden.hide, exclude))
-        if self.values == "round":
-            grammar = lattice_grammar(round_lattice(space), exclude)
-            if grammar.count():
-                return grammar
+        if self.values == "round" and (some := lattice_grammar(round_lattice(space), exclude)).count():
+            return some
         return space_grammar(space, exclude)
 
     def parse(self, text: str, grammar: Grammar) -> dict[str, Any]:
@@ -266,8 +262,7 @@ class ChatDialect:
         if pending:
             lines += ["Running, no result yet; do not repeat:", *map(words.row, pending)]
         told = [(trial.loss, i) for i, trial in enumerate(trials) if trial.loss is not None]
-        if self.summary == "on":
-            lines += summary(words)
+        lines += summary(words) if self.summary == "on" else []
         lines += self._first(words, trials)
         if told:
             loss, at = min(told)
@@ -296,11 +291,9 @@ class ChatDialect:
         return talk
 
     def _first(self, words: Words, tried: Sequence[Observation] = ()) -> list[str]:
-        """The default configuration as an answer; nothing once it was tried."""
         default = None if self.detail == "none" or self.default == "hidden" else words.default()
-        if default is None or any(words.answer(trial.config) == default for trial in tried):
-            return []
-        return [f"The default configuration, as JSON: {default}"]
+        known = default is None or any(words.answer(trial.config) == default for trial in tried)
+        return [] if known else [f"The default configuration, as JSON: {default}"]
 
     def _left(self, words: Words, used: int) -> list[str]:
         budget = self.budget or words.problem.budget
