@@ -327,7 +327,7 @@ def test_the_summary_says_what_the_trials_show() -> None:
     seen = [Observation({"C": c, "degree": d, "kernel": k}, loss) for c, d, k, loss in rows]
     failure = Observation({"C": 1e2, "degree": 2, "kernel": "rbf"}, None, "failed")
     prompt = ChatDialect(summary="on").render(replace(simple(), observations=(*seen, failure)))
-    lines = prompt.split("What the trials show:\n")[1].split("\nBest so far")[0].splitlines()
+    lines = prompt.split("What the trials show:\n")[1].split("\nThe default")[0].splitlines()
     assert lines == [
         '- "C": larger was better',
         '- "degree": the better half from 2 to 3',

@@ -52,7 +52,7 @@ def test_an_answer_reads_the_prompt_and_itself(base: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(base).eval()
     prompts = PromptTokenizer(base)
     dialect = prompts.bind(make_dialect("chat"), 2048)
-    episode = draw_episode(np.random.default_rng(3), {})
+    episode = draw_episode(np.random.default_rng(4), {})
     example = encode(episode, dialect, prompts, prompts.tokenizer.eos_token_id)
     assert example is not None
     assert example.part.max() >= 2
