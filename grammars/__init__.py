@@ -7,7 +7,7 @@ from .files import check_output, read_file, replacing, write_file
 from .float_axes import LinearFloatAxis, LogFloatAxis
 from .grammar import Grammar, lattice_grammar
 from .lattice import Lattice, Notation, reading_order
-from .programs import ProgramSpace, program_space, shipped_spaces
+from .programs import ProgramSpace, program_space, programs_of, shipped_spaces
 from .rounding import round_lattice
 from .space_check import check_space, violation
 from .space_io import read_space, space_from_json
@@ -35,6 +35,7 @@ __all__ = [
     "lattice_grammar",
     "once_per_space",
     "program_space",
+    "programs_of",
     "read_file",
     "read_space",
     "reading_order",

@@ -5,12 +5,13 @@ definition  the rules, as plain data
 check       rules                     -> rules that fit together
 unroll      rules                     -> all that is decided, once, in the order of the text
 lattice     that                      -> the exact automaton over the programs' text
+stored      rules                     <-> JSON, which goes with the search space
 ambiguity   the automaton             -> no program has two derivations
 program_space                            all of it together
 """
 
 from .definition import Alternative, Choice, Hole, Levels, Number, Rule, Subset
-from .program_space import ProgramSpace, program_space, shipped_spaces
+from .program_space import ProgramSpace, program_space, programs_of, shipped_spaces
 from .reader import read_rules, read_template
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Rule",
     "Subset",
     "program_space",
+    "programs_of",
     "read_rules",
     "read_template",
     "shipped_spaces",

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from ConfigSpace import ConfigurationSpace
 
+from ..canonical import once_per_space
 from ..errors import GrammarError, SpaceError, unknown_name
 from ..files import read_file
 from ..grammar import Grammar, lattice_grammar
@@ -21,7 +22,10 @@ from .check import check_rules
 from .definition import Rule
 from .lattice import ProgramLattice
 from .reader import read_rules
+from .stored import rules_from_json, rules_to_json
 from .unroll import Unrolled
+
+_RULES = "program_space"  # in the first hyperparameter's meta data: the rules
 
 
 class ProgramSpace:
@@ -43,7 +47,7 @@ class ProgramSpace:
         self.rules = tuple(rules)
         try:
             unrolled = Unrolled(check_rules(self.rules))
-            self.space = _space(self.rules[0].name, unrolled)
+            self.space = _space(self.rules, unrolled)
             self._lattice = ProgramLattice(unrolled, self.space)
             check_unambiguous(self._lattice)
         except RecursionError as error:
@@ -104,8 +108,8 @@ class ProgramSpace:
         return self.snap(dict(self.space.get_default_configuration()))
 
 
-def _space(name: str, unrolled: Unrolled) -> ConfigurationSpace:
-    names = unrolled.names
+def _space(rules: Sequence[Rule], unrolled: Unrolled) -> ConfigurationSpace:
+    name, names = rules[0].name, unrolled.names
     if not names:
         raise SpaceError(
             f"the program {name!r} leaves nothing open",
@@ -120,8 +124,46 @@ def _space(name: str, unrolled: Unrolled) -> ConfigurationSpace:
         if slot.parent is not None
     ]
     hyperparameters = [{"name": own, **slot.spec} for own, slot in slots]
+    hyperparameters[0]["meta"] = {_RULES: rules_to_json(rules)}  # no other place in a space's JSON is kept
     spec = {"name": name, "hyperparameters": hyperparameters, "conditions": conditions}
     return space_from_json(json.dumps(spec))
+
+
+@once_per_space
+def programs_of(space: ConfigurationSpace) -> ProgramSpace | None:
+    """The program space whose search space this is, also if it was stored and read; None if it is that of none.
+
+    The space must not be changed afterwards.
+
+    Raises:
+        SpaceError: If what is stored are no rules, or those of another space.
+    """
+    stored = [hp.meta[_RULES] for hp in space.values() if hp.meta and _RULES in hp.meta]
+    if not stored:
+        return None
+    try:
+        programs = ProgramSpace(rules_from_json(stored[0]))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise SpaceError(
+            f"the search space holds rules of programs that cannot be read: {error}",
+            value=stored[0],
+            allowed="what `ProgramSpace` put there",
+            hint="make the space anew, from the program space's file",
+        ) from error
+    if _content(programs.space) != _content(space):
+        raise SpaceError(
+            "the search space holds the rules of another program space",
+            value=space.name,
+            allowed="the space as `ProgramSpace` made it",
+            hint="change the rules, and not the space",
+        )
+    return programs
+
+
+def _content(space: ConfigurationSpace) -> str:
+    """What is searched, whatever the space is called."""
+    whole = space.to_serialized_dict()
+    return json.dumps([whole[part] for part in ("hyperparameters", "conditions", "forbiddens")])
 
 
 def shipped_spaces() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import subprocess
 import sys
@@ -12,8 +13,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from check_program_spaces import draws, failure
+from ConfigSpace import ConfigurationSpace
 
-from airtune.grammars import ProgramSpace, program_space, shipped_spaces, space_grammar
+from airtune.engine.manifest import space_hash, space_json
+from airtune.grammars import (
+    ProgramSpace,
+    SpaceError,
+    program_space,
+    programs_of,
+    shipped_spaces,
+    space_from_json,
+    space_grammar,
+)
 
 NAMES = shipped_spaces()
 SPACES: dict[str, ProgramSpace] = {}
@@ -47,6 +58,31 @@ def test_programs_parse_and_have_the_function(space: ProgramSpace) -> None:
 
 def test_the_search_space_has_as_many_configurations(space: ProgramSpace) -> None:
     assert space_grammar(space.space).count() == space.count() > 10_000
+
+
+def test_the_search_space_knows_its_programs(space: ProgramSpace) -> None:
+    """Also after a study file: in ConfigSpace's JSON, without the program space's file."""
+    again = space_from_json(json.dumps(space_json(space.space)))
+    programs = programs_of(again)
+    assert programs is not None
+    assert programs is programs_of(again)
+    assert programs.rules == space.rules
+    assert programs.grammar().hash == space.grammar().hash
+    assert space_hash(space_json(programs.space)) == space_hash(space_json(space.space))
+
+
+def test_a_space_of_no_programs_or_a_changed_one() -> None:
+    assert programs_of(ConfigurationSpace({"n": (1, 5)})) is None
+    described = json.loads(json.dumps(space_json(program_space("tiny").space)))
+    for hyperparameter in described["hyperparameters"]:
+        if hyperparameter["name"] == "neighbors":
+            hyperparameter["upper"] = 40
+    with pytest.raises(SpaceError, match="rules of another program space"):
+        programs_of(space_from_json(json.dumps(described)))
+    for hyperparameter in described["hyperparameters"]:
+        hyperparameter["meta"] = {"program_space": [{"rule": "choice"}]}
+    with pytest.raises(SpaceError, match="rules of programs that cannot be read"):
+        programs_of(space_from_json(json.dumps(described)))
 
 
 def test_programs_run(space: ProgramSpace) -> None:
