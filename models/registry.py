@@ -14,6 +14,7 @@ BACKENDS = ("transformers", "llama_cpp", "vllm", "openai", "scripted", "uniform"
 WITHOUT_WEIGHTS = ("scripted", "uniform")  # names of models that are backends of themselves
 DIALECTS = {
     "chat": ("airtune.models.dialects.chat.dialect", "ChatDialect"),
+    "code": ("airtune.models.dialects.code.dialect", "CodeDialect"),
     "pocket": ("airtune.models.dialects.pocket.dialect", "PocketDialect"),
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 from ConfigSpace import ConfigurationSpace
@@ -29,13 +29,17 @@ class ProgramLattice(PathLattice):
     Args:
         unrolled: The program's rules, written out.
         space: The search space of what is decided.
+        axes: One per hyperparameter; by default the canonical ones.
 
     Raises:
         GrammarError: If the automaton would have more states than the budget.
     """
 
-    def __init__(self, unrolled: Unrolled, space: ConfigurationSpace) -> None:
-        super().__init__(space, unrolled.names, [canonical_axis(space[name]) for name in unrolled.names])
+    def __init__(
+        self, unrolled: Unrolled, space: ConfigurationSpace, axes: Mapping[str, Axis] | None = None
+    ) -> None:
+        names = unrolled.names
+        super().__init__(space, names, [axes[n] if axes else canonical_axis(space[n]) for n in names])
         self._spoken = frozenset(_spoken(unrolled.parts))
         self._parts = unrolled.parts
 

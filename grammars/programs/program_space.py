@@ -16,6 +16,7 @@ from ..canonical import once_per_space
 from ..errors import GrammarError, SpaceError, unknown_name
 from ..files import read_file
 from ..grammar import Grammar, lattice_grammar
+from ..rounding import round_lattice
 from ..space_io import space_from_json
 from .ambiguity import check_unambiguous
 from .check import check_rules
@@ -48,7 +49,7 @@ class ProgramSpace:
         try:
             unrolled = Unrolled(check_rules(self.rules))
             self.space = _space(self.rules, unrolled)
-            self._lattice = ProgramLattice(unrolled, self.space)
+            self._unrolled, self._lattice = unrolled, ProgramLattice(unrolled, self.space)
             check_unambiguous(self._lattice)
         except RecursionError as error:
             raise GrammarError(
@@ -65,9 +66,19 @@ class ProgramSpace:
     def _grammar(self) -> Grammar:
         return Grammar(self._lattice)
 
-    def grammar(self, exclude: Iterable[Mapping[str, Any]] = ()) -> Grammar:
-        """The exact language of the programs' texts, less those of some configurations; see `lattice_grammar`."""
-        return lattice_grammar(self._lattice, exclude)
+    def grammar(self, exclude: Iterable[Mapping[str, Any]] = (), *, round_values: bool = False) -> Grammar:
+        """The exact language of the programs' texts, less those of some configurations; see `lattice_grammar`.
+
+        Args:
+            exclude: The configurations.
+            round_values: Only programs whose numbers are round (`round_lattice`): for who writes them number by number.
+        """
+        return lattice_grammar(self._round_lattice if round_values else self._lattice, exclude)
+
+    @cached_property
+    def _round_lattice(self) -> ProgramLattice:
+        some = round_lattice(self.space)
+        return ProgramLattice(self._unrolled, self.space, dict(zip(some.names, some.axes, strict=True)))
 
     def render(self, config: Mapping[str, Any]) -> str:
         """The source code of a configuration.

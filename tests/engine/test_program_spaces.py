@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from airtune.engine import minimize
+from airtune.engine import Study, StudyFile, Task, load_proposer, minimize
+from airtune.engine.replay.derive import replay
+from airtune.engine.replay.report import Options
 from airtune.grammars import program_space
+from airtune.models import load_model
 
 PROGRAMS = program_space("tiny")
 
@@ -46,3 +50,21 @@ def test_every_proposer_searches_programs(proposer: str, model: str | None) -> N
         assert trial.loss == loss(trial.config)
     if proposer.startswith("default"):
         assert sources[0] == PROGRAMS.render(PROGRAMS.default())
+
+
+@pytest.mark.parametrize("proposer", ["lm", "default+lm", "lm+gp"])
+def test_a_model_writes_programs_and_they_are_replayed(proposer: str, tmp_path: Path) -> None:
+    """The dialect `code`: the answers are source code; both levels of replay derive every byte of them again."""
+    file, task = tmp_path / "s.sqlite", Task("table", PROGRAMS.space, loss, description="A table.")
+    model = load_model("scripted", dialect="code")
+    with Study(task, load_proposer(proposer, model=model), seed=1, path=file, name="s") as study:
+        trials = study.run(4).trials
+    assert [trial.status for trial in trials] == ["told"] * 4
+    with StudyFile(file, readonly=True) as stored:
+        written = list(stored.transcripts("s").values())
+    assert len(written) >= 3
+    assert all(PROGRAMS.accepts(transcript["text"]) for transcript in written)
+    assert PROGRAMS.render(trials[0].config) in written[-1]["prompt"]
+    for level in (0, 1):
+        report = replay(file, options=Options(level))
+        assert report.holds, report.json()

@@ -14,9 +14,10 @@ from airtune.grammars import Grammar, canonical_grammar, lattice_grammar, round_
 from airtune.models.dialects.chat.description import COMMON_SPECIAL, Guard, Words, loss_text
 from airtune.models.dialects.chat.format import ChatFormat, Message, PlainFormat, fold_system, message
 from airtune.models.dialects.chat.summary import summary
+from airtune.models.dialects.chat.thinning import thinned
 from airtune.models.dialects.hidden import hidden_problem, hidden_space, revealed
 from airtune.models.dialects.settings import Allowed, check_settings, full_name, read_settings
-from airtune.models.types import ModelError, Observation, Problem
+from airtune.models.types import Observation, Problem
 
 SETTINGS: Allowed = {
     "names": ("shown", "hidden"),
@@ -148,30 +149,21 @@ class ChatDialect:
             ModelError: If the prompt does not fit even with the best trial alone.
         """
         problem = problem if self.names == "shown" else hidden_problem(problem)
-        words = Words(problem, canonical_grammar(problem.space), self._guard)
-        done = [(i, o) for i, o in enumerate(problem.observations) if o.status != "asked"]
-        # What stays longest comes first: the best loss, the newer of equals; then failures, newest first.
-        ranked = sorted(done, key=lambda pair: (math.inf if pair[1].loss is None else pair[1].loss, -pair[0]))
-        shown = len(ranked) if self.max_trials is None else min(len(ranked), self.max_trials)
-        while True:
-            prompt = self.format.render(self._messages(words, {i for i, _ in ranked[:shown]}))
-            if self.count_tokens is None or self.max_tokens is None:
-                return prompt
-            whole, room = prompt, self.max_tokens - words.grammar.max_length
-            if self.reasoning == "on":
-                whole, room = self.conclude(prompt, ""), room - self.reasoning_tokens - _MARGIN
-            size = self.count_tokens(whole)
-            if size <= room:
-                return prompt
-            if shown <= 1:
-                raise ModelError(
-                    f"the prompt has {size} tokens without its history, but only {room} fit",
-                    value=size,
-                    allowed=f"{room} tokens, beside the answer",
-                    hint="shorten the description or the choices, or use a model with a longer context",
-                )
-            # Trials are of like size: jump near the number that fits, then close in one by one.
-            shown = max(1, min(shown - 1, int(shown * room / size) + 1))
+        return self._fitting(Words(problem, canonical_grammar(problem.space), self._guard))
+
+    def _fitting(self, words: Words) -> str:
+        """The prompt with as many trials as leave room for the thought and for the longest answer."""
+        count, thinks = self.count_tokens, self.reasoning == "on"
+        room = (self.max_tokens or 0) - words.grammar.max_length - (self.reasoning_tokens + _MARGIN) * thinks
+        return thinned(
+            words.problem.observations,
+            self.max_trials,
+            lambda kept: self.format.render(self._messages(words, kept)),
+            None
+            if count is None or self.max_tokens is None
+            else lambda prompt: count(self.conclude(prompt, "") if thinks else prompt),
+            room,
+        )
 
     def conclude(self, prompt: str, thought: str, answer: int = 0) -> str:
         """The prompt of the answer, once the model has thought.

@@ -1,0 +1,1 @@
+"""The dialect in which a model writes programs of a program space."""
