@@ -4,7 +4,7 @@
 
 Programs are drawn as the conditional search space draws, every choice by itself, or (`--uniform programs`) so that each
 program is as likely as any other, which makes most of them deep networks. What runs is a program as it is, on a table
-of 60 rows that is made from a seed; classification has three classes. Failures are counted by their reason.
+of 60 rows, or 60 images, made from a seed; there are three classes. Failures are counted by their reason.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ import numpy as np
 
 from airtune.grammars import ProgramSpace, program_space, shipped_spaces
 
-ROWS, TEST_ROWS, COLUMNS = 60, 30, 4
+ROWS, TEST_ROWS, COLUMNS, CLASSES = 60, 30, 4, 3
+LEARN_CLASSES = ("images", "tabular_classification")
 
 
 def draws(space: ProgramSpace, seed: int, uniform: str) -> Iterator[dict[str, Any]]:
@@ -39,33 +40,36 @@ def draws(space: ProgramSpace, seed: int, uniform: str) -> Iterator[dict[str, An
             yield space.snap(dict(space.space.sample_configuration()))
 
 
-def table(seed: int, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Features on different scales; numbers, or classes where there are some."""
+def table(seed: int, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the programs of a space learn: features on different scales, or images; numbers or classes."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(ROWS + TEST_ROWS, COLUMNS)) * [1.0, 100.0, 0.01, 1.0] + [0.0, 1000.0, 0.0, -5.0]
     y: np.ndarray = x[:, 0] + np.sin(x[:, 1] / 50) + rng.normal(size=len(x)) * 0.1
-    if classes:
-        y = np.argsort(np.argsort(y)) * classes // len(y)
-        y[:classes] = range(classes)
+    if name in LEARN_CLASSES:
+        y = np.argsort(np.argsort(y)) * CLASSES // len(y)
+        y[:CLASSES] = range(CLASSES)
+    if name == "images":
+        x = rng.random((len(x), 3, 8, 8)) * 0.5
+        x[:, 0, :4] += y[:, None, None] / 6
     return x[:ROWS], y[:ROWS], x[ROWS:]
 
 
-def failure(source: str, seed: int, classes: int) -> str | None:
-    """Why the predictions of a program are of no use; None if they are."""
-    train_x, train_y, test_x = table(seed, classes)
-    names: dict[str, Any] = {}
+def failure(source: str, seed: int, name: str) -> str | None:
+    """Why the predictions of a program of a space are of no use; None if they are."""
+    train_x, train_y, test_x = table(seed, name)
+    defined: dict[str, Any] = {}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            exec(compile(source, "program", "exec"), names)
-            predicted = np.asarray(names["fit_predict"](train_x, train_y, test_x, seed))
+            exec(compile(source, "program", "exec"), defined)
+            predicted = np.asarray(defined["fit_predict"](train_x, train_y, test_x, seed))
     except Exception as error:
         return f"{type(error).__name__}: {str(error)[:100]}"
     if predicted.shape != (TEST_ROWS,):
         return f"shape {predicted.shape}"
     if not np.isfinite(predicted).all():
         return "not finite"
-    return None if not classes or np.isin(predicted, range(classes)).all() else "no class"
+    return None if name not in LEARN_CLASSES or np.isin(predicted, range(CLASSES)).all() else "no class"
 
 
 def main() -> int:
@@ -100,11 +104,8 @@ def main() -> int:
             done = subprocess.run([*command, *files], capture_output=True, text=True)
             found.update(typed=len(files), mypy=done.stdout.splitlines()[-1])
             good = good and done.returncode == 0
-        classes = 3 if "classification" in name else 0
         begun = time.perf_counter()
-        reasons = collections.Counter(
-            failure(source, n, classes) for n, source in enumerate(some[: given.run])
-        )
+        reasons = collections.Counter(failure(source, n, name) for n, source in enumerate(some[: given.run]))
         found.update(ran=reasons.total(), finite=reasons.pop(None, 0), failures=dict(reasons))
         found["run_seconds"] = round(time.perf_counter() - begun, 1)
         print(json.dumps({"space": name, **found}), flush=True)
