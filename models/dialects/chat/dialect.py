@@ -284,7 +284,7 @@ class ChatDialect:
 
     def _first(self, words: Words, tried: Sequence[Observation] = ()) -> list[str]:
         default = None if self.detail == "none" or self.default == "hidden" else words.default()
-        known = default is None or any(words.answer(trial.config) == default for trial in tried)
+        known = default is None or any(words.said(trial) == default for trial in tried)
         return [] if known else [f"The default configuration, as JSON: {default}"]
 
     def _left(self, words: Words, used: int) -> list[str]:
