@@ -1,13 +1,13 @@
 """Program spaces: typed grammars of source code, whose programs are the configurations of a search space.
 
-reader      a file or text            -> rules           (its language: space.lark)
-definition  the rules, as plain data
-check       rules                     -> rules that fit together
-unroll      rules                     -> all that is decided, once, in the order of the text
-lattice     that                      -> the exact automaton over the programs' text
-stored      rules                     <-> JSON, which goes with the search space
-ambiguity   the automaton             -> no program has two derivations
-program_space                            all of it together
+- `reader`: a file or text -> rules; the language is in `space.lark`
+- `definition`: the rules, as plain data
+- `check`: rules -> rules that fit together
+- `unroll`: rules -> all that is decided, once, in the order of the text
+- `lattice`: that -> the exact automaton over the programs' text
+- `ambiguity`: the automaton -> no program has two derivations
+- `stored`: rules <-> JSON, which goes with the search space
+- `program_space`: all of it together
 """
 
 from .definition import Alternative, Choice, Hole, Levels, Number, Rule, Subset
