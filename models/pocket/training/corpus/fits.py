@@ -155,8 +155,9 @@ def _small_net(c: dict[str, Any], p: Problem, length: Length) -> Any:
     kind = getattr(neural_network, "MLP" + _suffix(p))
     size, decay, steps = c.get("width", 5), c.get("alpha", 0.0), c.get("epochs", length.limit)
     return kind(
-        (size,), activation="logistic", solver="lbfgs", alpha=decay, max_iter=steps, tol=1e-6, random_state=0
-    )
+        hidden_layer_sizes=(size,), activation="logistic", solver="lbfgs", alpha=decay, max_iter=steps, tol=1e-6,
+        random_state=0,
+    )  # fmt: skip
 
 
 def _kernel_ridge(c: dict[str, Any], p: Problem, length: Length) -> Any:
@@ -252,5 +253,9 @@ def _fit(model: Any, p: Problem) -> list[Any]:
         if hasattr(model, "predict_proba"):
             return [np.asarray(model.predict_proba(x), dtype=float) for x in p.x[1:]]
         return [np.eye(p.classes)[model.predict(x)] for x in p.x[1:]]
-    except (ValueError, ArithmeticError, np.linalg.LinAlgError):  # diverged, or no such solution
+    except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:  # diverged, or no such solution
+        if isinstance(
+            error, TypeError
+        ):  # scikit-learn's InvalidParameterError: a space that is written wrongly
+            raise
         return [np.full((len(x), max(1, p.classes)), np.nan) for x in p.x[1:]]
