@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from airtune.engine.evaluation.result import TrialFailed
     from airtune.engine.minimization import minimize
     from airtune.engine.proposers import PROPOSERS, load_proposer
+    from airtune.engine.sandbox.command import Sandbox
+    from airtune.engine.sandbox.limits import Limits, SandboxError
     from airtune.engine.seeds import derive_seed
     from airtune.engine.state import StudyState
     from airtune.engine.storage.export import export_csv, export_jsonl
@@ -48,7 +50,10 @@ _HOME = {
     "Proposal": "types",
     "Proposer": "types",
     "Proposing": "types",
+    "Limits": "sandbox.limits",
     "Result": "types",
+    "Sandbox": "sandbox.command",
+    "SandboxError": "sandbox.limits",
     "SpaceExhausted": "types",
     "Status": "types",
     "StoreError": "types",
@@ -76,10 +81,13 @@ __all__ = [
     "Event",
     "Finished",
     "Job",
+    "Limits",
     "Proposal",
     "Proposer",
     "Proposing",
     "Result",
+    "Sandbox",
+    "SandboxError",
     "SpaceExhausted",
     "Status",
     "StoreError",

@@ -26,7 +26,8 @@ _INSTRUCTIONS = (
 )  # fmt: skip
 
 # A study is resumed only where these are the same; versions may differ, and are stored.
-IDENTITY = ("task", "space_hash", "proposer", "temperature", "seed", "model_hash", "schedule", "first")
+IDENTITY = ("task", "space_hash", "proposer", "temperature", "seed", "model_hash", "schedule", "first",
+            "sandbox")  # fmt: skip
 IN_WORDS = {
     "space_hash": "search space", "model_hash": "language model", "first": "list of configurations to try first",
 }  # fmt: skip
@@ -38,6 +39,7 @@ def study_manifest(
     seed: int,
     schedule: str | None = None,
     first: Sequence[Mapping[str, Any]] = (),
+    sandbox: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The manifest of a study, as JSON: no times, no paths of ours, so that equal studies have equal ones.
 
@@ -47,6 +49,7 @@ def study_manifest(
         seed: The study's seed.
         schedule: Which results a proposal sees, where that is not: all before it; see `evaluation.pool.Evaluation`.
         first: Configurations that are tried before anything is proposed.
+        sandbox: What is said of the sandbox: its name under "sandbox", and its limits.
     """
     model = language_model(proposer)
     described = None if model is None else model.manifest()
@@ -62,6 +65,7 @@ def study_manifest(
         "seed": seed,
         **({} if schedule is None else {"schedule": schedule}),
         **({"first": json.loads(json.dumps([*first], default=_plain))} if first else {}),
+        **(sandbox or {}),
         "model": described,
         "model_hash": None if described is None else model_hash(described),
         "versions": study_versions(),
@@ -214,6 +218,8 @@ def _plain(value: object) -> object:
 
 def same(field: str, stored: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """Whether a field is the same; who does not say what to try first goes on with what was said."""
+    if field == "sandbox":
+        return (stored.get(field) or "none") == (now.get(field) or "none")
     return stored.get(field) == now.get(field) or (field == "first" and now.get(field) is None)
 
 
@@ -223,6 +229,8 @@ def shown_entry(field: str, manifest: Mapping[str, Any]) -> str:
         return f"{manifest['model'].get('model', 'unnamed')!r} ({str(manifest[field])[:12]})"
     if field == "schedule":
         return str(manifest.get(field) or "one trial at a time")
+    if field == "sandbox":
+        return str(manifest.get(field) or "none")
     if field == "first":
         shown = json.dumps(manifest.get(field) or "none")
         return shown if len(shown) <= 80 else f"{shown[:77]}..."

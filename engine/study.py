@@ -88,12 +88,13 @@ class Study:
             self.proposer = load_proposer(proposer, model) if isinstance(proposer, str) else proposer
             check_limits(self.proposer, task.space)
             self.manifest: Mapping[str, Any] = study_manifest(
-                task, self.proposer, seed, self._evaluation.schedule, configs
+                task, self.proposer, seed, self._evaluation.schedule, configs, self._evaluation.sandbox_entry
             )
             self.name = name or default_name(self.manifest)
             self._state = StudyState(self.name, task, seed, self._evaluation.batch)
             self._file = opened or closing.enter_context(StudyFile(path))
             self.path = self._file.path
+            self.task = self._evaluation.sandboxed(task, self.path)
             if opened and not name and not new and opened.find(self.name) is None:
                 from airtune.engine.identity import check_others
 

@@ -22,6 +22,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from airtune.engine.cli.output import report_error
+from airtune.engine.cli.sandbox_option import with_kind
 
 _INTERRUPTED = 130  # typer's answer to an interrupt that no command has caught; our codes are 0, 1, 2
 _NO_MEMORY = "out of memory"
@@ -72,6 +73,8 @@ class _Commands(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that the first words name, and what follows them."""
+        if args[0] == "tune":  # its --sandbox may have no value, which typer does not know
+            args = with_kind(args)
         words = " ".join(args[:2])
         if words in COMMANDS:
             return words, self.get_command(ctx, words), args[2:]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -34,6 +34,7 @@ from airtune.engine.cli.output import (
     trial_json,
 )
 from airtune.engine.cli.progress import Progress
+from airtune.engine.cli.sandbox_option import SANDBOX_HELP, SANDBOX_SETTING_HELP, chosen_sandbox
 from airtune.engine.cli.trial_table import print_trials
 
 if TYPE_CHECKING:
@@ -81,6 +82,8 @@ def tune(
     first: Annotated[Path | None, _run("--try", metavar="FILE", help=TRY_HELP)] = None,
     new: Annotated[bool, _run("--new", help=NEW_HELP)] = False,
     timeout: Annotated[float | None, _run(metavar="SECONDS", help="Longest time for one trial.")] = None,
+    sandbox: Annotated[str | None, _run(metavar="[none]", help=SANDBOX_HELP)] = None,
+    sandbox_setting: Annotated[list[str] | None, _run(metavar="KEY=VALUE", help=SANDBOX_SETTING_HELP)] = None,
     take_over: Annotated[bool, _run("--take-over", help=TAKE_OVER_HELP)] = False,
     keep_going: Annotated[bool, _run("--keep-going", help=KEEP_GOING_HELP)] = False,
     no_progress: Annotated[bool, _run("--no-progress", help="Print the result only.")] = False,
@@ -96,6 +99,7 @@ def tune(
     from airtune.engine.types import OtherStudiesError, StudyFileMoved
 
     evaluation = _evaluation(budget, timeout, jobs, asynchronous, executor)
+    evaluation = replace(evaluation, sandbox=chosen_sandbox(sandbox, sandbox_setting or (), command, timeout))
     what = _the_task(task, space, command, objective, here=executor == "local")
     settings = [*(model_setting or ()), *(["deterministic=strict"] if deterministic else [])]
     configs = [] if first is None else _configs(first, what)

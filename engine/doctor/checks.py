@@ -51,6 +51,7 @@ def checks() -> Iterator[Check]:
     yield _attempt("model pocket", lambda: _proposal("cpu"), fix="pip install --force-reinstall airtune")
     yield _imported()
     yield _gpu()
+    yield from _sandbox()
     yield _attempt("backend llama_cpp", _llama_cpp, fix="pip install 'airtune[llama-cpp]'", optional=True)
     yield _attempt(
         "backend vllm", _vllm, fix="pip install 'airtune[vllm]' on a machine with a GPU", optional=True
@@ -187,6 +188,16 @@ def _gpu() -> Check:
     name = listed.stdout.splitlines()[0].split(" (UUID")[0]
     fix = "install a CUDA build of torch: pip install --force-reinstall torch"
     return _attempt("gpu", lambda: f"{name}: {_proposal('cuda')}", fix=fix, optional=True)
+
+
+def _sandbox() -> Iterator[Check]:
+    """The layers that `airtune tune --sandbox` and programs need."""
+    from airtune.engine.sandbox.layers import layers
+
+    for layer in layers():
+        yield Check(
+            f"sandbox {layer.name}", "ok" if layer.fix is None else "missing", layer.detail, layer.fix or None
+        )
 
 
 def _llama_cpp() -> str:

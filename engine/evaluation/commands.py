@@ -20,6 +20,7 @@ from ConfigSpace import ConfigurationSpace
 
 from airtune.engine.evaluation.answer import read_output
 from airtune.engine.evaluation.result import TrialFailed
+from airtune.engine.evaluation.sandboxes import CommandSandbox
 from airtune.engine.evaluation.shell import check_program, refuse_shell_line
 from airtune.engine.evaluation.waiting import wait_in_turns
 from airtune.engine.types import TaskError
@@ -60,11 +61,13 @@ class CommandObjective:
         arguments: The program and its arguments.
         known: All hyperparameters of the space.
         timeout_s: Longest time for the program, in seconds; a `Study` has a limit of its own.
+        sandbox: Where it runs; None for a plain process. A `Study` sets it: see `Evaluation`.
     """
 
     arguments: tuple[Argument, ...]
     known: tuple[str, ...]
     timeout_s: float | None = None
+    sandbox: CommandSandbox | None = None
 
     def argv(self, config: dict[str, Any]) -> list[str]:
         """The argument vector for a configuration.
@@ -106,6 +109,20 @@ class CommandObjective:
         """
         argv = self.argv(config)
         environment = {**users_environment(), CONFIG_VARIABLE: json.dumps(config)}
+        if self.sandbox is None:
+            return read_output(self._run(argv, environment))
+        ran = self.sandbox.run(argv, environment, self.timeout_s)
+        printed = ran.out.decode("utf-8", "replace")
+        sys.stderr.write(printed + ran.err.decode("utf-8", "replace"))
+        if ran.reason is not None:
+            raise TrialFailed(ran.reason)
+        try:
+            return read_output(printed)
+        except TrialFailed as error:
+            raise TrialFailed(f"invalid result: {error}") from error
+
+    def _run(self, argv: list[str], environment: dict[str, str]) -> str:
+        """Run it as a plain process: its standard output."""
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             try:
                 # Files, not pipes: a grandchild that keeps them open must not keep us waiting. A group of its
@@ -135,7 +152,7 @@ class CommandObjective:
         sys.stderr.write(printed + complaints)
         if process.returncode:
             raise TrialFailed(_failure(process.returncode, complaints))
-        return read_output(printed)
+        return printed
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
         if self.timeout_s is None:

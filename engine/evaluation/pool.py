@@ -10,13 +10,17 @@ import math
 import selectors
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import current_process
+from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
+from airtune.engine.evaluation.commands import CommandObjective
 from airtune.engine.evaluation.outcome import Outcome, evaluate
+from airtune.engine.evaluation.sandboxes import CommandSandbox
 from airtune.engine.evaluation.waiting import wait_in_turns
 from airtune.engine.evaluation.workers import Worker
+from airtune.engine.types import Task, TaskError
 from airtune.grammars import AirtuneError
 from airtune.models.environment import as_the_user_has_it
 
@@ -150,6 +154,8 @@ class Evaluation:
             `isolate` says.
         jobs: Trials at a time.
         asynchronous: With several jobs, whether a trial is proposed as soon as one ends; else in batches.
+        sandbox: Where the task's command runs, an `airtune.engine.Sandbox`; None for a plain process. "none" is the
+            same, said by the user, and the study's manifest keeps it.
 
     Raises:
         AirtuneError: If these cannot be.
@@ -160,6 +166,7 @@ class Evaluation:
     executor: Executor = "local"
     jobs: int = 1
     asynchronous: bool = False
+    sandbox: CommandSandbox | Literal["none"] | None = None
 
     def __post_init__(self) -> None:
         if self.executor not in get_args(Executor):
@@ -178,6 +185,13 @@ class Evaluation:
             )
         if self.timeout_s is not None:
             self._check_time(self.timeout_s)
+        if isinstance(self.sandbox, str) and self.sandbox != "none":
+            raise AirtuneError(
+                f"sandbox {self.sandbox!r} is not known",
+                value=self.sandbox,
+                allowed="a Sandbox, 'none' or None",
+                hint="airtune.engine.Sandbox() has limits that fit most programs",
+            )
         if self.isolate is False and (self.timeout_s is not None or self.jobs > 1):
             several = self.timeout_s is None
             raise AirtuneError(
@@ -207,9 +221,36 @@ class Evaluation:
         return f"batches of {self.jobs}" if self.jobs > 1 else None
 
     @property
+    def sandbox_entry(self) -> dict[str, Any]:
+        """What the manifest says of the sandbox: nothing where nothing was said."""
+        if self.sandbox is None or isinstance(self.sandbox, str):
+            return {"sandbox": self.sandbox} if self.sandbox else {}
+        return self.sandbox.described()
+
+    @property
     def batch(self) -> int:
         """Trials that are proposed without each other's results: 1 where each is proposed from all there are."""
         return 1 if self.asynchronous else self.jobs
+
+    def sandboxed(self, task: Task, study_file: Path | None) -> Task:
+        """The task as it is evaluated: its command in the sandbox, if one was chosen, without sight of the study file.
+
+        Raises:
+            TaskError: If its objective is no command.
+            AirtuneError: If the sandbox cannot be had on this machine.
+        """
+        if self.sandbox is None or isinstance(self.sandbox, str):
+            return task
+        if not isinstance(task.objective, CommandObjective):
+            raise TaskError(
+                f"the objective of {task.name!r} is no command, and only commands run in the sandbox",
+                value=task.name,
+                allowed="a task made of a command line: --command, or command_objective(...)",
+                hint="put the objective into a program that prints the loss, or leave the sandbox out",
+            )
+        self.sandbox.check()
+        hidden = [] if study_file is None else [str(study_file.resolve())]
+        return replace(task, objective=replace(task.objective, sandbox=self.sandbox.hiding(*hidden)))
 
     def local_evaluator(self, objective: Objective) -> Evaluator:
         """Where the objective is evaluated on this machine.
