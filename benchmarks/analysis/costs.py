@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from airtune.benchmarks.analysis.comparison import comparison_path
@@ -26,6 +27,7 @@ class Costs:
         answer_tokens: Generated tokens, those that the grammar forced and those of thoughts included.
         thought_tokens: Those of thoughts alone.
         seconds: Of proposing; those of a batch are shared out evenly.
+        median_s: Their median over the proposals that the model was asked for; None where there is none.
         cost: Money, or None where no price is known.
         currency: Of `cost`.
         violations: Proposals that the study's own check refused.
@@ -42,6 +44,7 @@ class Costs:
     answer_tokens: int | None = 0
     thought_tokens: int | None = 0
     seconds: float = 0.0
+    median_s: float | None = None
     cost: float | None = 0.0
     currency: str = ""
     violations: int = 0
@@ -97,6 +100,7 @@ def comparison_costs(path: Path, methods: tuple[str, ...]) -> list[Costs]:
     """
     made = {method: Costs(method) for method in methods}
     texts: dict[tuple[str, str, int, str], int] = {}
+    seconds: dict[str, list[float]] = {method: [] for method in methods}
     with StudyFile(comparison_path(path), readonly=True) as file:
         for study in file.studies():
             method = (study.manifest.get("comparison") or {}).get("method")
@@ -104,12 +108,17 @@ def comparison_costs(path: Path, methods: tuple[str, ...]) -> list[Costs]:
                 continue
             one = made[method]
             one.violations += study.violations
+            transcripts = file.transcripts(study.name)
             for record in file.records(study.name):
                 one.proposals += 1
                 one.seconds += record.trial.proposal_s
+                if record.trial.number in transcripts:
+                    seconds[method].append(record.trial.proposal_s)
                 key = (method, study.manifest["task"], record.trial.number, record.text)
                 texts[key] = texts.get(key, 0) + 1
-            one.add(study.manifest, file.transcripts(study.name).values())
+            one.add(study.manifest, transcripts.values())
+    for method, took in seconds.items():
+        made[method].median_s = median(took) if took else None
     for (method, *_), count in texts.items():
         made[method].collisions += count if count > 1 else 0
     return list(made.values())

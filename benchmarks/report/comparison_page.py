@@ -7,17 +7,18 @@ from functools import partial
 from typing import Any
 
 from airtune.benchmarks.analysis.comparison import RANDOM
-from airtune.benchmarks.analysis.costs import NOTES
+from airtune.benchmarks.analysis.costs import NOTES, comparison_costs
 from airtune.benchmarks.analysis.seconds import regret_over_seconds
 from airtune.benchmarks.analysis.significance import LEVEL
 from airtune.benchmarks.analysis.statistics import curve_bands
 from airtune.benchmarks.report import comparison_tables as tables
 from airtune.benchmarks.report import figures
-from airtune.benchmarks.report.csv_files import comparison_csv
+from airtune.benchmarks.report.csv_files import comparison_csv, write_csv
 from airtune.benchmarks.report.findings import focal_row, headline, method_notes, model_note, sentences, tiles
 from airtune.benchmarks.report.manifests import comparison_commands, manifest_parts
 from airtune.benchmarks.report.proposals import TRIALS_SHOWN, count, show
 from airtune.benchmarks.report.report import Report, make_report
+from airtune.benchmarks.report.size import size_curves, size_figure, size_rows, size_table
 from airtune.benchmarks.report.source import Source
 from airtune.benchmarks.report.style import Output, draw
 from airtune.benchmarks.running.suites import get_suite
@@ -44,6 +45,7 @@ def comparison_page(source: Source, out: Output) -> dict[str, Any]:
     if curves is not None:
         svgs["seconds"] = draw(partial(figures.seconds_figure, report, curves), "seconds", out)
     comparison_csv(report, bands, out, curves)
+    taken = comparison_costs(source.path, tuple(report.proposal_s))
     document = json.dumps(report.json(), indent=1, allow_nan=False) + "\n"
     out.path("report.json").write_text(document, encoding="utf-8")
     with StudyFile(source.path, readonly=True) as file:
@@ -51,6 +53,10 @@ def comparison_page(source: Source, out: Output) -> dict[str, Any]:
         counts = count(file, studies)
         selected = _first_seeds(report, studies)
         shown, cut = show(file, selected, TRIALS_SHOWN)
+    sizes, unsized = size_curves(report.comparison.methods, [study.manifest for study in studies])
+    if sizes:
+        svgs["size"] = draw(lambda: size_figure(report, sizes, bands), "size", out)
+        write_csv("size", size_rows(report, sizes, bands), out)
     plan = source.plan
     name = report.label(focal_row(report, last).method)
     size = f"{len(report.tasks)} tasks, {plan.seeds} {'seeds' if plan.seeds > 1 else 'seed'} each"
@@ -69,7 +75,7 @@ def comparison_page(source: Source, out: Output) -> dict[str, Any]:
         "headline": headline(report),
         "sentences": sentences(report),
         "tiles": tiles(report),
-        "warnings": [*source.notes, *_left_out(report)],
+        "warnings": [*source.notes, *_left_out(report), *_unsized(report, unsized)],
         "size": size,
         "focal": name,
         "model_adds": {b: tables.model_adds(report, b) for b in report.model_adds},
@@ -83,10 +89,11 @@ def comparison_page(source: Source, out: Output) -> dict[str, Any]:
         "last": last,
         "figures": svgs,
         "timed": len(curves.tasks) if curves else 0,
+        "sized": size_table(report, sizes, taken) if sizes else None,
         "exact": bool(report.comparison.exact.any()),
         "counts": counts,
         "proposals": tables.proposals(report),
-        "costs": tables.costs(report, source.path),
+        "costs": tables.costs(report, taken),
         "cost_notes": NOTES,
         "shown": shown,
         "shown_note": _shown_note(len(shown), cut),
@@ -100,6 +107,15 @@ def _left_out(report: Report) -> list[str]:
     if not report.left_out:
         return []
     return [f"left out, because no method got any loss there: {', '.join(report.left_out)}"]
+
+
+def _unsized(report: Report, methods: list[str]) -> list[str]:
+    if not methods:
+        return []
+    names = ", ".join(map(report.label, methods))
+    return [
+        f"not among the sizes, because how many weights the model has is known neither to its study nor here: {names}"
+    ]
 
 
 def _test_note(report: Report) -> str:

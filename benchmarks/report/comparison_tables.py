@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from airtune.benchmarks.analysis.comparison import RANDOM, Array
-from airtune.benchmarks.analysis.costs import comparison_costs, costs_table
+from airtune.benchmarks.analysis.costs import Costs, costs_table
 from airtune.benchmarks.analysis.statistics import Row, change
 from airtune.benchmarks.analysis.table import Cell, Column, Table
 from airtune.benchmarks.report.controls import Pair
@@ -231,10 +230,10 @@ def proposals(report: Report) -> Table:
     return Table("proposals", columns, rows)
 
 
-def costs(report: Report, path: Path) -> Table | None:
+def costs(report: Report, found: Sequence[Costs]) -> Table | None:
     """What the methods that ask a model took; None where there are none."""
-    found = [one for one in comparison_costs(path, tuple(report.proposal_s)) if one.said]
-    return costs_table(found, {one.method: report.label(one.method) for one in found}) if found else None
+    asking = [one for one in found if one.said]
+    return costs_table(asking, {one.method: report.label(one.method) for one in asking}) if asking else None
 
 
 def _focal(report: Report) -> str:

@@ -34,13 +34,13 @@ def comparison_csv(
         for pair in report.pairwise.get(b, ())
     )  # fmt: skip
     evaluations = range(1, bands[0].shape[1] + 1)
-    _write("table", table, out)
+    write_csv("table", table, out)
     if report.pairwise:
-        _write("pairwise", pairs, out)
-    _write("tasks", _tasks(report), out)
-    _write("regret", _curve(report.comparison.methods, "evaluations", evaluations, bands), out)
+        write_csv("pairwise", pairs, out)
+    write_csv("tasks", _tasks(report), out)
+    write_csv("regret", _curve(report.comparison.methods, "evaluations", evaluations, bands), out)
     if curves is not None:
-        _write("seconds", _curve(curves.methods, "seconds", curves.seconds.tolist(), curves.bands), out)
+        write_csv("seconds", _curve(curves.methods, "seconds", curves.seconds.tolist(), curves.bands), out)
 
 
 def _curve(
@@ -77,7 +77,7 @@ def _figures(row: Row) -> dict[str, Any]:
     return flat
 
 
-def _write(name: str, rows: Iterable[dict[str, Any]], out: Output) -> None:
+def write_csv(name: str, rows: Iterable[dict[str, Any]], out: Output) -> None:
     """One file, its heads the names of the first row; floats exactly, NaN as an empty cell."""
     with out.path(f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -27,6 +27,7 @@ MANIFEST = {
 }  # fmt: skip
 MODEL = {
     "model": _TEXT, "dialect": _TEXT, "backend": _TEXT, "files": _OBJECT, "versions": _OBJECT, "settings": _OBJECT,
+    "weights": "?" + WHOLE, "weights_bytes": "?" + WHOLE,
 }  # fmt: skip
 COMPARISON = {"suite": _TEXT, "method": _TEXT, "seed": _SEED, "batch": "?" + _LIST}
 TRANSCRIPT = {

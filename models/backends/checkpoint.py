@@ -159,18 +159,35 @@ def folder_hashes(path: Path, folders: Iterable[str]) -> dict[str, str]:
     return {f.relative_to(path).as_posix(): sha256_of(f) for f in files if f.is_file() or f.is_symlink()}
 
 
-def weights_count(path: Path) -> int:
-    """Number of weights of a checkpoint, read from the headers of its safetensors, or of its GGUF file."""
+def weight_files(path: Path) -> list[Path]:
+    """The files that hold the weights of a checkpoint: its safetensors, or where there are none its GGUF file."""
+    gguf = None if (files := sorted(path.glob("*.safetensors"))) else find_gguf(path)
+    return files if gguf is None else [gguf]
+
+
+@lru_cache(maxsize=64)
+def _count(file: Path, size: int, mtime_ns: int) -> int:
     from safetensors import safe_open
 
-    files = sorted(path.glob("*.safetensors"))
-    if not files and (gguf := find_gguf(path)) is not None:
-        return read_header(gguf).parameters
-    count = 0
-    for file in files:
-        with safe_open(str(file), framework="numpy") as tensors:
-            count += sum(math.prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())
-    return count
+    if file.suffix != ".safetensors":
+        return read_header(file).parameters
+    with safe_open(str(file), framework="numpy") as tensors:
+        return sum(math.prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())
+
+
+def weights_count(path: Path) -> int:
+    """Number of weights of a checkpoint, read from the headers of its safetensors, or of its GGUF file.
+
+    They are read again only when the file's size or time changed.
+    """
+    stats = [(file, file.stat()) for file in weight_files(path)]
+    return sum(_count(file, stat.st_size, stat.st_mtime_ns) for file, stat in stats)
+
+
+def weights_size(path: Path) -> dict[str, int]:
+    """How large a checkpoint is: {"weights": how many there are, "weights_bytes": of the files that hold them}."""
+    size = sum(file.stat().st_size for file in weight_files(path))
+    return {"weights": weights_count(path), "weights_bytes": size}
 
 
 def versions() -> dict[str, str]:
@@ -185,5 +202,5 @@ def versions() -> dict[str, str]:
 
 
 def checkpoint_manifest(path: Path) -> dict[str, Any]:
-    """What pins a checkpoint: {"files": hashes, "versions": versions}."""
-    return {"files": file_hashes(path), "versions": versions()}
+    """What pins a checkpoint, {"files": hashes, "versions": versions}, and its size: see `weights_size`."""
+    return {"files": file_hashes(path), **weights_size(path), "versions": versions()}

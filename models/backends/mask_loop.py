@@ -54,7 +54,7 @@ class MaskLoopModel(ABC):
 
     @abstractmethod
     def _pinned(self) -> dict[str, Any]:
-        """Hashes of the model's files and versions of what runs it, as in `checkpoint_manifest`."""
+        """Hashes of the model's files, its size, and versions of what runs it, as in `checkpoint_manifest`."""
 
     @abstractmethod
     def _complete(self, rows: Sequence[Row]) -> None:

@@ -59,6 +59,8 @@ class ScriptedModel:
             "backend": self.backend,
             "dialect": self.dialect.name,
             "files": {},
+            "weights": 0,
+            "weights_bytes": 0,
             "versions": versions(),
             "settings": dict(self.settings),
         }

@@ -41,6 +41,8 @@ class UniformModel:
             "backend": self.backend,
             "dialect": self.dialect.name,
             "files": {},
+            "weights": 0,
+            "weights_bytes": 0,
             "versions": versions(),
             "settings": {},
         }

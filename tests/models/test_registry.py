@@ -47,6 +47,8 @@ def test_manifest_pins_everything(copy: Path) -> None:
         "prefix_block": 0,
         "deterministic": "off",
     }
+    assert manifest["weights"] == model_info(copy).parameters > 0
+    assert manifest["weights_bytes"] == (copy / "model.safetensors").stat().st_size
     json.dumps(manifest)
     before = manifest["files"]["model.safetensors"]
     save_random_llama(copy, byte_tokenizer(), seed=1)

@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airtune.models.backends.checkpoint import sha256_of, versions
+from airtune.models.backends.checkpoint import sha256_of, versions, weights_size
 from airtune.models.backends.determinism import read_mode
 from airtune.models.backends.gguf import require_gguf
 from airtune.models.backends.llama_cpp.decoder import ANSWERS, BlockDecoder, PrefixCache
@@ -114,12 +114,16 @@ class LlamaCppModel(MaskLoopModel):
         self._start(dialect, mask_engine)
 
     def _pinned(self) -> dict[str, Any]:
-        """The file; versions, and what llama.cpp was built for."""
+        """The file and its size; versions, and what llama.cpp was built for."""
         built = {
             "llama_cpp_python": metadata.version("llama_cpp_python"),
             "llama.cpp": library().llama_print_system_info().decode().strip(" |"),
         }
-        return {"files": {self.path.name: sha256_of(self.path)}, "versions": {**versions(), **built}}
+        return {
+            "files": {self.path.name: sha256_of(self.path)},
+            **weights_size(self.path),
+            "versions": {**versions(), **built},
+        }
 
     def _complete(self, rows: Sequence[Row]) -> None:
         self.decoder.complete(rows, alone=self.deterministic != "off")

@@ -13,7 +13,7 @@ from ConfigSpace import ConfigurationSpace, Float
 
 from airtune.engine import Job, Task, Trial, load_proposer
 from airtune.grammars import space_grammar
-from airtune.models import Completion, ModelError, Problem, Request, load_model
+from airtune.models import Completion, ModelError, Problem, Request, load_model, model_info
 from airtune.models.backends.gguf_header import GGUFError
 from airtune.models.dialects.chat.format import format_of, special_texts
 from airtune.models.masks.vocabulary import vocabulary_of
@@ -237,6 +237,10 @@ def test_nothing_is_printed_and_the_build_is_on_record(gguf: Path, capfd: pytest
     assert manifest["self_test"]["passed"]
     assert "CPU" in manifest["versions"]["llama.cpp"]
     assert manifest["files"].keys() == {"m.gguf"}
+    assert (manifest["weights"], manifest["weights_bytes"]) == (
+        model_info(gguf).parameters,
+        gguf.stat().st_size,
+    )
 
 
 @pytest.mark.parametrize(
