@@ -41,6 +41,8 @@ CAP = 256  # tokens of a free text: more than twice of what the longest configur
 FREE, GRAMMAR = "free text", "grammar"
 MODES = (FREE, GRAMMAR)
 FILE = "validity.jsonl"
+# Of a manifest: the dialect is that of a prompt, and the size is that of the files.
+_NOT_THE_MODEL = ("dialect", "weights", "weights_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ def measure_validity(
     dialects = _checked(models, budget, seeds, cap)
     first = next(iter(models.values()))
     setting: dict[str, Any] = {
-        "model": {key: value for key, value in first.manifest().items() if key != "dialect"},
+        "model": {key: value for key, value in first.manifest().items() if key not in _NOT_THE_MODEL},
         "cap": cap,
         "temperature": first.dialect.temperature if temperature is None else temperature,
     }
