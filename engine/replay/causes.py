@@ -156,7 +156,9 @@ def _cause(key: tuple[str, ...]) -> str | None:
     if key[:2] == ("model", "settings"):
         return _SETTINGS.get(key[2] if len(key) > 2 else "", "other settings")
     if key[0] == "model":
-        return None if key[1:] in ((), ("model",)) else f"another {key[1]}"
+        # The size is that of the files, and earlier manifests did not tell it.
+        unimportant = ((), ("model",), ("weights",), ("weights_bytes",))
+        return None if key[1:] in unimportant else f"another {key[1]}"
     return None
 
 

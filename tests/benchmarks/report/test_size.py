@@ -17,6 +17,7 @@ from airtune.benchmarks.running.plan import Plan
 from airtune.benchmarks.running.runner import run_suite
 from airtune.engine import StudyFile
 from airtune.engine.manifest import model_hash
+from airtune.engine.replay.causes import differences
 from airtune.models import model_info
 
 HIDDEN = "lm:pocket@pocket+names=hidden"
@@ -101,6 +102,7 @@ def test_studies_from_before_manifests_told_sizes(bench: Path) -> None:
     now = pocket_manifest(bench)
     before = {key: value for key, value in now.items() if key not in ("weights", "weights_bytes")}
     assert model_hash(before) == model_hash(now)
+    assert differences({"model": before}, now) == []  # nothing that a replay would have to explain
     assert model_size(before) == model_size(now) == (now["weights"], now["weights_bytes"])
     assert now["weights"] == model_info("pocket").parameters > 0
     other = {**before, "files": {**before["files"], "model.safetensors": "0" * 64}}
