@@ -7,6 +7,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from pytest_socket import disable_socket, enable_socket
 
 from tests.real import REQUIRED, real_checkpoint, real_gguf, required
@@ -33,6 +34,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         report.longrepr = f"skipped, but {REQUIRED} is set: {report.longrepr}"
     return report
 
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("airtune", deadline=None)
+settings.load_profile("airtune")
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and all that they start inherits that; tests
 # of Ctrl-C would then wait for ever. Python's own handler back in place: children start with the default again.

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airtune.engine import derive_seed
@@ -16,7 +16,6 @@ def test_known_values() -> None:
     assert derive_seed("bench", "toy/branin", 3) == derive_seed("bench", "toy/branin", 3)
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(PARTS, PARTS)
 def test_different_parts_give_different_seeds(one: list[int | str], two: list[int | str]) -> None:
     assert 0 <= derive_seed(*one) < 2**63

@@ -80,7 +80,7 @@ def numbers(trials: Iterable[Trial]) -> list[int]:
 # Whole studies
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(1, 5), st.integers(1, 20), st.integers(1, 20))
 def test_a_budget_in_two_parts_is_the_same_study(batch: int, first: int, more: int) -> None:
     """20 and then 20 more are 40, also where the first budget cut a batch, and read from a file in between."""
@@ -91,13 +91,13 @@ def test_a_budget_in_two_parts_is_the_same_study(batch: int, first: int, more: i
     assert run(again, first + more).trials == whole.trials
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(2, 5), st.lists(st.permutations(range(5)), max_size=6))
 def test_the_order_of_results_in_a_batch_changes_nothing(batch: int, orders: list[Sequence[int]]) -> None:
     assert run(fresh(batch), 17, orders) == run(fresh(batch), 17)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(1, 4), st.sets(st.integers(0, 14), max_size=6))
 def test_lost_trials_are_proposed_again_to_the_same_configurations(batch: int, lost: set[int]) -> None:
     """What a salvaged file has lost comes back under its number; what it has is left as it is."""
@@ -106,7 +106,7 @@ def test_lost_trials_are_proposed_again_to_the_same_configurations(batch: int, l
     assert run(fresh(batch).resumed(kept), 15).trials == whole.trials
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(1, 4), st.integers(0, 11))
 def test_a_killed_study_goes_on_as_if_nothing_had_been(batch: int, killed: int) -> None:
     """Killed after trial `killed` was asked: it is evaluated under its number, before any new one."""

@@ -283,7 +283,6 @@ def test_a_study_file_through_all_that_can_befall_it(record_property: Any) -> No
         settings=settings(
             max_examples=40,
             stateful_step_count=30,
-            deadline=None,
             derandomize=True,
             database=None,
             phases=[Phase.generate],

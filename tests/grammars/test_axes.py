@@ -21,7 +21,7 @@ from airtune.grammars import (
 )
 from airtune.grammars.pattern import literals, to_regex
 
-FIXED = settings(derandomize=True, deadline=None, max_examples=120)
+FIXED = settings(derandomize=True, max_examples=120)
 BOUND = st.floats(-1e6, 1e6).map(lambda x: round(x, 4))
 POSITIVE = st.floats(-12, 6).map(lambda e: float(f"{10**e:.5g}"))
 

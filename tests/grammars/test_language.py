@@ -22,7 +22,7 @@ from airtune.grammars import (
 )
 from tests.grammars.strategies import mutations, raw_product, raw_size, seeded_space, small_spaces
 
-FIXED = settings(derandomize=True, deadline=None, max_examples=100, suppress_health_check=list(HealthCheck))
+FIXED = settings(derandomize=True, max_examples=100, suppress_health_check=list(HealthCheck))
 
 
 @FIXED

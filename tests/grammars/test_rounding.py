@@ -32,7 +32,7 @@ def test_the_values_are_those_that_people_write() -> None:
     assert texts(Integer("depth", (1, 20))) == [str(i) for i in range(1, 21)]
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(seed=st.integers(0, 10_000), draw=st.integers(0, 100))
 def test_its_language_is_a_part_of_the_canonical_one(seed: int, draw: int) -> None:
     space = seeded_space(seed)
@@ -45,7 +45,7 @@ def test_its_language_is_a_part_of_the_canonical_one(seed: int, draw: int) -> No
         assert violation(space, config) is None
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(
     low=st.floats(-1e300, 1e300), width=st.floats(1e-9, 1e300), log=st.booleans(), part=st.floats(0.0, 1.0)
 )

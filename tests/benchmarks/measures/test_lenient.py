@@ -224,7 +224,7 @@ PIECES = (
 fragments = st.sampled_from([*READ_AS_PAIR, *PIECES, "|", "\n", "9" * 400, "\ud800"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.one_of(st.text(), st.lists(st.one_of(fragments, st.text(max_size=3)), max_size=30).map("".join)))
 def test_any_text_has_a_verdict(text: str) -> None:
     for space in (two(), net()):
@@ -254,7 +254,7 @@ def test_whatever_a_grammar_accepts_is_valid_and_read_as_the_same(seed: int) -> 
         assert (found.kind, found.text) == ("new", text) or (found.kind == "rules" and grammar.approximate)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6))
 def test_so_it_is_without_quotes_and_braces(seed: int) -> None:
     """Python's notation, of names and choices that are plain words."""

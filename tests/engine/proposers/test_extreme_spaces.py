@@ -48,7 +48,7 @@ def files(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @given(files(), st.integers(0, 2**32))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_texts_are_exact_and_inside(file: dict[str, Any], seed: int) -> None:
     """Bounds were rounded, some to the outside: pi to 3.1415926535898, 2**53 + 1 to 2**53."""
     with warnings.catch_warnings():
@@ -80,7 +80,7 @@ def test_texts_are_exact_and_inside(file: dict[str, Any], seed: int) -> None:
 
 @pytest.mark.parametrize("name", PROPOSERS)
 @given(file=files(), seed=st.integers(0, 2**32))
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 def test_proposers_stay_inside(name: str, file: dict[str, Any], seed: int) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -38,7 +38,7 @@ ARRAYS = st_numpy.arrays(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.dictionaries(st.text(max_size=5), NUMBERS | st.text(), max_size=4), ARRAYS)
 def test_values_and_arrays_come_back(plain: dict[str, Any], array: Any) -> None:
     found = unpack(pack({**plain, "array": array}))
@@ -50,7 +50,7 @@ def test_values_and_arrays_come_back(plain: dict[str, Any], array: Any) -> None:
     assert found == plain
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=200), st.binary(max_size=40))
 def test_any_bytes_are_values_or_a_value_error(start: bytes, end: bytes) -> None:
     for content in (start + end, frame(start, end), frame({"values": {}, "arrays": [ONE]}, end)):

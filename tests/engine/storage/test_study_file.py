@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airtune.engine import Proposal, StoreError, StudyFile, Trial
@@ -61,7 +61,6 @@ def test_what_is_written_is_read_back(file: StudyFile) -> None:
     assert record.manifest == {"task": "t", "seed": 0}
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_floats_round_trip(value: float) -> None:
     value += 0.0  # the one float that SQLite does not keep is -0.0, and a loss is never that

@@ -15,7 +15,7 @@ from tests.grammars.programs.oracle import TooMany, derivations
 from tests.grammars.programs.strategies import space_texts
 from tests.grammars.strategies import mutations
 
-FIXED = settings(derandomize=True, deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
+FIXED = settings(derandomize=True, max_examples=150, suppress_health_check=list(HealthCheck))
 
 
 def made(text: str) -> tuple[ProgramSpace | None, list[str]]:

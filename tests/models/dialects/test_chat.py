@@ -264,7 +264,7 @@ def hostile_problem(text: str, reason: str) -> Problem:
 
 @pytest.mark.parametrize("history", ["table", "turns"])
 @pytest.mark.parametrize("family", ["plain", "json", *FAMILIES])
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30, derandomize=True)
 @given(text=texts.filter(lambda t: t and not any("\ud800" <= c <= "\udfff" for c in t)), reason=texts)
 def test_user_text_stays_in_its_place(family: str, history: str, text: str, reason: str) -> None:
     """No text of a user can end its line, start another, or open a turn of the chat: a prompt has the lines and the
@@ -291,7 +291,7 @@ def test_user_text_stays_in_its_place(family: str, history: str, text: str, reas
     assert json.loads(line.removeprefix("Description: ")) == text
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50, derandomize=True)
 @given(text=texts)
 def test_a_thought_cannot_break_out_either(text: str) -> None:
     """What the model thinks is spelled with plain tokens, but is read again as text."""
