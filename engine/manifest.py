@@ -15,7 +15,7 @@ from ConfigSpace import ConfigurationSpace
 
 from airtune import grammars, models
 from airtune.engine.types import Proposer, StoreError, Task
-from airtune.grammars import SpaceError, space_from_json
+from airtune.grammars import SpaceError
 from airtune.models import LanguageModel
 
 # What can change a proposal; a model adds its own.
@@ -136,6 +136,8 @@ def stored_space(manifest: Mapping[str, Any]) -> ConfigurationSpace:
     Raises:
         ValueError: If it is not the one that its hash belongs to.
     """
+    from airtune.grammars import space_from_json
+
     try:
         space = space_from_json(json.dumps(manifest["space"]))
         found = space_hash(space_json(space))

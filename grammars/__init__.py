@@ -1,16 +1,38 @@
-"""Search space -> exact grammar; configuration <-> canonical text."""
+"""Search space -> exact grammar; configuration <-> canonical text.
+
+What most searches do without (files, program spaces, round values) is loaded when it is first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
 
 from .axes import Axis, ChoiceAxis, EnumeratedAxis, IntegerAxis
 from .canonical import canonical_axis, canonical_grammar, canonical_lattice, once_per_space, space_grammar
 from .errors import AirtuneError, DecodeError, GrammarError, SpaceError, unknown_name
-from .files import check_output, read_file, replacing, write_file
 from .float_axes import LinearFloatAxis, LogFloatAxis
 from .grammar import Grammar, lattice_grammar
 from .lattice import Lattice, Notation, reading_order
-from .programs import ProgramSpace, program_space, programs_of, shipped_spaces
-from .rounding import round_lattice
 from .space_check import check_space, violation
-from .space_io import read_space, space_from_json
+
+if TYPE_CHECKING:
+    from .files import check_output, read_file, replacing, write_file
+    from .programs import ProgramSpace, program_space, programs_of, shipped_spaces
+    from .rounding import round_lattice
+    from .space_io import read_space, space_from_json
+
+_HOME = {
+    "ProgramSpace": "programs",
+    "check_output": "files",
+    "program_space": "programs",
+    "programs_of": "programs",
+    "read_file": "files",
+    "read_space": "space_io",
+    "replacing": "files",
+    "round_lattice": "rounding",
+    "shipped_spaces": "programs",
+    "space_from_json": "space_io",
+    "write_file": "files",
+}
 
 __all__ = [
     "AirtuneError",
@@ -48,3 +70,15 @@ __all__ = [
     "violation",
     "write_file",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = found  # the next access finds it without coming here
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -11,7 +11,6 @@ from ConfigSpace import ConfigurationSpace
 from ConfigSpace.exceptions import ForbiddenValueError
 
 from .errors import SpaceError, unknown_name
-from .files import read_file
 from .space_check import check_space, held, restore
 
 # type -> (required fields, optional fields); "name" comes on top in ConfigSpace's form.
@@ -48,6 +47,8 @@ def read_space(path: str | Path) -> ConfigurationSpace:
         SpaceError: If the file cannot be read, or what is in it is not a usable space.
     """
     try:
+        from .files import read_file
+
         text = read_file(path).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as e:
         raise SpaceError(

@@ -3,8 +3,8 @@
     python scripts/check_program_spaces.py --parse 100000 --types 1000 --run 2000 --out FOLDER
 
 Programs are drawn as the conditional search space draws, every choice by itself, or (`--uniform programs`) so that each
-program is as likely as any other, which makes most of them deep networks. What runs is a program as it is, on a table
-of 60 rows, or 60 images, made from a seed; there are three classes. Failures are counted by their reason.
+program is as likely as any other, which makes most of them deep networks. What runs, in the sandbox, is a program as it
+is, on a table of 60 rows, or 60 images, made from a seed; three classes. Failures are counted by reason.
 """
 
 from __future__ import annotations
@@ -16,17 +16,26 @@ import json
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from airtune.engine.sandbox.limits import Limits
+from airtune.engine.sandbox.python import run_python
 from airtune.grammars import ProgramSpace, program_space, shipped_spaces
 
 ROWS, TEST_ROWS, COLUMNS, CLASSES = 60, 30, 4, 3
 LEARN_CLASSES = ("images", "tabular_classification")
+
+
+# What the sandbox calls: a function that returns names and arrays.
+_MAIN = """
+
+def main(**given):
+    return {"predicted": fit_predict(**given)}
+"""
 
 
 def draws(space: ProgramSpace, seed: int, uniform: str) -> Iterator[dict[str, Any]]:
@@ -57,14 +66,11 @@ def table(seed: int, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def failure(source: str, seed: int, name: str) -> str | None:
     """Why the predictions of a program of a space are of no use; None if they are."""
     train_x, train_y, test_x = table(seed, name)
-    defined: dict[str, Any] = {}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            exec(compile(source, "program", "exec"), defined)
-            predicted = np.asarray(defined["fit_predict"](train_x, train_y, test_x, seed))
-    except Exception as error:
-        return f"{type(error).__name__}: {str(error)[:100]}"
+    arrays = {"train_x": train_x, "train_y": train_y, "test_x": test_x}
+    ended, result = run_python(source + _MAIN, {**arrays, "seed": seed}, limits=Limits(time_s=300))
+    if ended.reason is not None:
+        return ended.reason[:140]
+    predicted = np.asarray(result["predicted"])
     if predicted.shape != (TEST_ROWS,):
         return f"shape {predicted.shape}"
     if not np.isfinite(predicted).all():

@@ -21,8 +21,8 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from airtune.engine.cli.options import with_kind
 from airtune.engine.cli.output import report_error
-from airtune.engine.cli.sandbox_option import with_kind
 
 _INTERRUPTED = 130  # typer's answer to an interrupt that no command has caught; our codes are 0, 1, 2
 _NO_MEMORY = "out of memory"

@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 TAKE_OVER_HELP = (
     "Take the study from a process of another container or machine that has ended. If it lives, it can write no more, "
     "and what it evaluates is lost and evaluated again."
+)
+SANDBOXES = ("bubblewrap", "none")
+SANDBOX_HELP = (
+    "Run the command where it can harm nothing (bubblewrap, seccomp, Landlock), or is refused: no network, only "
+    "this folder to read, a scratch folder to write to. --sandbox none says that it is wanted without."
+)
+SANDBOX_SETTING_HELP = (
+    "Of the sandbox: read=FOLDER (data), memory=8G, scratch=2G, processes=64, cpu=SECONDS; may be repeated."
 )
 TASK_HELP = "A bundled task such as sklearn/svm/digits, or module:attribute with --space."
 COMMAND_HELP = (
@@ -88,3 +96,17 @@ def check_density(density: bool, options: Mapping[str, object]) -> None:
                 f"{option} has no effect without --density", value=str(value), allowed=f"--density with {option}",
                 hint=f"leave {option} out, or add --density",
             )  # fmt: skip
+
+
+def with_kind(args: Sequence[str]) -> list[str]:
+    """The arguments with "bubblewrap" behind each --sandbox that has no value.
+
+    >>> with_kind(["--sandbox", "--budget", "3"])
+    ['--sandbox', 'bubblewrap', '--budget', '3']
+    >>> with_kind(["--sandbox", "none"])
+    ['--sandbox', 'none']
+    """
+    found: list[str] = []
+    for word, after in zip(args, [*args[1:], "-"], strict=True):
+        found += [word, *([SANDBOXES[0]] if word == "--sandbox" and after.startswith("-") else [])]
+    return found

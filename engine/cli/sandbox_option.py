@@ -5,31 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from airtune.engine.cli.options import SANDBOXES
+
 if TYPE_CHECKING:
     from airtune.engine.sandbox.command import Sandbox
-
-KINDS = ("bubblewrap", "none")
-SANDBOX_HELP = (
-    "Run the command where it can harm nothing (bubblewrap, seccomp, Landlock), or is refused: no network, only "
-    "this folder to read, a scratch folder to write to. --sandbox none says that it is wanted without."
-)
-SANDBOX_SETTING_HELP = (
-    "Of the sandbox: read=FOLDER (data), memory=8G, scratch=2G, processes=64, cpu=SECONDS; may be repeated."
-)
-
-
-def with_kind(args: Sequence[str]) -> list[str]:
-    """The arguments with "bubblewrap" behind each --sandbox that has no value.
-
-    >>> with_kind(["--sandbox", "--budget", "3"])
-    ['--sandbox', 'bubblewrap', '--budget', '3']
-    >>> with_kind(["--sandbox", "none"])
-    ['--sandbox', 'none']
-    """
-    found: list[str] = []
-    for word, after in zip(args, [*args[1:], "-"], strict=True):
-        found += [word, *([KINDS[0]] if word == "--sandbox" and after.startswith("-") else [])]
-    return found
 
 
 def chosen_sandbox(
@@ -46,10 +25,12 @@ def chosen_sandbox(
     Raises:
         AirtuneError: If they do not fit each other, or a layer of the sandbox is missing.
     """
+    if kind is None and not settings:
+        return None
     from airtune.engine.sandbox.command import Sandbox
     from airtune.engine.sandbox.limits import Limits, SandboxError, read_settings
 
-    if kind not in (None, *KINDS):
+    if kind not in (None, *SANDBOXES):
         raise SandboxError(
             f"sandbox {kind!r} is not known", value=kind, allowed="--sandbox, or --sandbox none", hint="--sandbox"
         )  # fmt: skip
@@ -58,13 +39,13 @@ def chosen_sandbox(
             "only commands run in the sandbox", value=kind, allowed="--sandbox with --command",
             hint="put the objective into a program that prints the loss: --command 'python train.py --lr {lr}'",
         )  # fmt: skip
-    if settings and kind != KINDS[0]:
+    if settings and kind != SANDBOXES[0]:
         raise SandboxError(
             "--sandbox-setting was given without a sandbox", value=settings[0], allowed="with --sandbox",
             hint="add --sandbox",
         )  # fmt: skip
-    if kind in (None, "none"):
-        return None if kind is None else "none"
+    if kind == "none":
+        return "none"
     limits, readable = read_settings(settings, Limits() if timeout_s is None else Limits(time_s=timeout_s))
     made = Sandbox(limits, readable)
     made.check()

@@ -21,6 +21,8 @@ from airtune.engine.cli.options import (
     KEEP_GOING_HELP,
     NEW_HELP,
     PROPOSER_HELP,
+    SANDBOX_HELP,
+    SANDBOX_SETTING_HELP,
     SETTING_HELP,
     TAKE_OVER_HELP,
     TASK_HELP,
@@ -34,7 +36,6 @@ from airtune.engine.cli.output import (
     trial_json,
 )
 from airtune.engine.cli.progress import Progress
-from airtune.engine.cli.sandbox_option import SANDBOX_HELP, SANDBOX_SETTING_HELP, chosen_sandbox
 from airtune.engine.cli.trial_table import print_trials
 
 if TYPE_CHECKING:
@@ -99,7 +100,11 @@ def tune(
     from airtune.engine.types import OtherStudiesError, StudyFileMoved
 
     evaluation = _evaluation(budget, timeout, jobs, asynchronous, executor)
-    evaluation = replace(evaluation, sandbox=chosen_sandbox(sandbox, sandbox_setting or (), command, timeout))
+    if sandbox is not None or sandbox_setting:
+        from airtune.engine.cli.sandbox_option import chosen_sandbox
+
+        chosen = chosen_sandbox(sandbox, sandbox_setting or (), command, timeout)
+        evaluation = replace(evaluation, sandbox=chosen)
     what = _the_task(task, space, command, objective, here=executor == "local")
     settings = [*(model_setting or ()), *(["deterministic=strict"] if deterministic else [])]
     configs = [] if first is None else _configs(first, what)

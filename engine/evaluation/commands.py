@@ -14,18 +14,20 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ConfigSpace import ConfigurationSpace
 
 from airtune.engine.evaluation.answer import read_output
 from airtune.engine.evaluation.result import TrialFailed
-from airtune.engine.evaluation.sandboxes import CommandSandbox
 from airtune.engine.evaluation.shell import check_program, refuse_shell_line
 from airtune.engine.evaluation.waiting import wait_in_turns
 from airtune.engine.types import TaskError
 from airtune.grammars import unknown_name
 from airtune.models.environment import users_environment
+
+if TYPE_CHECKING:
+    from airtune.engine.evaluation.sandboxes import CommandSandbox
 
 # What a command finds its whole configuration under, as JSON, in its environment.
 CONFIG_VARIABLE = "AIRTUNE_CONFIG"

@@ -13,16 +13,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from multiprocessing import current_process
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
-from airtune.engine.evaluation.commands import CommandObjective
 from airtune.engine.evaluation.outcome import Outcome, evaluate
-from airtune.engine.evaluation.sandboxes import CommandSandbox
 from airtune.engine.evaluation.waiting import wait_in_turns
 from airtune.engine.evaluation.workers import Worker
 from airtune.engine.types import Task, TaskError
 from airtune.grammars import AirtuneError
 from airtune.models.environment import as_the_user_has_it
+
+if TYPE_CHECKING:
+    from airtune.engine.evaluation.sandboxes import CommandSandbox
 
 Objective = Callable[[dict[str, Any]], Any]
 Executor = Literal["local", "ray"]
@@ -241,6 +242,8 @@ class Evaluation:
         """
         if self.sandbox is None or isinstance(self.sandbox, str):
             return task
+        from airtune.engine.evaluation.commands import CommandObjective
+
         if not isinstance(task.objective, CommandObjective):
             raise TaskError(
                 f"the objective of {task.name!r} is no command, and only commands run in the sandbox",

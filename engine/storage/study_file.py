@@ -35,7 +35,7 @@ from airtune.engine.storage.records import (
 )
 from airtune.engine.storage.validation import WHOLE, checked, parse_json
 from airtune.engine.types import Proposal, StoreError, Trial
-from airtune.grammars import replacing, unknown_name
+from airtune.grammars import unknown_name
 
 __all__ = [
     "COMPARISON_FILE", "StudyFile", "StudyRecord", "TrialInsert", "TrialRecord", "TrialUpdate", "study_file",
@@ -94,6 +94,8 @@ class StudyFile:
             AirtuneError: If the file cannot be read, or a database is there, which would be lost.
             OSError: If the copy cannot be written.
         """
+        from airtune.grammars import replacing
+
         with replacing(target, self.path) as beside:
             self._database.copy(beside)
 

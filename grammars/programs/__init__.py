@@ -7,12 +7,12 @@
 - `lattice`: that -> the exact automaton over the programs' text
 - `ambiguity`: the automaton -> no program has two derivations
 - `stored`: rules <-> JSON, which goes with the search space
-- `program_space`: all of it together
+- `space`: all of it together
 """
 
 from .definition import Alternative, Choice, Hole, Levels, Number, Rule, Subset
-from .program_space import ProgramSpace, program_space, programs_of, shipped_spaces
 from .reader import read_rules, read_template
+from .space import ProgramSpace, program_space, programs_of, shipped_spaces
 
 __all__ = [
     "Alternative",

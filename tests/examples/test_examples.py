@@ -18,6 +18,7 @@ PRINTED = {
     "conditional_space.py": r"([\d.]+ \{'C': .+\}\n){6}",
     "grammar_of_a_space.py": r"6 configurations, exactly\n[^$]*5 left; tried one accepted: False\nrefused: ",
     "optuna_sampler.py": r"(\d [\d.]+ \{'x': .+\}\n){6}best: \{'x'",
+    "program_space.py": r"Ridge\(alpha=1e0\)\n\{'model': 'forest', 'trees': 300, 'depth': 7\}\n5491 programs\n",
     "python_objective.py": r"(\d [\d.]+ \{'max_depth': .+\}\n){5}best: [\d.]+ \{",
     "replay_study.sh": r"two runs, the same bytes\n[^$]*level 0[^$]*equal to the bit[^$]*level 1[^$]*equal to the bit",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from dataclasses import replace
@@ -128,9 +129,8 @@ def test_no_user_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_settings_that_are_none(given: str, why: str) -> None:
-    with pytest.raises(SandboxError, match="") as raised:
+    with pytest.raises(SandboxError, match=re.escape(why)):
         read_settings([given])
-    assert why in str(raised.value)
 
 
 def test_settings() -> None:
