@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
-from .. import pattern as p
+from .. import derivatives
 from ..automaton import Node
 from ..emit import topological
 from ..errors import GrammarError
 from ..paths import PathLattice
-from ..pattern import Pattern
+from ..pattern import EMPTY, Pattern
 
 # Pairs of states looked at: some seconds of work.
 PAIR_BUDGET = 100_000
@@ -153,10 +153,10 @@ class _Search:
             return self._skip(state, 1) if state.node.lead[state.at] == char else []
         if state is None:
             return []
-        rest = frozenset(after for one in state.rest for after in p.after(one, char))
-        more = rest - {p.EMPTY}
+        rest = frozenset(after for one in state.rest for after in derivatives.after(one, char))
+        more = rest - {EMPTY}
         found: list[_State] = [_InValue(more, state.node)] if more else []
-        return found + (self._start(state.node) if any(map(p.may_end, rest)) else [])
+        return found + (self._start(state.node) if any(map(derivatives.may_end, rest)) else [])
 
 
 def _pairs(some: Iterable[_State], others: list[_State]) -> Iterator[_Pair]:
@@ -167,7 +167,7 @@ def _firsts(state: _State) -> frozenset[str]:
     """The characters that may come next."""
     if isinstance(state, _InText):
         return frozenset(state.node.lead[state.at])
-    return frozenset() if state is None else frozenset().union(*map(p.firsts, state.rest))
+    return frozenset() if state is None else frozenset().union(*map(derivatives.firsts, state.rest))
 
 
 def _shortest(lattice: PathLattice, state: _State) -> str:
@@ -176,9 +176,12 @@ def _shortest(lattice: PathLattice, state: _State) -> str:
         return ""
     if isinstance(state, _InValue):
         text, rest = "", state.rest
-        while not any(map(p.may_end, rest)):
-            char = min(frozenset().union(*map(p.firsts, rest)))
-            text, rest = text + char, frozenset(after for one in rest for after in p.after(one, char))
+        while not any(map(derivatives.may_end, rest)):
+            char = min(frozenset().union(*map(derivatives.firsts, rest)))
+            text, rest = (
+                text + char,
+                frozenset(after for one in rest for after in derivatives.after(one, char)),
+            )
         return text + _shortest(lattice, _InText(state.node, 0))
     node, text = state.node, state.node.lead[state.at :]
     while node.edges:

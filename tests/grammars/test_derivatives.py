@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from airtune.grammars import Axis, IntegerAxis, LinearFloatAxis, LogFloatAxis
+from airtune.grammars import Axis, IntegerAxis, LinearFloatAxis, LogFloatAxis, derivatives
 from airtune.grammars import pattern as p
 from tests.grammars.strategies import mutations
 
@@ -22,8 +22,8 @@ AXES = [
 def read(pattern: p.Pattern, text: str) -> bool:
     rest = frozenset([pattern])
     for char in text:
-        rest = frozenset(one for before in rest for one in p.after(before, char))
-    return any(map(p.may_end, rest))
+        rest = frozenset(one for before in rest for one in derivatives.after(before, char))
+    return any(map(derivatives.may_end, rest))
 
 
 @pytest.mark.parametrize("axis", AXES, ids=lambda axis: axis.describe())
@@ -43,8 +43,8 @@ def test_what_may_come_first_is_what_leads_on(axis: Axis) -> None:
     known = set(queue)
     for pattern in queue:  # which grows
         for char in "-+.e0123456789x":
-            after = p.after(pattern, char)
-            assert (char in p.firsts(pattern)) == bool(after)
+            after = derivatives.after(pattern, char)
+            assert (char in derivatives.firsts(pattern)) == bool(after)
             queue += sorted(after - known, key=p.to_regex)
             known |= after
     assert len(known) > 5
