@@ -152,12 +152,13 @@ class ValidityReport:
         rows = [
             [
                 Cell(words, "", words, "name"),
-                *(_estimate(arm.shares[kind], f"{arm.counts[kind]}") for arm in arms),
+                *(_estimate(arm.shares[kind], f"{arm.counts[kind]}", digits=0) for arm in arms),
             ]
             for kind, words in KINDS.items()
         ]
-        columns = [Column("% of the proposals", number=False), *(Column(_label(arm)) for arm in arms)]
-        return Table("what the answers were", columns, rows)
+        heads = [*(arm.prompt for arm in self.free), "grammar"]
+        columns = [Column("% of proposals", number=False), *map(Column, heads)]
+        return Table("what the answers in free text were, and with the grammar", columns, rows)
 
     def _bought(self) -> Table:
         heads = ["tokens each", "tokens per valid", "best loss win/tie/loss", "p"]

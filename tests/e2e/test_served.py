@@ -91,16 +91,16 @@ def test_a_replay_has_nothing_but_the_recording(folder: Folder, server: FakeServ
 
 
 def test_tokens_and_cost_are_told(folder: Folder, server: FakeServer) -> None:
-    """Each answer of this server takes 10 and 5 tokens; two of six were refused, and paid for."""
+    """Each answer of this server takes 10 and 5 tokens; three of seven were refused, and paid for."""
     server.script.extend([says("no"), says("no")])
     said = tune(folder, "server=openai", f"base_url={server.url}", "prices=prices.toml", budget=4).out
-    line = "server: 6 requests, 60 prompt and 30 completion tokens, cost 0.00042 EUR"
+    line = "server: 7 requests, 70 prompt and 35 completion tokens, cost 0.00049 EUR"
     assert line in said
     assert line in folder.call("show", "s.sqlite").out
     usage = shown(folder)["usage"]
-    assert usage["cost"] == pytest.approx((60 * 2 + 30 * 10) / 1e6)
+    assert usage["cost"] == pytest.approx((70 * 2 + 35 * 10) / 1e6)
     assert usage | {"cost": 0} == {
-        "requests": 6, "prompt_tokens": 60, "completion_tokens": 30, "cost": 0, "currency": "EUR",
+        "requests": 7, "prompt_tokens": 70, "completion_tokens": 35, "cost": 0, "currency": "EUR",
     }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -39,13 +40,19 @@ class Recording:
 
 
 def in_turn(folder: Path, sign: int) -> Callable[[dict[str, Any]], float]:
-    """An objective that ends only once JOBS evaluations run at the same time, and then in the order of sign * x."""
+    """An objective that ends only once JOBS evaluations run at the same time, and then in the order of sign * x.
+
+    Those of one x end in the order of their texts.
+    """
     folder.mkdir()
 
+    def turn(path: Path) -> tuple[float, str]:
+        return sign * float(json.loads(path.name)["x"]), path.name
+
     def objective(config: dict[str, Any]) -> float:
-        mine = folder / repr(config["x"])
+        mine = folder / json.dumps(config)
         mine.touch()
-        while len(together := sorted(folder.iterdir(), key=lambda path: sign * float(path.name))) < JOBS:
+        while len(together := sorted(folder.iterdir(), key=turn)) < JOBS:
             os.sched_yield()
         for before in together[: together.index(mine)]:
             while before.read_text() != "done":

@@ -69,7 +69,7 @@ def whole() -> bytes:
         model = load_model("scripted", "scripted")
         for proposer in ("lm", "random"):
             with Study(_task(), proposer, model=model, path=path, name=proposer) as study:
-                study.run(5)
+                study.run(5, keep_going=True)
                 if proposer == "random":
                     study.ask()
         return path.read_bytes()

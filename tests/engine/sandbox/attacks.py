@@ -171,9 +171,12 @@ FLOODS = [
            "    if not pids[-1]: os.close(w); os.read(r, 1); os._exit(0)\n"
            "os.close(w)\nfor p in pids: os.waitpid(p, 0)", "processes", "more than 12|BlockingIOError", SMALL),
     Attack("processes of processes",  # 63 at most
-           "r, w = os.pipe(); first = os.getpid()\nfor _ in range(6): os.fork()\n"
-           "os.close(w)\nif os.getpid() != first: os.read(r, 1); os._exit(0)\n"
-           "for _ in range(6): os.wait()", "processes", "more than 12|BlockingIOError", SMALL),
+           "r, w = os.pipe(); first = os.getpid(); mine = 0\n"
+           "for _ in range(6): mine = mine + 1 if os.fork() else 0\n"
+           "os.close(w)\nif os.getpid() != first: os.read(r, 1)\n"
+           "failed = any([os.wait()[1] for _ in range(mine)])\n"
+           "if os.getpid() != first: os._exit(failed)\n"
+           "if failed: raise BlockingIOError('a fork somewhere')", "processes", "more than 12|BlockingIOError", SMALL),
     Attack("threads",
            "e = threading.Event(); ts = [threading.Thread(target=e.wait) for _ in range(40)]\n"
            "try:\n    for t in ts: t.start()\nfinally: e.set()", "processes", "more than 12|new thread", SMALL),
