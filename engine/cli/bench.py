@@ -16,14 +16,8 @@ if TYPE_CHECKING:
     from airtune.benchmarks.measures.grammar import AuditResult
     from airtune.benchmarks.running.plan import Plan
 
-MEASUREMENTS = (
-    "grammar",
-    "speed",
-    "compare",
-    "tokens",
-    "validity",
-)  # not suites of tasks, but commands of their own
-
+# Not suites of tasks, but commands of their own.
+MEASUREMENTS = ("grammar", "speed", "compare", "tokens", "validity")
 
 SUITE_HELP = (
     "hpobench, sklearn, toy or another suite (a wrong name lists them): compare proposers. "
