@@ -161,19 +161,20 @@ class ValidityReport:
         return Table("what the answers in free text were, and with the grammar", columns, rows)
 
     def _bought(self) -> Table:
-        heads = ["tokens each", "tokens per valid", "best loss win/tie/loss", "p"]
+        heads = ["tokens each", "tokens per valid", "win/tie/loss", "p"]
         columns = [Column("", number=False), Column(f"valid and new of {self.budget}"), *map(Column, heads)]
         rows = []
         for arm in self.arms[:-1]:
             spent = "-" if arm.tokens_per_useful is None else f"{arm.tokens_per_useful:.0f}"
             against = "-" if arm.wins is None else f"{arm.wins}/{arm.ties}/{arm.losses}"
-            name = f"{arm.prompt}, {arm.mode}"
             row = [
-                Cell(name, "", name, "name"), _estimate(arm.useful), _estimate(arm.tokens, digits=0), Cell(spent),
-                Cell(against), Cell("-" if arm.p is None else f"{arm.p:.2g}"),
+                Cell(arm.prompt, arm.mode, f"{arm.prompt}, {arm.mode}", "name"), _estimate(arm.useful),
+                _estimate(arm.tokens, digits=0), Cell(spent), Cell(against),
+                Cell("-" if arm.p is None else f"{arm.p:.2g}"),
             ]  # fmt: skip
             rows.append(row)
-        return Table(f"what {self.budget} proposals bought (free text against the grammar)", columns, rows)
+        title = f"what {self.budget} proposals bought, and best losses of free text against the grammar"
+        return Table(title, columns, rows)
 
 
 def validity_report(searches: Sequence[Search]) -> ValidityReport:
