@@ -27,7 +27,7 @@ _INSTRUCTIONS = (
 
 # A study is resumed only where these are the same; versions may differ, and are stored.
 IDENTITY = ("task", "space_hash", "proposer", "temperature", "seed", "model_hash", "schedule", "first",
-            "sandbox")  # fmt: skip
+            "sandbox", "noise")  # fmt: skip
 IN_WORDS = {
     "space_hash": "search space", "model_hash": "language model", "first": "list of configurations to try first",
 }  # fmt: skip
@@ -40,6 +40,7 @@ def study_manifest(
     schedule: str | None = None,
     first: Sequence[Mapping[str, Any]] = (),
     sandbox: Mapping[str, Any] | None = None,
+    noise: str | None = None,
 ) -> dict[str, Any]:
     """The manifest of a study, as JSON: no times, no paths of ours, so that equal studies have equal ones.
 
@@ -50,6 +51,7 @@ def study_manifest(
         schedule: Which results a proposal sees, where that is not: all before it; see `evaluation.pool.Evaluation`.
         first: Configurations that are tried before anything is proposed.
         sandbox: What is said of the sandbox: its name under "sandbox", and its limits.
+        noise: What is done to losses; see `evaluation.noise`.
     """
     model = language_model(proposer)
     described = None if model is None else model.manifest()
@@ -66,6 +68,7 @@ def study_manifest(
         **({} if schedule is None else {"schedule": schedule}),
         **({"first": json.loads(json.dumps([*first], default=_plain))} if first else {}),
         **(sandbox or {}),
+        **({} if noise is None else {"noise": noise}),
         "model": described,
         "model_hash": None if described is None else model_hash(described),
         "versions": study_versions(),
@@ -78,6 +81,7 @@ def default_name(manifest: Mapping[str, Any]) -> str:
     model, schedule = manifest.get("model"), manifest.get("schedule")
     parts = [manifest["task"], manifest["proposer"], *([model["model"]] if model else [])]
     parts += [f"seed={manifest['seed']}", *([schedule.replace(" ", "-")] if schedule else [])]
+    parts += [f"noise={manifest['noise']}"] if manifest.get("noise") else []
     return "/".join(map(str, parts))
 
 
@@ -231,7 +235,7 @@ def shown_entry(field: str, manifest: Mapping[str, Any]) -> str:
         return f"{manifest['model'].get('model', 'unnamed')!r} ({str(manifest[field])[:12]})"
     if field == "schedule":
         return str(manifest.get(field) or "one trial at a time")
-    if field == "sandbox":
+    if field in ("sandbox", "noise"):
         return str(manifest.get(field) or "none")
     if field == "first":
         shown = json.dumps(manifest.get(field) or "none")

@@ -87,8 +87,9 @@ class Study:
             opened = closing.enter_context(StudyFile(path)) if path and Path(path).exists() else None
             self.proposer = load_proposer(proposer, model) if isinstance(proposer, str) else proposer
             check_limits(self.proposer, task.space)
+            how = self._evaluation
             self.manifest: Mapping[str, Any] = study_manifest(
-                task, self.proposer, seed, self._evaluation.schedule, configs, self._evaluation.sandbox_entry
+                task, self.proposer, seed, how.schedule, configs, how.sandbox_entry, how.noise
             )
             self.name = name or default_name(self.manifest)
             self._state = StudyState(self.name, task, seed, self._evaluation.batch)
@@ -201,6 +202,7 @@ class Study:
         except BaseException:
             self._stop_evaluating()
             raise
+        outcome = self._evaluation.seen(outcome, self.seed, asked.number)
         return self._finish(asked, outcome, outcome.seconds)
 
     def run(
@@ -261,8 +263,9 @@ class Study:
                 return
             for number, outcome in self._evaluating().wait():
                 running -= 1
+                seen = self._evaluation.seen(outcome, self.seed, number)
                 try:
-                    self._finish(self._state.trials[number], outcome, outcome.seconds)
+                    self._finish(self._state.trials[number], seen, outcome.seconds)
                 except StudyFileMoved as error:  # the others are waited for: they are stored, too
                     failed = error
                 say(Finished(self._state.trials[number].copied()))

@@ -7,6 +7,8 @@ Three rules, stated here once and printed in every report:
   from a mean, of random search's evaluations or of a table, it is the worst as well.
 - A study that ended early, because its space was exhausted, keeps its best.
 - On a table task, random search's figures are its exact expectations, not its runs' (`order_statistics`).
+- Where losses had noise, what is best is told by the losses that the search saw, and its figures are the true loss of
+  that; random search's are then its runs', on tables too.
 
 Normalised regret is (best so far - best known) / (reference - best known), 0 the best known and 1 the median of one
 random evaluation; what is worse than that counts as 1. A mean would be ruled by outliers: single losses of HPOLib's
@@ -29,6 +31,7 @@ from airtune.benchmarks.analysis.order_statistics import random_search
 from airtune.benchmarks.analysis.statistics import change
 from airtune.benchmarks.tasks.clusters import task_cluster
 from airtune.benchmarks.tasks.toy import minimum
+from airtune.engine.evaluation.noise import TRUE_LOSS, true_loss
 from airtune.engine.storage.study_file import COMPARISON_FILE
 from airtune.engine.types import TaskError, Trial
 from airtune.grammars import AirtuneError
@@ -150,22 +153,22 @@ class Comparison:
         return found
 
 
-def needs_random(methods: Sequence[str], tasks: Sequence[str]) -> bool:
-    """Whether random search is not among the methods, and has to be run: a task is none of a table."""
-    return RANDOM not in methods and any(_table(task) is None for task in tasks)
+def needs_random(methods: Sequence[str], tasks: Sequence[str], noise: str | None = None) -> bool:
+    """Whether random search is not among the methods, and has to be run: a task without a table, or noise."""
+    return RANDOM not in methods and (noise is not None or any(_table(task) is None for task in tasks))
 
 
-def check_reference(methods: Sequence[str], tasks: Sequence[str]) -> None:
+def check_reference(methods: Sequence[str], tasks: Sequence[str], noise: str | None = None) -> None:
     """Refuse to compare without random search's runs, but on table tasks, where its figures are known without.
 
     Raises:
-        AirtuneError: If it is not among the methods, and a task is none of a table.
+        AirtuneError: If it is not among the methods, and a task is none of a table, or losses have noise.
     """
-    if needs_random(methods, tasks):
+    if needs_random(methods, tasks, noise):
         raise AirtuneError(
             f"a comparison without {RANDOM!r} has nothing to be compared with",
             value=methods,
-            allowed=f"methods with {RANDOM!r} among them; on tables only, any",
+            allowed=f"methods with {RANDOM!r} among them; on tables without noise, any",
             hint=f"add {RANDOM!r} to the proposers: what has been run of the others is not run again",
         )
 
@@ -183,7 +186,8 @@ def compare_runs(
         budget: Trials per run.
     """
     tables = [_table(task) for task in tasks]
-    exact = np.array([table is not None for table in tables])
+    noisy = any(TRUE_LOSS in trial.info for run in runs.values() for trial in run.trials)
+    exact = np.array([table is not None and not noisy for table in tables])
     methods = tuple(methods) if RANDOM in methods or not exact.all() else (*methods, RANDOM)
     shape = (len(methods), len(tasks), seeds, budget)
     best, test = np.full(shape, np.nan), np.full(shape, np.nan)
@@ -191,7 +195,7 @@ def compare_runs(
     for t, (task, table) in enumerate(zip(tasks, tables, strict=True)):
         floor = minimum(task) if task.startswith("toy/") else 0.0
         trials = {m: [runs[m, task, s].trials for s in range(seeds) if (m, task, s) in runs] for m in methods}
-        seen = np.array([t.loss for studies in trials.values() for study in studies for t in study
+        seen = np.array([true_loss(t) for studies in trials.values() for study in studies for t in study
                          if t.loss is not None], dtype=np.float64)  # fmt: skip
         losses = seen if table is None else table[0]
         losses = losses[np.isfinite(losses)]
@@ -207,14 +211,16 @@ def compare_runs(
         else:
             known[t] = 0.0 if task.startswith("toy/") else (seen.min() if len(seen) else math.nan)
             random = [
-                worst if trial.loss is None else trial.loss for run in trials.get(RANDOM, ()) for trial in run
+                worst if (loss := true_loss(trial)) is None else loss
+                for run in trials.get(RANDOM, ())
+                for trial in run
             ]
             reference[t] = np.median(random) - floor if random else math.nan
     sampled, capped = best.copy(), np.minimum(best, reference[None, :, None, None])
     if RANDOM in methods:
         at = methods.index(RANDOM)
         for t, table in enumerate(tables):
-            if table is not None:
+            if table is not None and exact[t]:
                 best[at, t], test[at, t] = random_search(*table, budget)
                 capped[at, t], _ = random_search(np.fmin(table[0], reference[t]), table[1], budget)
     return Comparison(methods, tuple(tasks), best, sampled, capped, test, exact, known, reference)
@@ -245,6 +251,6 @@ def _so_far(trials: Sequence[Trial], budget: int, worst: float) -> tuple[Array, 
             if chosen is None or chosen.loss is None or trial.loss < chosen.loss:
                 chosen = trial
         if chosen is not None and chosen.loss is not None:
-            best[i] = chosen.loss
+            best[i] = true_loss(chosen)
             test[i] = float(chosen.info.get("test_loss", math.nan))
     return best, test

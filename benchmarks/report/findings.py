@@ -211,6 +211,14 @@ def method_notes(report: Report) -> list[tuple[str, str]]:
                 "for draws without replacement (our random search never repeats), not averages of runs",
             )
         )
+    if report.plan.noise is not None:
+        notes.append(
+            (
+                "Noise",
+                f"{report.plan.noise} on every loss that a search saw. A search's best is the configuration with the "
+                "lowest loss that it saw; all figures are its true loss, so they may rise",
+            )
+        )
     if ceilings := comparison.ceilings():
         notes.append(("What there is to win", ceiling_words(ceilings)))
     notes.append(

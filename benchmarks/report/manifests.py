@@ -25,6 +25,7 @@ def comparison_commands(path: Path, plan: Plan) -> list[str]:
     command = ["airtune", "bench", plan.suite, "--proposers", ",".join(plan.methods)]
     if any("lm" in method for method in plan.methods):
         command += ["--models", plan.model]
+    command += ["--noise", plan.noise] if plan.noise else []
     command += ["--budget", str(plan.budget), "--seeds", str(plan.seeds), "--out", "again"]
     return [
         _lines(command),
@@ -44,6 +45,7 @@ def study_commands(name: str, manifest: Mapping[str, Any], trials: int) -> list[
     else:
         command += ["--space", "space.json", "--objective", task]
     command += ["--proposer", proposer]
+    command += ["--noise", str(manifest["noise"])] if manifest.get("noise") else []
     model = manifest.get("model")
     if model:
         command += ["--model", str(model.get("model"))]

@@ -169,7 +169,7 @@ def make_report(
             value=plan.methods,
             hint="see why the trials failed",
         )
-    check_reference(plan.methods, chosen)
+    check_reference(plan.methods, chosen, plan.noise)
     kept = [task for task in chosen if task in scored]
     comparison = compare_runs(by_key, plan.methods, kept, plan.seeds, plan.budget)
     trials = {m: [(t, o) for key, run in by_key.items() if key[0] == m

@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from airtune.engine.asking import ask_together
-from airtune.engine.evaluation.outcome import evaluate
+from airtune.engine.evaluation.noise import TRUE_LOSS, read_noise, true_loss
+from airtune.engine.evaluation.outcome import Outcome, evaluate
 from airtune.engine.manifest import check_same_study
 from airtune.engine.proposers.base import check_limits
 from airtune.engine.state import StudyState
@@ -33,6 +34,7 @@ class LockStepRunner:
         proposer: The one that all of them ask.
         studies: The studies, without trials: those are read from the file.
         manifests: What they are, by name.
+        noise: On what the studies see, in the form of `engine.evaluation.noise.read_noise`; None for none.
 
     Raises:
         StoreError: If the file holds another study under one of the names.
@@ -45,8 +47,10 @@ class LockStepRunner:
         proposer: Proposer,
         studies: Sequence[StudyState],
         manifests: Mapping[str, Mapping[str, Any]],
+        noise: str | None = None,
     ) -> None:
         self._file = file
+        self._noise = None if noise is None else read_noise(noise)
         self._proposer = proposer
         self._quick: set[str] = set()
         self._states: dict[str, StudyState] = {}
@@ -114,7 +118,7 @@ class LockStepRunner:
                 self._quick.add(study.task.name)
             results[key] = found
             same = replace(found.trial, number=trial.number, config=trial.config, proposal_s=trial.proposal_s)
-            done.append(TrialUpdate(study.name, same, found.log))
+            done.append(TrialUpdate(study.name, self._seen(study, same), found.log))
             if time.perf_counter() - since > COMMIT_S:
                 self._store(done)
                 done, since = [], time.perf_counter()
@@ -131,7 +135,18 @@ class LockStepRunner:
 
         Built-in objectives are deterministic: methods are compared on what they choose, nothing is trained twice.
         """
-        return None if task in self._quick else self._file.known(f"{task}/", text)
+        found = None if task in self._quick else self._file.known(f"{task}/", text)
+        if found is None or self._noise is None:
+            return found
+        info = {key: value for key, value in found.trial.info.items() if key != TRUE_LOSS}
+        return replace(found, trial=replace(found.trial, loss=true_loss(found.trial), info=info))
+
+    def _seen(self, study: StudyState, trial: Trial) -> Trial:
+        """A trial with its result as the study sees it."""
+        if self._noise is None or trial.loss is None:
+            return trial
+        outcome = self._noise.outcome(Outcome(trial.loss, trial.info), study.seed, trial.number)
+        return outcome.told(trial, trial.evaluation_s)
 
 
 def _computed(task: Task, trial: Trial) -> TrialUpdate:

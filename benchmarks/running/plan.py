@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from airtune.benchmarks import get_task
 from airtune.benchmarks.running.suites import get_suite
+from airtune.engine.evaluation.noise import read_noise
 from airtune.engine.proposers import PROPOSERS, load_proposer, needs_model
 from airtune.engine.seeds import derive_seed
 from airtune.engine.types import DEFAULT_PROPOSER
@@ -55,6 +56,7 @@ class Plan:
         budget: Evaluations per study.
         model: The language model of the methods that ask one and do not name it.
         temperature: The models' sampling temperature; None for their dialects' own.
+        noise: On the losses that the methods see, in the form of `engine.evaluation.noise.read_noise`; None.
     """
 
     suite: str
@@ -63,6 +65,7 @@ class Plan:
     budget: int = 30
     model: str = DEFAULT_MODEL
     temperature: float | None = None
+    noise: str | None = None
 
     def groups(self) -> Iterator[Group]:
         """All groups, language models first because they take longest, then seed by seed."""
@@ -177,6 +180,8 @@ def check_plan(plan: Plan, jobs: int = 1) -> None:
             hint="install a release of airtune, or build them: python scripts/build_hpobench_tables.py",
         )
     get_task(get_suite(plan.suite).tasks[0])  # refuses tables that are not installed
+    if plan.noise is not None:
+        read_noise(plan.noise)
     known = [*PROPOSERS, *(f"default+{name}" for name in PROPOSERS)]
     for method in plan.methods:
         name, colon, model = method.partition(":")

@@ -122,7 +122,8 @@ def run_group(plan: Plan, file: StudyFile, group: Group) -> Iterator[int]:
         StudyState(name, _task(task), manifests[name]["seed"])
         for name, task in zip(manifests, group.tasks, strict=True)
     ]
-    runner = LockStepRunner(file, _proposer(*_asked(plan, group.method)), studies, manifests)
+    proposer = _proposer(*_asked(plan, group.method))
+    runner = LockStepRunner(file, proposer, studies, manifests, plan.noise)
     before = runner.settled(plan.budget)
     while runner.step(plan.budget):
         now = runner.settled(plan.budget)
@@ -136,6 +137,8 @@ def _described(plan: Plan, group: Group, task: str) -> tuple[str, dict[str, Any]
     # With "batch", those that a model is asked for together: a replay asks for the same ones.
     what = {"suite": plan.suite, "method": group.method, "seed": group.seed, "batch": list(group.studies)}
     manifest = {**_manifest(task, *_asked(plan, group.method)), "seed": seed, "comparison": what}
+    if plan.noise is not None:
+        manifest["noise"] = plan.noise
     return name, manifest
 
 
@@ -181,6 +184,7 @@ def load_plan(path: Path) -> Plan:
         budget=stored["budget"],
         model=str(asking[0]["model"].get("model")) if asking else DEFAULT_MODEL,
         temperature=stored["temperature"],
+        noise=stored.get("noise"),
     )
 
 
@@ -216,15 +220,21 @@ def _claimed(plan: Plan, stored: Mapping[str, Any] | None, out: Path) -> dict[st
         AirtuneError: If the file is of another suite.
     """
     wanted = {key: value for key, value in asdict(plan).items() if key != "model"}
+    if plan.noise is None:  # as it was written before there was any
+        del wanted["noise"]
     if stored is None:
         return wanted
-    if stored["suite"] != plan.suite:
-        raise AirtuneError(
-            f"{str(out)!r} holds another comparison: of the suite {stored['suite']!r}",
-            value=plan.suite,
-            allowed=f"the suite {stored['suite']!r}, with any methods, seeds and budget",
-            hint="choose another folder (--out)",
-        )
+    for what, was, now in (
+        ("suite", stored["suite"], plan.suite),
+        ("noise", stored.get("noise", "none"), plan.noise or "none"),
+    ):
+        if was != now:
+            raise AirtuneError(
+                f"{str(out)!r} holds another comparison: of the {what} {was!r}",
+                value=now,
+                allowed=f"the {what} {was!r}, with any methods, seeds and budget",
+                hint="choose another folder (--out)",
+            )
     asking = any(plan.model_of(method) is not None for method in plan.methods)
     return {
         "suite": plan.suite,
@@ -232,6 +242,7 @@ def _claimed(plan: Plan, stored: Mapping[str, Any] | None, out: Path) -> dict[st
         "seeds": max(stored["seeds"], plan.seeds),
         "budget": max(stored["budget"], plan.budget),
         "temperature": plan.temperature if asking else stored["temperature"],
+        **({} if plan.noise is None else {"noise": plan.noise}),
     }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from airtune.engine.cli.options import Json, JsonNotTables, ModelSettings, TakeOver
+from airtune.engine.cli.options import NOISE_HELP, Json, JsonNotTables, ModelSettings, TakeOver
 from airtune.engine.cli.output import err, out, print_json, print_lines
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def bench(
     controls: Annotated[bool, typer.Option("--controls", help=CONTROLS_HELP)] = False,
     budget: Annotated[int, typer.Option(help="Trials per study; a larger one later goes on.")] = 30,
     seeds: Annotated[int, typer.Option(help="Studies per proposer and task.")] = 10,
+    noise: Annotated[str | None, typer.Option(metavar="NOISE", help=NOISE_HELP)] = None,
     jobs: Annotated[int, typer.Option(help="Processes.")] = 2,
     output: Annotated[Path | None, typer.Option("-o", "--out", metavar="DIR", help=OUT_HELP)] = None,
     take_over: TakeOver = False,
@@ -75,9 +76,9 @@ def bench(
     named = _names(models) or ["pocket"]
     methods = with_models(tuple(_names(proposers)) or DEFAULT_METHODS, named)
     methods = with_controls(methods, named[0]) if controls else methods
-    if needs_random(methods, SUITES[suite].tasks):
+    if needs_random(methods, SUITES[suite].tasks, noise):
         methods = (*methods, RANDOM)
-    plan = Plan(suite=suite, methods=methods, seeds=seeds, budget=budget, model=named[0])
+    plan = Plan(suite=suite, methods=methods, seeds=seeds, budget=budget, model=named[0], noise=noise)
     check_plan(plan, jobs)
     report = make_report(plan, _run(plan, output, jobs, take_over))
     write_file(output / "report.md", report_markdown(report).encode())

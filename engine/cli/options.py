@@ -22,6 +22,10 @@ SANDBOX_HELP = (
 SANDBOX_SETTING_HELP = (
     "Of the sandbox: read=FOLDER (data), memory=8G, scratch=2G, processes=64, cpu=SECONDS; may be repeated."
 )
+NOISE_HELP = (
+    "Noise on losses, by seed and trial: U(0.9,1.1) multiplies them, 0.02 adds a normal deviate of that standard "
+    "deviation. The true loss is kept beside."
+)
 TASK_HELP = "A bundled task such as sklearn/svm/digits, or module:attribute with --space."
 COMMAND_HELP = (
     "A command line to evaluate, with {name} for each hyperparameter; its last line on standard "

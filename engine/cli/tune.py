@@ -20,6 +20,7 @@ from airtune.engine.cli.options import (
     JOBS_HELP,
     KEEP_GOING_HELP,
     NEW_HELP,
+    NOISE_HELP,
     PROPOSER_HELP,
     SANDBOX_HELP,
     SANDBOX_SETTING_HELP,
@@ -83,6 +84,7 @@ def tune(
     first: Annotated[Path | None, _run("--try", metavar="FILE", help=TRY_HELP)] = None,
     new: Annotated[bool, _run("--new", help=NEW_HELP)] = False,
     timeout: Annotated[float | None, _run(metavar="SECONDS", help="Longest time for one trial.")] = None,
+    noise: Annotated[str | None, _task(metavar="NOISE", help=NOISE_HELP)] = None,
     sandbox: Annotated[str | None, _run(metavar="[none]", help=SANDBOX_HELP)] = None,
     sandbox_setting: Annotated[list[str] | None, _run(metavar="KEY=VALUE", help=SANDBOX_SETTING_HELP)] = None,
     take_over: Annotated[bool, _run("--take-over", help=TAKE_OVER_HELP)] = False,
@@ -99,7 +101,7 @@ def tune(
     from airtune.engine import Study
     from airtune.engine.types import OtherStudiesError, StudyFileMoved
 
-    evaluation = _evaluation(budget, timeout, jobs, asynchronous, executor)
+    evaluation = _evaluation(budget, timeout, jobs, asynchronous, executor, noise)
     if sandbox is not None or sandbox_setting:
         from airtune.engine.cli.sandbox_option import chosen_sandbox
 
@@ -160,7 +162,7 @@ def _configs(first: Path, task: Task) -> list[dict[str, Any]]:
 
 
 def _evaluation(
-    budget: int, timeout: float | None, jobs: int, asynchronous: bool, executor: str
+    budget: int, timeout: float | None, jobs: int, asynchronous: bool, executor: str, noise: str | None
 ) -> Evaluation:
     """How to evaluate, as `Study` takes it: what is wrong is refused before anything is loaded or written."""
     from airtune.engine.evaluation.pool import Evaluation
@@ -176,7 +178,7 @@ def _evaluation(
             hint="leave --timeout out for no limit",
         )
     # isolate: an objective that crashes or never ends must not take the study with it.
-    return Evaluation(timeout, True, cast("Executor", executor), jobs, asynchronous)
+    return Evaluation(timeout, True, cast("Executor", executor), jobs, asynchronous, noise=noise)
 
 
 def _the_task(

@@ -157,6 +157,7 @@ class Evaluation:
         asynchronous: With several jobs, whether a trial is proposed as soon as one ends; else in batches.
         sandbox: Where the task's command runs, an `airtune.engine.Sandbox`; None for a plain process. "none" is the
             same, said by the user, and the study's manifest keeps it.
+        noise: What losses are multiplied with, or what is added to them, in the form of `noise.read_noise`; None.
 
     Raises:
         AirtuneError: If these cannot be.
@@ -168,6 +169,7 @@ class Evaluation:
     jobs: int = 1
     asynchronous: bool = False
     sandbox: CommandSandbox | Literal["none"] | None = None
+    noise: str | None = None
 
     def __post_init__(self) -> None:
         if self.executor not in get_args(Executor):
@@ -193,6 +195,10 @@ class Evaluation:
                 allowed="a Sandbox, 'none' or None",
                 hint="airtune.engine.Sandbox() has limits that fit most programs",
             )
+        if self.noise is not None:
+            from airtune.engine.evaluation.noise import read_noise
+
+            read_noise(self.noise)
         if self.isolate is False and (self.timeout_s is not None or self.jobs > 1):
             several = self.timeout_s is None
             raise AirtuneError(
@@ -227,6 +233,14 @@ class Evaluation:
         if self.sandbox is None or isinstance(self.sandbox, str):
             return {"sandbox": self.sandbox} if self.sandbox else {}
         return self.sandbox.described()
+
+    def seen(self, outcome: Outcome, seed: int, number: int) -> Outcome:
+        """The end of a trial's evaluation as the study sees it: with its noise, where there is any."""
+        if self.noise is None:
+            return outcome
+        from airtune.engine.evaluation.noise import read_noise
+
+        return read_noise(self.noise).outcome(outcome, seed, number)
 
     @property
     def batch(self) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from airtune.engine.evaluation.noise import TRUE_LOSS, read_noise
 from airtune.engine.replay.stored import StoredStudy
 from airtune.engine.types import Proposal
 from airtune.grammars import AirtuneError, canonical_grammar
@@ -105,10 +106,25 @@ def compare(
         ("origin", record.origin, proposal.origin),
         ("configuration", record.text, text),
         ("configuration", before, after),
+        *_noise(stored, number),
     ):
         if not _equal(one, other, tolerance):
             return Divergence(number, _WORDS.get(what, what), *shown(one, other), configs=configs)
     return None
+
+
+def _noise(stored: StoredStudy, number: int) -> Iterator[tuple[str, Any, Any]]:
+    """A trial's loss, and what its noise makes of its true loss."""
+    trial, noise = stored.records[number].trial, stored.manifest.get("noise")
+    if (
+        noise is None or trial.loss is None or TRUE_LOSS not in trial.info
+    ):  # of a result that was told, none is added
+        return
+    yield (
+        "loss with noise",
+        trial.loss,
+        read_noise(str(noise)).on(float(trial.info[TRUE_LOSS]), stored.state.seed, number),
+    )
 
 
 def _pairs(
