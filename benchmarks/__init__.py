@@ -28,7 +28,7 @@ def get_task(name: str) -> Task:
 
     Args:
         name: One of `task_names()`; sklearn tasks may carry a fidelity suffix (see `sklearn_tasks`), hpobench
-            tasks other options (see `hpobench.tasks`).
+            tasks other options (see `hpobench.tasks`), and any "moved/" in front (see `tasks.moved`).
 
     Raises:
         TaskError: If there is no such task, or it has no such fidelity or option.
@@ -38,6 +38,10 @@ def get_task(name: str) -> Task:
 
     family = name.partition("/")[0]
     make: Callable[[str], Task]
+    if family == "moved":
+        from airtune.benchmarks.tasks.moved import moved_task
+
+        return moved_task(name)
     if family == "hpobench":
         from airtune.benchmarks.tasks.hpobench.tasks import hpobench_task
 
@@ -63,7 +67,7 @@ def get_task(name: str) -> Task:
         from airtune.benchmarks.tasks.toy import toy_names
 
         every = [*toy_names(), *sklearn_names(), "hpobench/{svm,lr,rf,mlp,xgb}/{data set}"]
-        every.append("original/{mlp,hpolib,nasbench201}/{data set}")
+        every += ["original/{mlp,hpolib,nasbench201}/{data set}", "moved/{one of these}"]
         message, allowed, hint = unknown_name("task", name, every)
         raise TaskError(message, value=name, allowed=allowed, hint=hint)
     if (name.partition("@")[0] if family == "sklearn" else name) not in known:

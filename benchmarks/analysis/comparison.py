@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from airtune.benchmarks.analysis.order_statistics import random_search
 from airtune.benchmarks.analysis.statistics import change
 from airtune.benchmarks.tasks.clusters import task_cluster
+from airtune.benchmarks.tasks.moved import unmoved
 from airtune.benchmarks.tasks.toy import minimum
 from airtune.engine.evaluation.noise import TRUE_LOSS, true_loss
 from airtune.engine.storage.study_file import COMPARISON_FILE
@@ -193,7 +194,8 @@ def compare_runs(
     best, test = np.full(shape, np.nan), np.full(shape, np.nan)
     known, reference = np.empty(len(tasks)), np.empty(len(tasks))
     for t, (task, table) in enumerate(zip(tasks, tables, strict=True)):
-        floor = minimum(task) if task.startswith("toy/") else 0.0
+        toy = unmoved(task).startswith("toy/")
+        floor = minimum(unmoved(task)) if toy else 0.0
         trials = {m: [runs[m, task, s].trials for s in range(seeds) if (m, task, s) in runs] for m in methods}
         seen = np.array([true_loss(t) for studies in trials.values() for study in studies for t in study
                          if t.loss is not None], dtype=np.float64)  # fmt: skip
@@ -204,12 +206,12 @@ def compare_runs(
             for s in range(seeds):
                 if (method, task, s) in runs:
                     best[m, t, s], test[m, t, s] = _so_far(runs[method, task, s].trials, budget, worst)
-        best[:, t] = np.maximum(best[:, t] - floor, 0.0) if task.startswith("toy/") else best[:, t]
+        best[:, t] = np.maximum(best[:, t] - floor, 0.0) if toy else best[:, t]
         if table is not None:
             known[t] = losses.min()
             reference[t] = np.median(np.where(np.isfinite(table[0]), table[0], worst))
         else:
-            known[t] = 0.0 if task.startswith("toy/") else (seen.min() if len(seen) else math.nan)
+            known[t] = 0.0 if toy else (seen.min() if len(seen) else math.nan)
             random = [
                 worst if (loss := true_loss(trial)) is None else loss
                 for run in trials.get(RANDOM, ())
@@ -231,6 +233,7 @@ def _table(task: str) -> tuple[Array, Array] | None:
     from airtune.benchmarks.tasks.hpobench.tasks import table_losses
     from airtune.benchmarks.tasks.original.tasks import table_losses as original_losses
 
+    task = unmoved(task)
     try:
         if not task.startswith("original/"):
             return table_losses(task)

@@ -17,7 +17,7 @@ from airtune.engine.types import TaskError
 if TYPE_CHECKING:
     from airtune.benchmarks.running.plan import Plan
 
-BUNDLED = ("toy/", "sklearn/", "hpobench/", "original/", "dev/", "unseen/")
+BUNDLED = ("toy/", "sklearn/", "hpobench/", "original/", "dev/", "unseen/", "moved/")
 
 
 def comparison_commands(path: Path, plan: Plan) -> list[str]:

@@ -49,7 +49,7 @@ class Plan:
     """What is compared.
 
     Attributes:
-        suite: A key of `airtune.benchmarks.running.suites.SUITES`.
+        suite: A name for `airtune.benchmarks.running.suites.get_suite`.
         methods: Proposer names; one that asks a language model may name it: "lm:pocket", or any other
             one-word form of `airtune.models.spec`.
         seeds: Studies per method and task.
@@ -127,8 +127,13 @@ def control_of(model: str) -> str:
 
 def hidden(model: str) -> str:
     """The model, told of its problems in neutral words."""
+    return varied(model, HIDDEN)
+
+
+def varied(model: str, settings: str) -> str:
+    """The model with settings added to its dialect: `history=turns+detail=space`."""
     spec = parse_spec(model)
-    return f"{model}+{HIDDEN}" if spec.dialect else f"{model}@{spec.spoken}+{HIDDEN}"
+    return f"{model}+{settings}" if spec.dialect else f"{model}@{spec.spoken}+{settings}"
 
 
 def names_hidden(model: str) -> bool:

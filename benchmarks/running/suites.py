@@ -8,6 +8,7 @@ from functools import cached_property, partial
 
 from airtune.benchmarks.tasks.hpobench.models import Protocol
 from airtune.benchmarks.tasks.hpobench.tasks import hpobench_names
+from airtune.benchmarks.tasks.moved import PREFIX, unmoved
 from airtune.benchmarks.tasks.original.tasks import original_names
 from airtune.benchmarks.tasks.sklearn import ALGORITHMS, DATA, sklearn_names
 from airtune.benchmarks.tasks.toy import toy_names
@@ -109,11 +110,14 @@ SUITES: Mapping[str, Suite] = {
 
 
 def get_suite(name: str) -> Suite:
-    """The suite of that name.
+    """The suite of that name: a key of SUITES, or one of them on other ranges, "moved/" before it.
 
     Raises:
         AirtuneError: If there is none.
     """
+    if name.startswith(PREFIX) and unmoved(name) in SUITES:
+        inner = SUITES[unmoved(name)]
+        return Suite(name, lambda: [PREFIX + task for task in inner.tasks], f"{inner.words}, on other ranges")
     if name not in SUITES:
         message, allowed, hint = unknown_name("suite", name, SUITES)
         raise AirtuneError(message, value=name, allowed=allowed, hint=hint)
