@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from airtune.engine.types import Trial
     from airtune.grammars import AirtuneError
@@ -46,7 +47,6 @@ def console(stream: TextIO) -> Console:
     Strings are made `visible`, and what the stream cannot encode is spelled out, before their width is measured.
     """
     from rich.console import Console
-    from rich.text import Text
 
     class Safe(Console):
         def render_str(self, text: str, **options: Any) -> Text:  # all strings, those in tables too
@@ -172,8 +172,8 @@ def print_table(
     out().print(make_table(columns, headings, rows, title))
 
 
-def print_lines(lines: Iterable[str]) -> None:
-    """Print plain lines; a terminal wraps the long ones."""
+def print_lines(lines: Iterable[str | Text]) -> None:
+    """Print lines, plain ones and those in colours; a terminal wraps the long ones."""
     shown = out()
     for line in lines:
         shown.print(line, markup=False, soft_wrap=True)

@@ -19,7 +19,6 @@ from airtune.engine.cli.options import (
 )
 from airtune.engine.cli.output import (
     best_text,
-    config_text,
     exit_after,
     loss_text,
     print_json,
@@ -27,6 +26,7 @@ from airtune.engine.cli.output import (
     print_table,
     trial_json,
 )
+from airtune.engine.cli.programs import config_words, program_command, stored_programs
 from airtune.engine.cli.trial_table import print_trials
 
 if TYPE_CHECKING:
@@ -134,9 +134,11 @@ def _show_study(file: StudyFile, record: StudyRecord, as_json: bool) -> None:
 
     records = file.records(record.name)
     fields = _study_fields(record, records)
-    usage = file_usage(file, record)
+    usage, programs = file_usage(file, record), stored_programs(record.manifest)
     if as_json:
         trials = [trial_json(one.trial) | {"origin": one.origin} for one in records]
+        if programs is not None:
+            trials = [one | {"program": programs.render(one["config"])} for one in trials]
         fields["usage"] = None if usage is None else asdict(usage)
         print_json({**fields, "manifest": record.manifest, "trials": trials})
         return
@@ -144,9 +146,13 @@ def _show_study(file: StudyFile, record: StudyRecord, as_json: bool) -> None:
     model = record.manifest.get("model")
     named = f", model {model.get('model')}" if model else ""
     print_lines([f"study {record.name!r}", f"  task {fields['task']}, proposer {fields['proposer']}{named}"])
-    print_trials([one.trial for one in records], str(fields["metric"]), None if best is None else best.trial)
-    if best is not None:
-        print_lines([best_text(best.trial, str(fields["metric"])), f"  {config_text(best.trial.config)}"])
+    best_trial = None if best is None else best.trial
+    print_trials([one.trial for one in records], str(fields["metric"]), best_trial, programs)
+    if best_trial is not None:
+        words = config_words(programs, best_trial.config, 76)
+        print_lines([best_text(best_trial, str(fields["metric"])), f"  {words}"])
+    if best_trial is not None and programs is not None:
+        print_lines([f"  its program: {program_command(file, record.name, best_trial.number)}"])
     counts = f"{record.told} told, {record.failed} failed, {record.asked} without a result"
     print_lines([f"{counts}, {record.violations} violations of the grammar"])
     if usage is not None:

@@ -1,25 +1,31 @@
-"""`airtune show STUDY --trial N`: one trial, and how a language model came to propose it."""
+"""`airtune show STUDY --trial N`: one trial, its program if it is one, and how a language model came to propose it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airtune.engine.cli.output import (
-    config_text,
     loss_text,
     print_json,
     print_lines,
     seconds_text,
     trial_json,
 )
+from airtune.engine.cli.programs import config_words, difference_lines, program_lines, stored_programs
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from airtune.engine import StudyFile
     from airtune.engine.storage.study_file import StudyRecord, TrialRecord
+    from airtune.engine.types import Trial
+    from airtune.grammars import ProgramSpace
 
 Reader: TypeAlias = Callable[[str], dict[str, Any] | None]  # from a model's answer to the configuration
+Words: TypeAlias = Callable[[Mapping[str, Any]], str]  # a configuration on one line
 # What a trial's origin means, where its name does not say it.
 ORIGINS = {
     "first": "you (--try, first=)",
@@ -49,17 +55,22 @@ def show_trial(file: StudyFile, record: StudyRecord, number: int, as_json: bool)
     found, transcript = records[number], file.transcripts(record.name).get(number)
     read = _reader(record, () if transcript is None else (transcript,))
     candidates = _candidates(found, transcript or {}, read)
+    programs, best = stored_programs(record.manifest), best_before(records.values(), number)
+    source = None if programs is None else programs.render(found.trial.config)
     if as_json:
         pending = None if found.pending is None else list(found.pending)
-        fields = {"origin": found.origin, "text": found.text, "log": found.log, "transcript": transcript}
+        fields: dict[str, Any] = {"origin": found.origin, "text": found.text, "log": found.log}
+        fields["transcript"] = transcript
+        if source is not None:
+            fields |= {"program": source, "best_before": None if best is None else best.number}
         if candidates:
             fields["candidates"] = candidates
         print_json({"study": record.name, **trial_json(found.trial), **fields, "pending": pending})
         return
-    trial = found.trial
-    lines = [
+    trial, words = found.trial, partial(config_words, programs)
+    lines: list[str | Text] = [
         f"trial {number} of study {record.name!r}: {trial.status}",
-        f"  configuration  {config_text(trial.config)}",
+        f"  {'configuration' if source is None else 'program      '}  {words(trial.config)}",
         f"  proposed by    {ORIGINS.get(found.origin, found.origin)} in {seconds_text(trial.proposal_s)} s",
         f"  evaluated in   {seconds_text(trial.evaluation_s)} s",
     ]
@@ -70,10 +81,30 @@ def show_trial(file: StudyFile, record: StudyRecord, number: int, as_json: bool)
     lines += [f"  {name:<14} {loss_text(value, 2000)}" for name, value in trial.info.items()]
     if trial.reason is not None:
         lines.append(f"  reason         {trial.reason}")
-    lines += _candidate_lines(candidates)
-    lines += [] if transcript is None else _transcript_lines(transcript, read)
+    lines += _candidate_lines(candidates, words)
+    if programs is not None and source is not None:
+        lines += ["program", *program_lines(source), *_difference(programs, source, best)]
+    if transcript is not None:
+        lines += _transcript_lines(transcript, partial(_said, read=read, words=words, source=source))
     lines += _section("log", found.log.rstrip()) if found.log else []
     print_lines(lines)
+
+
+def best_before(records: Iterable[TrialRecord], number: int) -> Trial | None:
+    """The best of the trials whose results trial `number` was proposed from; None if none had a loss."""
+    from airtune.engine.types import best_of
+
+    known = {one.trial.number: one for one in records}
+    pending = known[number].pending or ()
+    return best_of(one.trial for n, one in known.items() if n < number and n not in pending)
+
+
+def _difference(programs: ProgramSpace, source: str, best: Trial | None) -> list[str | Text]:
+    """What is new in a program, against the best when it was proposed."""
+    if best is None or best.loss is None:
+        return ["no program had a loss before it"]
+    lines = difference_lines(programs.render(best.config), source)
+    return [f"difference to trial {best.number}, the best before it (loss {loss_text(best.loss)})", *lines]
 
 
 def _section(title: str, text: str) -> list[str]:
@@ -124,19 +155,19 @@ def _candidates(record: TrialRecord, transcript: dict[str, Any], read: Reader) -
     return {**found, "chosen": chosen}
 
 
-def _candidate_lines(candidates: dict[str, Any]) -> list[str]:
+def _candidate_lines(candidates: dict[str, Any], words: Words) -> list[str]:
     """Which candidate the model gave and which the process chose."""
     if not candidates:
         return []
     lines, model, process = [], candidates["model"], candidates.get("process")
-    config = "an answer that cannot be read" if model["config"] is None else config_text(model["config"])
+    config = "an answer that cannot be read" if model["config"] is None else words(model["config"])
     best = f", the best of {model['answers']} answers" if model["answers"] > 1 else ""
     lines.append(f"  model:         {config}, {_improvement_text(model['log_ei'])}{best}")
     if process is None:
         lines.append("  process:       chose that: none of its own candidates was better")
     else:
         lines.append(
-            f"  process:       {config_text(process['config'])}, {_improvement_text(process['log_ei'])}: chosen"
+            f"  process:       {words(process['config'])}, {_improvement_text(process['log_ei'])}: chosen"
         )
     return lines
 
@@ -152,19 +183,23 @@ def _improvement_text(log_ei: object) -> str:
     )
 
 
-def _said(text: str, read: Reader) -> str:
-    """An answer in words: the configuration with the answer itself behind it, unless that is JSON."""
+def _said(text: str, read: Reader, words: Words, source: str | None) -> str:
+    """An answer in words: the configuration with the answer itself behind it, unless that is JSON, or a program."""
     config = None if text.startswith("{") else read(text)
-    return text if config is None else f"{config_text(config)}  ({text})"
+    if source is not None and text == source:
+        return "the program above"
+    if config is None:
+        return text
+    return f"{words(config)}  ({text})" if "\n" not in text else words(config)
 
 
-def _transcript_lines(transcript: dict[str, Any], read: Reader) -> list[str]:
+def _transcript_lines(transcript: dict[str, Any], said: Callable[[str], str]) -> list[str]:
     """How a language model came to propose it: prompt, answer, log-probability, what was rejected before."""
     lines = _section("prompt", str(transcript["prompt"]))
     thought = (transcript.get("details") or {}).get("thought")
     if thought:
         lines += _section("thought", str(thought["text"]))
-    lines += ["answer", f"  {_said(str(transcript['text']), read)}"]
+    lines += _section("answer", said(str(transcript["text"])))
     told = transcript["logprobs"]  # None: a server that does not tell them
     logprobs = None if told is None else [float(value) for value in told]
     answered = None if transcript["token_ids"] is None else len(transcript["token_ids"])
@@ -177,20 +212,20 @@ def _transcript_lines(transcript: dict[str, Any], read: Reader) -> list[str]:
         f"seed, attempt    {transcript['seed']}, {transcript['attempt']}",
         f"grammar          {transcript['grammar']}",
     ]
-    lines += _predicted_lines(transcript.get("ranking") or {}, read)
+    lines += _predicted_lines(transcript.get("ranking") or {}, said)
     for rejected in [*transcript["rejected"], *(transcript.get("details") or {}).get("rejected", ())]:
-        lines.append(f"rejected         {_said(str(rejected['text']), read)}: {rejected['reason']}")
+        lines.append(f"rejected         {said(str(rejected['text']))}: {rejected['reason']}")
     return lines + _server_lines(transcript.get("details") or {})
 
 
-def _predicted_lines(ranking: dict[str, Any], read: Reader) -> list[str]:
+def _predicted_lines(ranking: dict[str, Any], said: Callable[[str], str]) -> list[str]:
     """What `lm+self` chose among: the model's answers with the scores that it predicts, the best first."""
     scores = ranking.get("score")
     if not isinstance(scores, dict):
         return []
     known = {text: score for text, score in scores.items() if isinstance(score, int | float)}
     ranked = sorted(known, key=known.__getitem__)
-    lines = [f"predicted        {known[text]:7.3f} for {_said(text, read)}" for text in ranked]
+    lines = [f"predicted        {known[text]:7.3f} for {said(text)}" for text in ranked]
     return lines[:1] + [line.replace("predicted", " " * 9, 1) for line in lines[1:]]
 
 

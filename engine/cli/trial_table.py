@@ -18,28 +18,37 @@ from airtune.engine.cli.output import (
 
 if TYPE_CHECKING:
     from airtune.engine.types import Trial
+    from airtune.grammars import ProgramSpace
 
 # Reasons for failures are one line; a table shows this much, `show --trial` and `--json` show all of it.
 REASON_COLUMNS = 60
 _NARROWEST = 4  # to which a column is folded
+_BESIDE = 50  # columns of what stands beside a program
+_PROGRAM = 60  # characters of a program where there is less room for it than that: two or three lines
 
 
-def print_trials(trials: Sequence[Trial], metric: str, best: Trial | None) -> None:
+def print_trials(
+    trials: Sequence[Trial], metric: str, best: Trial | None, programs: ProgramSpace | None = None
+) -> None:
     """Print the trials in order, the best one marked.
 
-    One column per hyperparameter where that fits, if need be under headings of several lines, else all in one cell.
+    One column per hyperparameter where that fits, if need be under headings of several lines. Else all are in one cell,
+    of a program no more than there is room for, and why a trial failed is on a line of its own.
 
     Args:
         trials: In the order of their numbers.
         metric: What the loss is: its column's heading.
         best: The best trial, or None.
+        programs: The program space that the configurations are of, or None.
     """
     from rich.text import Text
 
     shown = out()
     number = None if best is None else best.number
+    longest = max(_PROGRAM, shown.width - _BESIDE)
     for spread, stacked in ((True, False), (True, True), (False, True)):
-        columns, rows = _cells(trials, metric, number, spread, stacked)
+        words = None if spread else _words(trials, programs, longest)
+        columns, rows = _cells(trials, metric, number, words, stacked)
         rows = [[shown_text(cell, shown.encoding) for cell in row] for row in rows]
         widths = [max(map(_width, cells)) for cells in zip(*rows, strict=True)]
         if _total(widths) <= shown.width:
@@ -48,55 +57,80 @@ def print_trials(trials: Sequence[Trial], metric: str, best: Trial | None) -> No
         wide = [i for i, letter in enumerate(columns) if letter == "L" and widths[i] > _NARROWEST]
         if not wide:
             break
-        widest = max(wide, key=lambda i: widths[i])
-        widths[widest] = max(_NARROWEST, widths[widest] - (_total(widths) - shown.width))
+        widths[max(wide, key=lambda i: widths[i])] -= 1
     head, *body = (_lines(columns, widths, row) for row in rows)
     rule = "─" if encodable("─") else "-"
     text = Text("\n").append(head, "bold").append("\n " + rule * (_total(widths) - 2) + " \n")
     for trial, lines in zip(trials, body, strict=True):
         text.append(lines + "\n", "bold green" if trial.number == number else None)
+        if (
+            words is not None and trial.status != "told"
+        ):  # a column of its own would leave no room for the others
+            margin = " " * (widths[0] + 4)
+            status = _folded(
+                shown_text(_status_text(trial), shown.encoding), max(1, shown.width - len(margin))
+            )
+            text.append("".join(f"{margin}{part}\n" for part in status))
     shown.print(text, soft_wrap=True)
 
 
+def _words(trials: Sequence[Trial], programs: ProgramSpace | None, longest: int) -> list[str]:
+    """A column of whole configurations, its heading first."""
+    if programs is None:
+        return ["configuration", *(config_text(trial.config) for trial in trials)]
+    return ["program", *(programs.outline(trial.config, longest) or "-" for trial in trials)]
+
+
 def _cells(
-    trials: Sequence[Trial], metric: str, best: int | None, spread: bool, stacked: bool
+    trials: Sequence[Trial], metric: str, best: int | None, words: Sequence[str] | None, stacked: bool
 ) -> tuple[str, list[list[str]]]:
-    """Letters of the columns, "l" or "r", "L" of those that may be folded; and rows of cells, the headings first."""
+    """Letters of the columns, "l" or "r", "L" of those that may be folded; and rows of cells, the headings first.
+
+    `words` is a column for whole configurations; None for one per hyperparameter.
+    """
     names = list(dict.fromkeys(name for trial in trials for name in trial.config))
     infos = list(dict.fromkeys(name for trial in trials for name in trial.info))
-    failed = any(trial.status != "told" for trial in trials)
+    failed = words is None and any(trial.status != "told" for trial in trials)
     values = [metric, *(name.replace("_", " ") for name in infos), "propose s", "evaluate s"]
     values = [heading.replace(" ", "\n") for heading in values] if stacked else values
-    rows = [["trial", *(names if spread else ["configuration"]), *values, *(["status"] if failed else [])]]
-    for trial in trials:
+    rows = [["trial", *(names if words is None else words[:1]), *values, *(["status"] if failed else [])]]
+    for i, trial in enumerate(trials, 1):
         row = [f"* {trial.number}" if trial.number == best else str(trial.number)]
-        if spread:
+        if words is None:
             row += [value_text(trial.config[name]) if name in trial.config else "" for name in names]
         else:
-            row.append(config_text(trial.config))
+            row.append(words[i])
         row.append("-" if trial.loss is None else loss_text(trial.loss))
         row += [loss_text(trial.info[name]) if name in trial.info else "" for name in infos]
         row += [seconds_text(trial.proposal_s), seconds_text(trial.evaluation_s)]
         rows.append([*row, _status_text(trial)] if failed else row)
-    return "r" + ("r" * len(names) if spread else "L") + "r" * len(values) + ("L" if failed else ""), rows
+    return "r" + ("r" * len(names) if words is None else "L") + "r" * len(values) + (
+        "L" if failed else ""
+    ), rows
 
 
 def _lines(columns: str, widths: Sequence[int], row: Sequence[str]) -> str:
     """A row, of several lines where a cell is folded."""
-    from rich.cells import chop_cells
-
     folded = [
-        [
-            part
-            for line in cell.split("\n")
-            for part in (chop_cells(line, width) if width < _width(line) else [line])
-        ]
+        [part for line in cell.split("\n") for part in _folded(line, width)]
         for cell, width in zip(row, widths, strict=True)
     ]
     return "\n".join(
         " " + "   ".join(map(_padded, columns, widths, parts)) + " "
         for parts in zip_longest(*folded, fillvalue="")
     )
+
+
+def _folded(line: str, width: int) -> list[str]:
+    """A line in pieces of a width, broken at spaces where that is possible."""
+    from textwrap import wrap
+
+    from rich.cells import chop_cells
+
+    if _width(line) <= width:
+        return [line]
+    words = wrap(line, width, break_long_words=False, break_on_hyphens=False)
+    return [part for piece in words for part in chop_cells(piece, width)]
 
 
 def _padded(letter: str, width: int, text: str) -> str:

@@ -7,6 +7,7 @@
 - `lattice`: that -> the exact automaton over the programs' text
 - `ambiguity`: the automaton -> no program has two derivations
 - `stored`: rules <-> JSON, which goes with the search space
+- `outline`: a program in a few words
 - `space`: all of it together
 """
 

@@ -22,6 +22,7 @@ from .ambiguity import check_unambiguous
 from .check import check_rules
 from .definition import Rule
 from .lattice import ProgramLattice
+from .outline import outline
 from .reader import read_rules
 from .stored import rules_from_json, rules_to_json
 from .unroll import Unrolled
@@ -101,6 +102,20 @@ class ProgramSpace:
     def accepts(self, source: str) -> bool:
         """Whether a text is one of the programs."""
         return self._grammar.accepts(source)
+
+    def outline(self, config: Mapping[str, Any], longest: int = 60) -> str:
+        """A program in a few words, of so many characters at most: the labels of what was chosen; see `outline`.
+
+        Raises:
+            DecodeError: As `render`.
+        """
+        self.render(config)
+        return outline(self._unrolled, config, longest)
+
+    @cached_property
+    def structure(self) -> frozenset[str]:
+        """The hyperparameters that choose what is written, and how often; the others are the numbers in it."""
+        return frozenset(name for i, name in enumerate(self._lattice.names) if self._lattice.is_silent(i))
 
     def snap(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The nearest configuration on the lattice; see `Grammar.snap`."""

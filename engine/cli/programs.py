@@ -1,0 +1,107 @@
+"""What the command line shows of programs: in a few words, as source code in colours, and what is new in one."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping
+from difflib import unified_diff
+from typing import TYPE_CHECKING, Any
+
+from airtune.engine.cli.output import config_text, shown_text
+
+if TYPE_CHECKING:
+    from ConfigSpace import ConfigurationSpace
+    from rich.text import Text
+
+    from airtune.engine.storage.study_file import StudyFile
+    from airtune.grammars import ProgramSpace
+
+MARGIN = "  "
+# The terminal's own colours, of which these can be read on black and on white.
+_STYLES = {
+    ("Keyword",): "magenta",
+    ("Name", "Builtin"): "cyan",
+    ("Name", "Function"): "blue",
+    ("Name", "Class"): "blue",
+    ("Literal", "String"): "green",
+    ("Literal", "Number"): "cyan",
+    ("Comment",): "dim",
+}
+_CHANGED = {"+": "green", "-": "red", "@": "cyan"}
+
+
+def programs_in(space: ConfigurationSpace) -> ProgramSpace | None:
+    """The program space whose search space this is, or None; of other spaces nothing is loaded for it.
+
+    Raises:
+        SpaceError: If the rules that it holds are none.
+    """
+    if not any(hp.meta for hp in space.values()):
+        return None
+    from airtune.grammars import programs_of
+
+    return programs_of(space)
+
+
+def stored_programs(manifest: Mapping[str, Any]) -> ProgramSpace | None:
+    """The program space of a stored study; None if it is over none, or its space cannot be rebuilt.
+
+    Raises:
+        SpaceError: If the rules that it holds are none.
+    """
+    from airtune.engine.manifest import stored_space
+
+    hyperparameters = manifest["space"].get("hyperparameters")
+    if not isinstance(hyperparameters, list) or not any(
+        isinstance(one, dict) and one.get("meta") for one in hyperparameters
+    ):
+        return None
+    try:
+        return programs_in(stored_space(manifest))
+    except ValueError:
+        return None
+
+
+def config_words(programs: ProgramSpace | None, config: Mapping[str, Any], longest: int = 60) -> str:
+    """A configuration on one line; that of a program as the labels of what was chosen, in so many characters."""
+    return config_text(config) if programs is None else programs.outline(config, longest) or "-"
+
+
+def program_command(file: StudyFile, study: str, number: int) -> str:
+    """The command that shows a trial's program."""
+    named = ["--study-name", study] if len(file.studies(verify=False, skipped=[])) > 1 else []
+    return shlex.join(["airtune", "show", str(file.path), *named, "--trial", str(number)])
+
+
+def program_lines(source: str) -> list[Text]:
+    """The lines of source code in colours, with a margin; a console without colours leaves them out."""
+    from rich.style import Style
+    from rich.syntax import ANSISyntaxTheme, Syntax
+
+    theme = ANSISyntaxTheme({kind: Style.parse(said) for kind, said in _STYLES.items()})
+    return _with_margin(Syntax("", "python", theme=theme).highlight(_printable(source)))
+
+
+def difference_lines(before: str, after: str) -> list[Text]:
+    """The unified difference of two sources in colours, with a margin."""
+    from rich.text import Text
+
+    # The two files' names, its first two lines, are said before.
+    told = list(
+        unified_diff(_printable(before).split("\n"), _printable(after).split("\n"), n=2, lineterm="")
+    )[2:]
+    return _with_margin(
+        Text("\n").join(Text(line, _CHANGED.get(line[:1], "")) for line in told) if told else Text()
+    )
+
+
+def _printable(source: str) -> str:
+    return shown_text(source.removesuffix("\n"), sys.stdout.encoding or "utf-8")
+
+
+def _with_margin(text: Text) -> list[Text]:
+    lines = list(text.split("\n"))
+    for line in lines:
+        line.pad_left(len(MARGIN) if line.plain else 0)
+    return lines
