@@ -81,6 +81,13 @@ class ProgramSpace:
         some = round_lattice(self.space)
         return ProgramLattice(self._unrolled, self.space, dict(zip(some.names, some.axes, strict=True)))
 
+    @cached_property
+    def numbers(self) -> frozenset[str]:
+        """The hyperparameters that are numbers in the source code; the others are its structure."""
+        return frozenset(
+            name for level, name in enumerate(self._lattice.names) if not self._lattice.is_silent(level)
+        )
+
     def render(self, config: Mapping[str, Any]) -> str:
         """The source code of a configuration.
 

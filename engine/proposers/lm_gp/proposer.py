@@ -3,6 +3,9 @@
 The model brings what the names and ranges of the hyperparameters tell, and candidates that are valid and new;
 the process brings exact bookkeeping of what has been seen. Until there is something to fit, the model's first
 answer is taken as it is. The model's samples share one prompt, so they are one batch over one prefix.
+
+Of programs the model writes the structure and the process chooses the numbers: its own candidates are programs that the
+model wrote, now or before, with other numbers.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from airtune.engine.proposers.lm_gp.gaussian_process import (
     sample_kernels,
     standardised,
 )
+from airtune.engine.proposers.lm_gp.structures import search
 from airtune.engine.proposers.lm_gp.subset import KERNEL_TRIALS, PROCESS_TRIALS, subset
 from airtune.engine.seeds import derive_seed
 from airtune.engine.types import Job, Proposal
@@ -87,21 +91,24 @@ class LMGPProposer:
         process = GaussianProcess(x, y, *sample_kernels(x[few], y[few], rng), pending, many)
         log_ei = process.log_expected_improvement(points(config for _, config in usable))
         told = sorted((t for t in job.history if t.loss is not None), key=lambda t: (t.loss, t.number))
-        rows, other_log_ei = candidates.search(
-            [trial.config for trial in told], process.log_expected_improvement, rng
-        )
+        best = [trial.config for trial in told]
+        written = [usable[i][1] for i in np.argsort(-log_ei, kind="stable")]
+        searched = search(candidates, written, best, process.log_expected_improvement, rng)
+        places = [(made, row) for made, rows, _ in searched for row in rows]
+        other_log_ei = np.concatenate([np.empty(0), *(values for *_, values in searched)])
         answer, config = usable[int(log_ei.argmax())]
+        ranking: dict[str, Any] = {"log_ei": [round(float(v), 6) for v in log_ei]}
+        if len(other_log_ei):
+            ranking["best_other_log_ei"] = round(float(other_log_ei.max()), 6)
         transcript = {
             **self.lm.transcript(answer.request, answer.completion, 0, job.rejected),
-            "ranking": {
-                "log_ei": [round(float(v), 6) for v in log_ei],
-                "best_other_log_ei": round(float(other_log_ei.max()), 6),
-            },
+            "ranking": ranking,
         }
         for i in np.argsort(-other_log_ei, kind="stable"):
             if other_log_ei[i] <= log_ei.max():
                 break
-            admitted = remaining.admit(candidates.config(rows[i]))
+            made, row = places[i]
+            admitted = remaining.admit(made.config(row))
             if admitted is not None:
                 return Proposal(admitted, f"{self.name}:gp", transcript)
         return Proposal(config, self.name, transcript)
