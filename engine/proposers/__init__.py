@@ -20,6 +20,7 @@ PROPOSERS: Mapping[str, str] = {
     "lm+self": "a language model's answers, ranked by its own prediction of their scores (pocket)",
     "hybrid": "a language model for ten trials, then gp",
     "random": "random search, uniform on every hyperparameter's scale",
+    "uniform": "every configuration that is left as likely as any other",
     "local": "one or two hyperparameters of the incumbent drawn again",
     "tpe": "tree-structured Parzen estimator (Optuna)",
     "gp": "Gaussian process with expected improvement (Optuna)",
@@ -34,6 +35,7 @@ _ASKING_A_MODEL: Mapping[str, str] = {
 }
 _CLASSICAL: Mapping[str, str] = {
     "random": "random.RandomProposer",
+    "uniform": "random.UniformProposer",
     "local": "local.LocalProposer",
     "tpe": "optuna.TPEProposer",
     "gp": "optuna.GPProposer",

@@ -32,7 +32,7 @@ from airtune.engine import PROPOSERS, Proposal, Proposer, Task, Trial, load_prop
 from airtune.engine.proposers import needs_model
 from airtune.engine.proposers.base import propose_one
 from airtune.engine.seeds import derive_seed
-from airtune.grammars import space_grammar
+from airtune.grammars import program_space, space_grammar
 from airtune.models import load_model
 
 # `default+X` is X but for its first proposal, which has a test of its own for every X.
@@ -84,11 +84,26 @@ def conditional() -> ConfigurationSpace:
     return space
 
 
+def programs() -> ConfigurationSpace:
+    """A program space's: repetitions, subsets, and numbers behind choices."""
+    return program_space(
+        """
+        program: Program = "fit({layer * 1..3 sep ', '}, rate={rate: float}{options})"
+        layer: Layer = dense: "dense({units: int})" | skip: "skip()"
+        options: Options = subset slow: ", slow=True" | clip: ", clip={bound: float}"
+        rate: float = 1e-5 .. 1.0 log
+        units: int = [16, 32, 64]
+        bound: float = 0.1 .. 10.0
+        """
+    ).space
+
+
 SPACES: Mapping[str, Callable[[], ConfigurationSpace]] = {
     "line": line,
     "scales": scales,
     "choices": choices,
     "conditional": conditional,
+    "programs": programs,
 }
 
 

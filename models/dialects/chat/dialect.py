@@ -23,7 +23,7 @@ SETTINGS: Allowed = {
     "names": ("shown", "hidden"),
     "default": ("shown", "hidden"),
     "detail": ("full", "space", "none"),
-    "history": ("table", "turns"),
+    "history": ("table", "turns", "none"),
     "values": ("round", "all"),
     "summary": ("off", "on"),
     "reasoning": ("off", "on"),
@@ -58,7 +58,8 @@ class ChatDialect:
         default: "shown": the default stands there as an answer until it was tried; "hidden": nothing is said of it.
         detail: What is told of the problem. "full": the task's name, description and metric, and the space;
             "space": the space only; "none": the hyperparameters' names only.
-        history: The trials as one "table", or as "turns" of the chat, which the next prompt only adds to.
+        history: The trials as one "table", or as "turns" of the chat, which the next prompt only adds to; "none": the
+            model is told of no trial, so that its answers are independent of each other but for repeating none.
         values: The answer's numbers: "round" ones (`round_lattice`) until all were tried, or "all" there are.
         summary: "on": after the table what the trials show, worked out by code (`summary`).
         reasoning: "on": the model first thinks in free text, then answers (`ReasoningModel`).
@@ -237,6 +238,8 @@ class ChatDialect:
         if self.detail != "full":
             about = [["The loss is to be minimised."], *about]
         text = "\n\n".join("\n".join(lines) for lines in about)
+        if self.history == "none":
+            return [message("user", "\n\n".join([text, *self._first(words)]))]
         if self.history == "turns":
             return self._turns(words, kept, text)
         return [message("user", "\n\n".join([text, "\n".join(self._table(words, kept))]))]

@@ -39,7 +39,8 @@ class CodeDialect(ChatDialect):
     of program spaces. Too long a history is thinned as in `chat`. Settings as there, and
 
     Attributes:
-        history: "none": the model is told of no trial, so that its programs are drawn independently of each other.
+        history: "none": the model is told of no trial, so that its programs are independent of each other but for
+            repeating none.
     """
 
     def __post_init__(self) -> None:

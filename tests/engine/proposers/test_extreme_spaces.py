@@ -22,7 +22,7 @@ from airtune.engine.types import Task, Trial
 from airtune.grammars import SpaceError, space_from_json, space_grammar
 from airtune.models import load_model
 
-PROPOSERS = ("random", "local", "default+lm", "lm+gp", "tpe", "gp", "cmaes", "smac")
+PROPOSERS = ("random", "uniform", "local", "default+lm", "lm+gp", "tpe", "gp", "cmaes", "smac")
 
 floats = st.one_of(
     st.sampled_from(

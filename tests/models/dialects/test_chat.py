@@ -114,6 +114,7 @@ VARIANTS = (
     ("rich", "chat+detail=none"),
     ("rich", "chat+history=turns"),
     ("rich", "chat+history=turns+max_trials=1"),
+    ("rich", "chat+history=none"),
     ("rich", "chat+reasoning=on"),
     ("rich", "chat+history=turns+reasoning=on+reasoning_tokens=64"),
     ("rich", "chat+system=off"),
@@ -260,6 +261,14 @@ def hostile_problem(text: str, reason: str) -> Problem:
         Observation({f"n{text}": 3, "k": f"a{text}"}, None, "asked"),
     )
     return Problem(text, text, space, text, trials)
+
+
+@pytest.mark.parametrize("name", ["chat", "chat+detail=none", "chat+budget=30", "chat+summary=on"])
+def test_without_history_all_prompts_are_one(name: str) -> None:
+    """Answers that are drawn independently of each other; with a control."""
+    problems = [history([]), history([0.5]), history([0.5, None, 0.25])]
+    assert len({make_dialect(f"{name}+history=none").render(problem) for problem in problems}) == 1
+    assert len({make_dialect(name).render(problem) for problem in problems}) == 3
 
 
 @pytest.mark.parametrize("history", ["table", "turns"])
