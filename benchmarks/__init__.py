@@ -62,6 +62,10 @@ def get_task(name: str) -> Task:
         from airtune.benchmarks.tasks.development import development_names, development_task
 
         known, make = development_names(family), development_task
+    elif family == "conditional":
+        from airtune.benchmarks.tasks.conditional.tasks import conditional_names, conditional_task
+
+        known, make = conditional_names(), conditional_task
     else:
         from airtune.benchmarks.tasks.sklearn import sklearn_names
         from airtune.benchmarks.tasks.toy import toy_names

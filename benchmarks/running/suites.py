@@ -51,6 +51,12 @@ def _development_names(family: str) -> list[str]:
     return development_names(family)
 
 
+def _conditional_names() -> list[str]:
+    from airtune.benchmarks.tasks.conditional.tasks import conditional_names  # loads the training of pocket
+
+    return conditional_names()
+
+
 def _hpobench(name: str, models: str, protocol: Protocol, chosen: tuple[str, ...]) -> Suite:
     """The shipped table tasks of the chosen models under a protocol."""
     rows = {"clean": "the training rows", "published": "a bootstrap of training and validation rows"}
@@ -85,6 +91,12 @@ SUITES: Mapping[str, Suite] = {
             lambda: [name for name in _development_names("dev") if name.endswith("/0")],
             "the first table of each of 18 algorithms and a function of 2, 4 and 8 numbers: development, where a "
             "proposal takes seconds",
+        ),
+        Suite(
+            "development-conditional",
+            _conditional_names,
+            "spaces as people write them, up to 14 hyperparameters, most of them conditional, with defaults that "
+            "deserve trust and such that do not: development",
         ),
         Suite(
             "unseen",

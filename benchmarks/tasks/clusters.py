@@ -17,4 +17,6 @@ def task_cluster(task: str) -> str:
     """
     task = task.removeprefix("moved/")  # on other ranges, but on the same data
     family, *rest = task.partition("@")[0].split("/")
+    if family == "conditional":  # SPACE/DATA SET/DEFAULT, each data set with one space
+        return task.rpartition("/")[0]
     return f"{family}/{rest[-1]}" if family in BY_DATA_SET and rest else task
