@@ -87,7 +87,9 @@ def render(context: Mapping[str, Any]) -> str:
     environment.filters["breaks"] = _breaks
     environment.filters["svg"] = Markup  # of `style.draw`, whose texts matplotlib has escaped
     folder = files("airtune.benchmarks.report")
-    style, script = (folder.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    style = folder.joinpath("page.css").read_text(encoding="utf-8")
+    scripts = ("page.js", "paper.js") if context["kind"] == "paper" else ("page.js",)
+    script = "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in scripts)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template(f"{context['kind']}.html.j2").render(
         **context,

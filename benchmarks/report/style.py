@@ -130,6 +130,19 @@ def inline(make: Callable[[], Any], name: str) -> str:
         return _for_page(_svg(make(), name), name)
 
 
+def save_svg(make: Callable[[], Any], path: Path) -> None:
+    """Draw a figure into one SVG file, the same bytes for the same figure."""
+    import matplotlib
+
+    with matplotlib.rc_context(_SETTINGS):
+        path.write_text(_svg(make(), path.stem), encoding="utf-8")
+
+
+def embedded(path: Path, name: str) -> str:
+    """A figure that was saved as SVG, for the page. `name` must be the page's only one."""
+    return _for_page(path.read_text(encoding="utf-8"), name)
+
+
 def _svg(figure: Any, name: str) -> str:
     """A figure as SVG text, under the settings in force."""
     import matplotlib

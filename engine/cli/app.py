@@ -44,6 +44,7 @@ COMMANDS = {
     "bench": "bench.bench",
     **{f"bench {name}": f"bench.{name}" for name in ("compare", "speed", "tokens", "grammar")},
     "bench validity": "bench_validity.validity",
+    "bench paper": "bench_paper.paper",
     "tasks": "tasks.tasks",
     "models": "models.app",
     "doctor": "doctor.doctor",

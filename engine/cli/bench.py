@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airtune.benchmarks.running.plan import Plan
 
 # Not suites of tasks, but commands of their own.
-MEASUREMENTS = ("grammar", "speed", "compare", "tokens", "validity")
+MEASUREMENTS = ("grammar", "speed", "compare", "tokens", "validity", "paper")
 
 SUITE_HELP = (
     "hpobench, sklearn, toy or another suite (a wrong name lists them): compare proposers. "

@@ -1,0 +1,175 @@
+"""Runs parts of the paper: each arm by the runner of all comparisons, then what was found as `result.json`.
+
+Everything is resumable: the same command does what is missing. `result.json` depends on the studies alone; what took
+how long is in `times.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from airtune.benchmarks.analysis.comparison import Run
+from airtune.benchmarks.measures.validity import Search
+from airtune.benchmarks.paper import validity
+from airtune.benchmarks.paper.compared import Compared, label
+from airtune.benchmarks.paper.plans import ALIASES, MODELS, PARTS
+from airtune.benchmarks.paper.protocol import Options, Part, Protocol, protocol_of
+from airtune.benchmarks.paper.results import Result, result_json
+from airtune.benchmarks.running.plan import check_plan
+from airtune.benchmarks.running.runner import Progress, run_suite
+from airtune.engine.manifest import hardware
+from airtune.engine.storage.study_file import COMPARISON_FILE, StudyFile
+from airtune.grammars import AirtuneError, unknown_name, write_file
+
+RESULT, TIMES = "result.json", "times.json"
+# Which module finds out what a part's arms say; `validity` measures answers of its own.
+EVALUATED_BY = {
+    "table1": "against_random",
+    "table5": "against_random",
+    **{name: name for name in ("cot", "prompts", "noise", "hybrid", "toy", "models", "contamination")},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A part that was run.
+
+    Attributes:
+        protocol: As what.
+        folder: Its folder.
+        result: What was found.
+        arms: Its comparisons, by name.
+        searches: Of `validity`, by model.
+    """
+
+    protocol: Protocol
+    folder: Path
+    result: Result
+    arms: Mapping[str, Compared] = field(default_factory=dict)
+    searches: Mapping[str, list[Search]] = field(default_factory=dict)
+
+
+def chosen_parts(names: list[str]) -> list[Part]:
+    """The parts of these names; all if there is none.
+
+    Raises:
+        AirtuneError: If one of them is no part.
+    """
+    plain = [ALIASES.get(name, name) for name in names]
+    for name in plain:
+        if name not in PARTS:
+            message, allowed, hint = unknown_name("part of the paper", name, [*PARTS, *ALIASES])
+            raise AirtuneError(message, value=name, allowed=allowed, hint=hint)
+    return [PARTS[name] for name in dict.fromkeys(plain or PARTS)]
+
+
+def checked_protocols(parts: list[Part], options: Options, jobs: int) -> list[Protocol]:
+    """The parts as they are run; what is wrong is refused before the first trial of the first of them."""
+    for name, value in {"budget": options.budget, "seeds": options.seeds}.items():
+        if value is not None and value < 1:
+            raise AirtuneError(f"{name} must be 1 or more, not {value}", value=value, allowed="1, 2, ...")
+    protocols = [protocol_of(part, MODELS, options) for part in parts]
+    for protocol in protocols:
+        if protocol.part.name != "validity":
+            for plan in protocol.plans().values():
+                check_plan(plan, jobs)
+    return protocols
+
+
+def run_part(
+    protocol: Protocol,
+    folder: Path,
+    *,
+    jobs: int = 2,
+    take_over: bool = False,
+    on_progress: Callable[[str, Progress], None] | None = None,
+    on_answers: Callable[[list[Search]], None] | None = None,
+) -> Done:
+    """Run what is missing of a part, and write what was found.
+
+    Args:
+        protocol: What to run.
+        folder: Of the part; made if need be.
+        jobs: Processes.
+        take_over: See `run_suite`.
+        on_progress: Called with the name of the arm that is run and how far it is.
+        on_answers: Called with the searches of `validity` after each of their steps.
+    """
+    if protocol.part.name == "validity":
+        searches = validity.measured(
+            protocol, folder, None if on_answers is None else lambda s: on_answers(list(s))
+        )
+        done = Done(protocol, folder, validity.evaluate(protocol, searches), searches=searches)
+        provenance = _provenance([])
+    else:
+        arms = {}
+        for arm in protocol.part.arms:
+            plan = protocol.plans()[arm.name]
+            where = folder / arm.name.replace(" ", "-")
+            say = None if on_progress is None else _about(arm.name, on_progress)
+            runs = run_suite(plan, where, jobs=jobs, take_over=take_over, on_progress=say)
+            arms[arm.name] = Compared(arm, plan, tuple(runs), where)
+        evaluate = import_module(f"airtune.benchmarks.paper.{EVALUATED_BY[protocol.part.name]}").evaluate
+        done = Done(protocol, folder, evaluate(protocol, arms), arms)
+        provenance = _provenance([one.folder / COMPARISON_FILE for one in arms.values()])
+        times = {one.arm.name: _times(one.runs) for one in arms.values()}
+        write_file(folder / TIMES, (json.dumps(times, indent=1) + "\n").encode())
+    write_file(folder / RESULT, result_json(protocol, done.result, provenance).encode())
+    return done
+
+
+def _about(arm: str, on_progress: Callable[[str, Progress], None]) -> Callable[[Progress], None]:
+    return lambda progress: on_progress(arm, progress)
+
+
+def _provenance(files: list[Path]) -> dict[str, Any]:
+    """What the studies were made with: commit, version, machine, models by hash."""
+    models: dict[str, str] = {}
+    for path in files:
+        with StudyFile(path, readonly=True) as file:
+            for study in file.studies(verify=False):
+                model = study.manifest.get("model")
+                if model:
+                    name = f"{model.get('backend')}:{model.get('model')} ({model.get('dialect')})"
+                    models[name] = str(study.manifest["model_hash"])
+    return {
+        "version": version("airtune"),
+        "commit": source_commit(),
+        "machine": hardware(),
+        "models": dict(sorted(models.items())),
+    }
+
+
+def source_commit() -> str | None:
+    """The commit of the source, marked where files of it are changed; None where there is no repository."""
+    here = Path(__file__).resolve().parent
+    try:
+        command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _times(runs: tuple[Run, ...]) -> dict[str, dict[str, float]]:
+    """By method: seconds of all proposals, of one on average, and of all evaluations."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for run in runs:
+        found.setdefault(label(run.method), []).extend(
+            (t.proposal_s, t.evaluation_s or 0.0) for t in run.trials
+        )
+    return {
+        method: {
+            "proposing_s": round(sum(p for p, _ in pairs), 3),
+            "proposal_s": round(sum(p for p, _ in pairs) / max(1, len(pairs)), 6),
+            "evaluating_s": round(sum(e for _, e in pairs), 3),
+        }
+        for method, pairs in found.items()
+    }

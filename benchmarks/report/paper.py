@@ -1,0 +1,196 @@
+"""The report of `airtune bench paper`: figures of each part beside its result, and one page of all parts of a folder.
+
+The page is made of `result.json`, `times.json` and the figures of the parts, not of their studies: these alone need to
+be kept, or committed, to show it again.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from airtune.benchmarks.analysis.statistics import curve_bands
+from airtune.benchmarks.analysis.table import Table
+from airtune.benchmarks.paper.plans import PAPER, PARTS
+from airtune.benchmarks.paper.running import RESULT, TIMES, Done
+from airtune.benchmarks.report import figures
+from airtune.benchmarks.report.landscapes import landscapes
+from airtune.benchmarks.report.paper_figures import forest, line_text, range_text
+from airtune.benchmarks.report.report import make_report
+from airtune.benchmarks.report.style import embedded, inline, save_svg
+from airtune.grammars import AirtuneError, write_file
+
+SIGNS = {"better": "▲", "equal": "=", "worse": "▼", "no figure": "○"}
+MEANING = {
+    "better": "better than the paper",
+    "equal": "as in the paper",
+    "worse": "worse than the paper",
+    "no figure": "the paper gives no figure",
+}
+FIGURES = {"regret": "Mean normalised regret by evaluations", "ranks": "Mean rank by number of evaluations"}
+
+
+def write_part(done: Done) -> None:
+    """Draw the figures of a part into its folder."""
+    for name, arm in done.arms.items():
+        report = make_report(arm.plan, arm.runs)
+        bands = curve_bands(report.comparison.regret, report.comparison.clusters)
+        where = done.folder / _file(name, "regret")
+        save_svg(lambda r=report, b=bands: figures.regret_figure(r, b), where)  # type: ignore[misc]
+        save_svg(lambda r=report: figures.rank_figure(r), done.folder / _file(name, "ranks"))  # type: ignore[misc]
+    for i, searches in enumerate(done.searches.values()):
+        from airtune.benchmarks.report.validity import validity_report
+
+        save_svg(validity_report(searches).figure, done.folder / f"answers-{i}.svg")
+
+
+def write_paper_report(folder: Path) -> Path:
+    """Write the page of all parts that a folder has.
+
+    Returns:
+        Where it is.
+
+    Raises:
+        AirtuneError: If the folder has no part.
+    """
+    from airtune.benchmarks.report.page import PAGE, render
+
+    found = {name: folder / name for name in PARTS if (folder / name / RESULT).is_file()}
+    if not found:
+        raise AirtuneError(
+            f"{str(folder)!r} has no part of the paper",
+            value=str(folder),
+            allowed="a folder written by `airtune bench paper --out DIR`",
+            hint=f"airtune bench paper --part toy --out {folder}",
+        )
+    parts = [_part(where) for where in found.values()]
+    missing = [part for name, part in PARTS.items() if name not in found]
+    departing = [part["title"] for part in parts if part["departures"]]
+    context = {
+        "kind": "paper",
+        "title": "The paper, again",
+        "headline": "Does it hold on local models?",
+        "subject": "“Using Large Language Models for Hyperparameter Optimization” (Zhang, Desai, Bae, Lorraine, Ba; "
+        f"{PAPER}), done again with language models that run on this machine, under exact grammars, with intervals, "
+        "and beside a model that knows nothing.",
+        "facts": [("parts", f"{len(parts)} of {len(PARTS)}"), *_shared(parts)],
+        "warnings": [f"not the declared plan, but a trial of it: {', '.join(departing)}"]
+        if departing
+        else [],
+        "tiles": [],
+        "parts": parts,
+        "missing": [{"name": part.name, "title": part.title} for part in missing],
+        "signs": [(sign, MEANING[verdict]) for verdict, sign in SIGNS.items()],
+        "file": folder.name or "paper",
+        "files": [f"{name}/{RESULT}" for name in found],
+    }
+    page = folder / PAGE
+    write_file(page, render(context).encode())
+    return page
+
+
+def _part(folder: Path) -> dict[str, Any]:
+    """What the page shows of a part."""
+    result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    name, plan = result["part"], result["plan"]
+    lead = next((line for line in result["lines"] if line["lead"]), None)
+    drawn = [
+        (f"{arm['name']}: {words}", embedded(path, f"{name}-{_slug(arm['name'])}-{kind}"))
+        for kind, words in FIGURES.items()
+        for arm in plan["arms"]
+        if (path := folder / _file(arm["name"], kind)).is_file()
+    ]
+    drawn += [
+        ("what the answers were", embedded(path, f"{name}-{path.stem}"))
+        for path in sorted(folder.glob("answers-*.svg"))
+    ]
+    paths = result["data"].get("trajectories", [])
+    return {
+        **{key: result[key] for key in ("departures", "answer", "notes", "models")},
+        **{key: plan[key] for key in ("title", "question", "paper", "success", "tests", "departs", "arms")},
+        "name": name,
+        "verdict": result["verdict"],
+        "sign": SIGNS[result["verdict"]],
+        "meaning": MEANING[result["verdict"]],
+        "brief": _brief(lead),
+        "forest": inline(lambda: forest(result["lines"]), f"{name}-lines") if result["lines"] else "",
+        "lines": _lines(result["lines"]),
+        "tables": [
+            Table.of_texts(table["title"], table["heads"], table["rows"]) for table in result["tables"]
+        ],
+        "figures": drawn,
+        "landscapes": landscapes(paths) if paths else [],
+        "steps": max((len(path["points"]) for path in paths), default=0),
+        "command": shlex.join(result["command"]),
+        "provenance": result["provenance"],
+        "seeds": ", ".join(f"{arm['name']} {arm['seeds']}" for arm in plan["arms"]),
+        "times": _times(folder / TIMES),
+    }
+
+
+def _brief(lead: Mapping[str, Any] | None) -> dict[str, str]:
+    """The first screen's line of a part, in pieces."""
+    if lead is None:
+        return {"what": "", "ours": "", "paper": "", "control": ""}
+    return {
+        "what": lead["what"],
+        "ours": line_text(lead["ours"], lead["unit"]),
+        "paper": range_text(lead["paper"], lead["unit"]),
+        "control": line_text(lead["control"], lead["unit"]).partition(" [")[0] if lead["control"] else "",
+    }
+
+
+def _lines(lines: list[dict[str, Any]]) -> Table:
+    """Every figure of a part, the paper's and the control's beside it."""
+    rows = []
+    for line in lines:
+        tested = f"{line['worth']} (p = {line['p']:.2g})" if line["p"] is not None else "–"
+        rows.append(
+            (
+                line["method"],
+                line["arm"],
+                line["what"],
+                line_text(line["ours"], line["unit"]),
+                range_text(line["paper"], line["unit"]),
+                SIGNS[line["verdict"]],
+                line_text(line["control"], line["unit"]) if line["control"] else "–",
+                tested,
+            )
+        )
+    heads = ("method", "arm", "figure", "ours", "paper", "", "control", "against the control")
+    return Table.of_texts("figures beside the paper's", heads, rows)
+
+
+def _times(path: Path) -> Table | None:
+    if not path.is_file():
+        return None
+    rows = [
+        (method, arm, f"{s['proposal_s']:.4f}", f"{s['proposing_s']:.1f}", f"{s['evaluating_s']:.1f}")
+        for arm, methods in json.loads(path.read_text(encoding="utf-8")).items()
+        for method, s in methods.items()
+    ]
+    heads = ("method", "arm", "seconds a proposal", "proposing in all", "evaluating in all")
+    return Table.of_texts("what it took", heads, rows)
+
+
+def _shared(parts: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Facts of all parts."""
+    found = []
+    for what, key in (("commit", "commit"), ("airtune", "version")):
+        values = list(
+            dict.fromkeys(str(part["provenance"][key]) for part in parts if part["provenance"][key])
+        )
+        found.append((what, ", ".join(values) or "unknown"))
+    models = list(dict.fromkeys(model for part in parts for model in part["models"]))
+    return [("models", ", ".join(models)), *found]
+
+
+def _file(arm: str, kind: str) -> str:
+    return f"{_slug(arm)}-{kind}.svg"
+
+
+def _slug(arm: str) -> str:
+    return arm.replace(" ", "-")

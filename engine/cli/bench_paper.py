@@ -1,0 +1,141 @@
+"""`airtune bench paper`: the tables and figures of arXiv 2312.04528, done again with local models, in one report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from airtune.engine.cli.options import JsonNotTables, TakeOver
+from airtune.engine.cli.output import err, print_json, print_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airtune.benchmarks.paper.protocol import Protocol
+    from airtune.benchmarks.paper.running import Done
+    from airtune.benchmarks.running.runner import Progress
+
+PART_HELP = (
+    "Only these, with commas between them: table1, table5, cot, prompts, noise, hybrid, toy, models, "
+    "contamination, validity."
+)
+OUT_HELP = "Folder of the report and of a folder for each part; the same command goes on."
+MODELS_HELP = "Language models in place of the plan's; the first screen is about the first."
+SUITE_HELP = (
+    "Tasks in place of the plan's, to try it out; like all that departs from the plan, marked in the report."
+)
+PLAN_HELP = "Print what would be run, as Markdown, and run nothing."
+
+
+def paper(
+    part: Annotated[str | None, typer.Option(metavar="P,Q", help=PART_HELP)] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--out", metavar="DIR", help=OUT_HELP)] = None,
+    models: Annotated[str | None, typer.Option(metavar="M,N", help=MODELS_HELP)] = None,
+    suite: Annotated[str | None, typer.Option(help=SUITE_HELP)] = None,
+    budget: Annotated[int | None, typer.Option(help="Evaluations in place of the plan's.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Studies per method and task in place of the plan's.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Processes; each loads its models.")] = 2,
+    plan: Annotated[bool, typer.Option("--plan", help=PLAN_HELP)] = False,
+    take_over: TakeOver = False,
+    json: JsonNotTables = False,
+) -> None:
+    """Do the paper that this project implements again: its figures, ours and a control's, in one report. Resumes.
+
+    airtune bench paper --part toy --models pocket --out paper
+
+    What is run, looked at and counted as success was written down before: --plan shows it.
+    """
+    from airtune.benchmarks.paper.protocol import Options
+    from airtune.benchmarks.paper.running import checked_protocols, chosen_parts, run_part
+    from airtune.grammars import AirtuneError
+
+    named = _names(models)
+    parts = chosen_parts(_names(part))
+    if plan:
+        from airtune.benchmarks.paper.declared import plans_markdown
+
+        typer.echo(plans_markdown(parts), nl=False)
+        return
+    if output is None:
+        raise AirtuneError(
+            "no folder for the results was given", allowed="--out DIR", hint="airtune bench paper --out paper"
+        )
+    protocols = checked_protocols(parts, Options(tuple(named), suite, budget, seeds), jobs)
+    done: list[Done] = []
+    from airtune.benchmarks.report.paper import write_paper_report, write_part
+
+    try:
+        for protocol in protocols:
+            err().print(f"{protocol.part.name}: {protocol.part.title}", soft_wrap=True, markup=False)
+            with _Told() as told:
+                one = run_part(
+                    protocol, output / protocol.part.name, jobs=jobs, take_over=take_over, on_progress=told.progress,
+                    on_answers=lambda searches: told.answers(sum(len(s.answers) for s in searches)),
+                )  # fmt: skip
+            write_part(one)
+            done.append(one)
+    except KeyboardInterrupt:
+        print_lines(["interrupted: nothing that was told is lost; the same command again goes on"])
+        raise typer.Exit(1) from None
+    page = write_paper_report(output)
+    if json:
+        print_json({"report": str(page), "parts": [_document(one) for one in done]})
+        return
+    for one in done:
+        print_lines(
+            [f"{one.protocol.part.name}: {one.result.verdict}. {one.result.answer}", *_marked(one.protocol)]
+        )
+    print_lines([f"report: {page}"])
+
+
+class _Told:
+    """Progress of a part: of each of its arms, or of its answers. A context manager."""
+
+    def __init__(self) -> None:
+        self._arm = ""
+        self._shown: Callable[[Progress], None] | None = None
+        self._close: Callable[[], None] = lambda: None
+
+    def __enter__(self) -> _Told:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def progress(self, arm: str, progress: Progress) -> None:
+        """Show how far an arm is."""
+        from airtune.engine.cli.progress import BenchProgress
+
+        if arm != self._arm:
+            self._close()
+            err().print(f"  {arm}", soft_wrap=True, markup=False)
+            bars = BenchProgress()
+            self._arm, self._shown, self._close = arm, bars, lambda: bars.__exit__(None, None, None)
+        if self._shown is not None:
+            self._shown(progress)
+
+    def answers(self, count: int) -> None:
+        """Say how many answers a group of searches has."""
+        err().print(f"  {count} answers", soft_wrap=True)
+
+
+def _marked(protocol: Protocol) -> list[str]:
+    return [f"  not as planned: {'; '.join(protocol.departures)}"] if protocol.departures else []
+
+
+def _document(one: Done) -> dict[str, object]:
+    return {
+        "part": one.protocol.part.name,
+        "verdict": one.result.verdict,
+        "answer": one.result.answer,
+        "departures": list(one.protocol.departures),
+        "folder": str(one.folder),
+    }
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
