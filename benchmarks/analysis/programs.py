@@ -14,7 +14,9 @@ from typing import Any
 
 from airtune.engine.types import Trial
 
-FEWEST = 3  # losses beyond the number of alternatives, below which nothing is said of what a choice explains
+FEWEST = (
+    8  # losses, and five more than there are alternatives: of fewer nothing is said of what a choice explains
+)
 
 
 def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
@@ -26,8 +28,8 @@ def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
 def ancestors(trials: Sequence[Trial]) -> dict[int, int]:
     """For each program but the first, the number of the earlier trial that is nearest to it.
 
-    Nearest is the one that differs in the fewest decisions; of equals the one with the least loss, then the latest. This
-    says which programs are alike: who made one of which, only its proposer knows.
+    Nearest is the one that differs in the fewest decisions; of equals the one with the least loss, then the latest.
+    This says which programs are alike: who made one of which, only its proposer knows.
 
     Args:
         trials: In the order of their numbers.
@@ -89,15 +91,17 @@ class ChoiceMade:
         alternatives: Those that were tried: with losses the least median first, then those that only failed.
         explains: The share of the losses' ranks that the choice explains, from 0 to 1 (`rank_effect`); None if there
             are too few to say.
+        chance: How likely as much would be, did the choice not matter.
     """
 
     name: str
     alternatives: tuple[Alternative, ...]
     explains: float | None
+    chance: float
 
 
 def choices_made(trials: Sequence[Trial], names: Collection[str]) -> list[ChoiceMade]:
-    """The choices of which two alternatives at least were tried; those that explain most first, unknown ones last.
+    """The choices of which two alternatives at least were tried; those that matter most surely first.
 
     A choice within another one is looked at among the programs that have it.
 
@@ -121,27 +125,29 @@ def choices_made(trials: Sequence[Trial], names: Collection[str]) -> list[Choice
         ]
         alternatives.sort(key=lambda one: math.inf if one.median is None else one.median)
         groups = [one.losses for one in alternatives if one.losses]
-        found.append(ChoiceMade(name, tuple(alternatives), rank_effect(groups)))
-    return sorted(found, key=lambda one: -1.0 if one.explains is None else one.explains, reverse=True)
+        effect = rank_effect(groups)
+        found.append(ChoiceMade(name, tuple(alternatives), *((None, 1.0) if effect is None else effect)))
+    return sorted(found, key=lambda one: (one.explains is None, one.chance))
 
 
-def rank_effect(groups: Sequence[Sequence[float]]) -> float | None:
-    """Epsilon squared of Kruskal and Wallis's test: the share of the ranks' variance between groups, less what chance gives.
+def rank_effect(groups: Sequence[Sequence[float]]) -> tuple[float, float] | None:
+    """Epsilon squared of Kruskal and Wallis's test: the share of the ranks' variance that lies between groups.
 
-    Of ranks, so that one bad loss counts no more than it is worth, and whatever the losses' scale. (H - k + 1) / (n - k)
-    for k groups of n values in all, not below 0 (Kelley 1935; Tomczak and Tomczak 2014).
+    Less what chance gives: (H - k + 1) / (n - k) for k groups of n values in all, not below 0 (Kelley 1935; Tomczak and
+    Tomczak 2014). Of ranks, so that one bad loss counts no more than it is worth, whatever the losses' scale.
 
     Returns:
-        From 0 to 1; None of fewer than two groups, or of fewer than k + FEWEST values.
+        From 0 to 1, and the test's p-value (of chi squared); None of fewer than two groups, or too few values.
     """
     from scipy.stats import kruskal
 
     n, k = sum(map(len, groups)), len(groups)
-    if k < 2 or n < k + FEWEST:
+    if k < 2 or n < max(FEWEST, k + 5):
         return None
     if len({loss for group in groups for loss in group}) == 1:
-        return 0.0
-    return max(0.0, (float(kruskal(*groups).statistic) - k + 1) / (n - k))
+        return 0.0, 1.0
+    found = kruskal(*groups)
+    return max(0.0, (float(found.statistic) - k + 1) / (n - k)), float(found.pvalue)
 
 
 def always_with(

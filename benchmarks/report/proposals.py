@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
 from airtune.engine import StudyFile
@@ -14,6 +15,7 @@ from airtune.engine.storage.study_file import StudyRecord, TrialRecord
 
 # A page of several megabytes is slow on a phone: what is shown of transcripts is cut here, and the page says so.
 MOST_CHARACTERS = 2_000_000
+MOST_TOKENS = 200  # of an answer, each on its own
 TRIALS_SHOWN = 10  # of each study, in a comparison
 EMPTY = 10.0  # nats
 _KNOWN = {
@@ -131,6 +133,9 @@ def _proposal(
         "log": record.log[-2000:],
         "transcript": None,
         "density": "",
+        "program": "",
+        "nearest": None,
+        "difference": "",
     }
     if transcript is None:
         return made
@@ -148,18 +153,34 @@ def _proposal(
         ],
         "more": [(key, json.dumps(transcript[key])) for key in sorted(transcript.keys() - _KNOWN)],
         "total": sum(logprobs) if logprobs else None,
-        "tokens": [
-            {
-                "word": words(token),
-                "id": token,
-                "logprob": logprob,
-                "forced": logprob == 0.0,
-                "bar": _bar(logprob),
-            }
-            for token, logprob in zip(ids, logprobs, strict=False)
-        ],
+        "tokens": _tokens(list(zip(ids, logprobs, strict=False)), words),
     }
     return made
+
+
+def _tokens(pairs: list[tuple[int, float]], words: Callable[[int], str]) -> list[dict[str, Any]]:
+    """The tokens with their log-probabilities; of a long answer, those that were forced as one for each run of them."""
+    shown = []
+    for forced, run in groupby(pairs, key=lambda pair: pair[1] == 0.0):
+        some = list(run)
+        if forced and len(pairs) > MOST_TOKENS and len(some) > 1:
+            said = f"the only ones that the grammar allowed, {len(some)} tokens"
+            shown.append(
+                {"word": f"… {len(some)} …", "said": said, "logprob": 0.0, "forced": True, "bar": 100}
+            )
+            continue
+        only = ": the only one the grammar allowed" if forced else ""
+        shown += [
+            {
+                "word": words(token),
+                "said": f"token {token}{only}",
+                "logprob": logprob,
+                "forced": forced,
+                "bar": _bar(logprob),
+            }
+            for token, logprob in some
+        ]
+    return shown
 
 
 def _bar(logprob: float) -> int:

@@ -26,13 +26,10 @@ def trajectory_figure(trials: Sequence[Trial], metric: str) -> Any:
     failed = [trial.number for trial in trials if trial.status == "failed"]
     x, y = np.array([n for n, _ in told]), np.array([loss for _, loss in told], dtype=np.float64)
     lowest = float(y.min()) if len(y) else 0.0
-    unit = _unit(y)
-    y = y / unit
     figure = Figure(figsize=(7.4, 3.5))
     axes = figure.add_axes((0.1, 0.14, 0.78, 0.83))
-    if len(y) and unit == 1.0 and lowest > 1 / MOST_DRAWN and y.max() > 30 * y.min():
-        axes.set_yscale("log")
-        plain_log(axes.yaxis, float(y.min()), float(y.max()))
+    unit = scale_losses(axes, y)
+    y = y / unit
     axes.plot(x, y, "o", color=GREY, ms=5, mec="none", alpha=0.75, zorder=3, rasterized=len(y) > MOST_MARKS)
     if len(y):
         best = np.minimum.accumulate(y)
@@ -50,10 +47,26 @@ def trajectory_figure(trials: Sequence[Trial], metric: str) -> Any:
             transform=axes.get_xaxis_transform(), clip_on=False,
         )  # fmt: skip
     axes.set_xlabel("trial")
-    axes.set_ylabel(metric if unit == 1.0 else f"{metric} / {unit:.0e}")
+    axes.set_ylabel(loss_label(metric, unit))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y")
     return figure
+
+
+def scale_losses(axes: Any, losses: np.ndarray[Any, np.dtype[np.float64]], *, across: bool = False) -> float:
+    """Make the axis of losses logarithmic if they span much; return what they are to be divided by, 1 or more."""
+    unit = _unit(losses)
+    if len(losses) and unit == 1.0:
+        low, high = float(losses.min()), float(losses.max())
+        if low > 1 / MOST_DRAWN and high > 30 * low:
+            (axes.set_xscale if across else axes.set_yscale)("log")
+            plain_log(axes.xaxis if across else axes.yaxis, low, high)
+    return unit
+
+
+def loss_label(metric: str, unit: float) -> str:
+    """What an axis of losses is called that were divided by `unit`."""
+    return metric if unit == 1.0 else f"{metric} / {unit:.0e}"
 
 
 def _unit(losses: np.ndarray[Any, np.dtype[np.float64]]) -> float:

@@ -13,14 +13,21 @@ from airtune.benchmarks.analysis.table import Cell, Column, Table
 from airtune.benchmarks.report.density_figure import Density, add_densities
 from airtune.benchmarks.report.manifests import configuration_command, manifest_parts, study_commands
 from airtune.benchmarks.report.numbers import significant, sortable
+from airtune.benchmarks.report.programs import (
+    MOST_CHARACTERS,
+    add_programs,
+    failures_in_common,
+    programs_part,
+)
 from airtune.benchmarks.report.proposals import Shown, count, show
 from airtune.benchmarks.report.study_figures import MOST_LINES, parallel_figure, trajectory_figure
 from airtune.benchmarks.report.style import Output, draw
 from airtune.benchmarks.report.trials_table import MOST_TRIALS, trials_table
 from airtune.engine import StoreError, StudyFile, export_csv, export_jsonl
+from airtune.engine.cli.programs import programs_in
 from airtune.engine.manifest import space_json
 from airtune.engine.storage.study_file import StudyRecord, TrialRecord
-from airtune.grammars import SpaceError, space_from_json
+from airtune.grammars import ProgramSpace, SpaceError, space_from_json
 
 MOST_STUDIES = 8  # in full on one page
 
@@ -72,7 +79,10 @@ def study_page(path: Path, name: str | None, out: Output, density: Density | Non
                 if one.name in by_name and (len(chosen) == 1 or one.manifest.get("model"))
             ]
         )
-        entries = [_study(file, study, by_name.get(study.name), i, out) for i, study in enumerate(chosen)]
+        entries, room = list[dict[str, Any]](), MOST_CHARACTERS
+        for i, study in enumerate(chosen):
+            entry, room = _study(file, study, by_name.get(study.name), i, out, room, several=len(studies) > 1)
+            entries.append(entry)
         out.path("trials.csv").write_text(export_csv(file, name), encoding="utf-8")
         overview = _overview(file, studies) if len(studies) > 1 else None
     return {
@@ -82,7 +92,7 @@ def study_page(path: Path, name: str | None, out: Output, density: Density | Non
         "facts": _facts(chosen[0]) if len(chosen) == 1 else [("studies", str(len(studies)))],
         "headline": _headline(entries) if len(entries) == 1 else f"{len(studies)} studies in {path.name}",
         "tiles": _tiles(entries[0]) if len(entries) == 1 else [],
-        "warnings": _warnings(path, studies, chosen, cut, fewer),
+        "warnings": _warnings(path, studies, chosen, cut or room <= 0, fewer),
         "overview": overview,
         "studies": entries,
         "counts": counts,
@@ -93,8 +103,16 @@ def study_page(path: Path, name: str | None, out: Output, density: Density | Non
 
 
 def _study(
-    file: StudyFile, study: StudyRecord, shown: Shown | None, index: int, out: Output
-) -> dict[str, Any]:
+    file: StudyFile,
+    study: StudyRecord,
+    shown: Shown | None,
+    index: int,
+    out: Output,
+    room: int,
+    *,
+    several: bool,
+) -> tuple[dict[str, Any], int]:
+    """What the page shows of a study, and the room for programs that is left."""
     records = file.records(study.name)
     trials = [record.trial for record in records]
     best = _best(records)
@@ -108,6 +126,12 @@ def _study(
     space = space_json(search_space)
     name = "space.json" if not index else f"space{suffix}.json"
     out.path(name).write_text(json.dumps(space, indent=1) + "\n", encoding="utf-8")
+    programs, part = programs_in(search_space), None
+    if programs is not None:
+        command = [str(file.path), *(["--study-name", study.name] if several else [])]
+        part = programs_part(programs, trials, metric, command, suffix, out)
+        if shown is not None:
+            room = add_programs(shown.proposals, programs, trials, part["parents"], room)
     return {
         "name": study.name,
         "metric": metric,
@@ -120,14 +144,15 @@ def _study(
             json.dumps(dict(best.trial.config)),
             configuration_command(str(study.manifest["task"]), best.trial.config, search_space),
         ],
-        "failures": _failures(records),
-        "trials": trials_table(records, best, metric),
+        "programs": part,
+        "failures": _failures(records, programs),
+        "trials": trials_table(records, best, metric, programs),
         "trajectory": draw(lambda: trajectory_figure(trials, metric), f"trajectory{suffix}", out)
         if told
         else "",
         "parallel": (
             draw(lambda: parallel_figure(trials, space, metric), f"parallel{suffix}", out)
-            if len(told) > 1
+            if len(told) > 1 and programs is None
             else ""
         ),
         "shown": shown,
@@ -135,10 +160,10 @@ def _study(
         "digest": digest.hexdigest(),
         "seconds": sum(trial.proposal_s for trial in trials),
         "evaluation": sum(trial.evaluation_s or 0.0 for trial in trials),
-    }
+    }, room
 
 
-def _failures(records: list[TrialRecord]) -> list[dict[str, Any]]:
+def _failures(records: list[TrialRecord], programs: ProgramSpace | None) -> list[dict[str, Any]]:
     """Failed trials by their reasons, the most frequent first, each with the output of its last trial."""
     groups: dict[str, list[TrialRecord]] = {}
     for record in records:
@@ -153,6 +178,11 @@ def _failures(records: list[TrialRecord]) -> list[dict[str, Any]]:
             "numbers": ", ".join(str(one.trial.number) for one in of[:20]) + (", …" if len(of) > 20 else ""),
             "last": of[-1].trial.number,
             "log": of[-1].log[-2000:].strip(),
+            "common": ""
+            if programs is None
+            else failures_in_common(
+                [one.trial for one in records], [one.trial.number for one in of], programs
+            ),
         }
         for reason, of in sorted(groups.items(), key=lambda group: -len(group[1]))
     ]

@@ -5,30 +5,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from airtune.benchmarks.analysis.table import Cell, Column, Table
-from airtune.benchmarks.report.numbers import aligned, sortable
+from airtune.benchmarks.report.numbers import DASH, aligned, sortable
 from airtune.engine.storage.study_file import TrialRecord
+from airtune.grammars import ProgramSpace
 
 MOST_TRIALS = 1000  # a page of several megabytes is slow on a phone
 
 
-def trials_table(records: Sequence[TrialRecord], best: TrialRecord | None, metric: str) -> Table:
+def trials_table(
+    records: Sequence[TrialRecord],
+    best: TrialRecord | None,
+    metric: str,
+    programs: ProgramSpace | None = None,
+) -> Table:
     """A row per trial; of more than MOST_TRIALS, the best half of as many and the last half.
 
     Args:
         records: All trials, in the order of their numbers.
         best: The best of them, which is marked.
         metric: What the loss is: its column's heading.
+        programs: The program space of a study over programs, which has one column of words for each program.
     """
     if len(records) > MOST_TRIALS:
         ranked = sorted(records, key=lambda one: (one.trial.loss is None, one.trial.loss or 0.0))
         last = records[-(MOST_TRIALS // 2) :]
         kept = {one.trial.number for one in (*ranked[: MOST_TRIALS // 2], *last)}
         records = [one for one in records if one.trial.number in kept]
-    names = list(dict.fromkeys(name for record in records for name in record.trial.config))
+    names = list(dict.fromkeys(name for record in records for name in record.trial.config if not programs))
     infos = list(dict.fromkeys(name for record in records for name in record.trial.info))
     columns = [
         Column("trial", number=False),
         Column(metric),
+        *([Column("program", number=False)] if programs else []),
         *(Column(name) for name in names),
         *(Column(name.replace("_", " ")) for name in infos),
         Column("proposed by", number=False),
@@ -36,6 +44,9 @@ def trials_table(records: Sequence[TrialRecord], best: TrialRecord | None, metri
         Column("evaluate, s"),
     ]
     configs = [[_value(record.trial.config.get(name)) for record in records] for name in names]
+    if programs is not None:
+        words = [programs.outline(record.trial.config, 100) or DASH for record in records]
+        configs = [[Cell(text, sort=text, kind="program") for text in words]]
     extras = [_column([record.trial.info.get(name) for record in records]) for name in infos]
     losses = aligned([record.trial.loss for record in records])
     rows = []

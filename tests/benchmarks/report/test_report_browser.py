@@ -14,6 +14,7 @@ from airtune.benchmarks.report import Density, write_report
 from airtune.benchmarks.running.plan import Plan
 from airtune.benchmarks.running.runner import run_suite
 from tests.benchmarks.hostile import hostile_study
+from tests.benchmarks.programs_study import programs_study
 
 PLAN = Plan("toy", methods=("lm", "random", "default+tpe"), seeds=2, budget=6, model="scripted")
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -45,6 +46,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             out / "bench", out / "density", study="toy/branin/lm/seed=000", density=Density(budget=100)
         )[0],
         "hostile": write_report(hostile_study(out / "evil.airtune"))[0],
+        "programs": write_report(programs_study(out / "programs.airtune"))[0],
     }
 
 
@@ -91,7 +93,7 @@ def test_a_page_that_misbehaves_is_noticed(browser: Any, tmp_path: Path) -> None
             pass
 
 
-@pytest.mark.parametrize("name", ["comparison", "study", "density", "hostile"])
+@pytest.mark.parametrize("name", ["comparison", "study", "density", "hostile", "programs"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_message_and_no_request(browser: Any, pages: dict[str, Path], name: str, scheme: str) -> None:
     with Watched(browser, pages[name], scheme=scheme) as page:
@@ -103,7 +105,7 @@ def test_no_message_and_no_request(browser: Any, pages: dict[str, Path], name: s
         assert (sum(map(int, paper[4:-1].split(","))) < 200) == (scheme == "dark")
 
 
-@pytest.mark.parametrize("name", ["comparison", "study", "density", "hostile"])
+@pytest.mark.parametrize("name", ["comparison", "study", "density", "hostile", "programs"])
 @pytest.mark.parametrize("width", [360, 390, 768])
 def test_no_page_scrolls_sideways(browser: Any, pages: dict[str, Path], name: str, width: int) -> None:
     with Watched(browser, pages[name], width=width) as page:
@@ -161,7 +163,7 @@ def test_the_theme_can_be_changed_and_is_remembered(browser: Any, pages: dict[st
         assert button.text_content() == "light"
 
 
-@pytest.mark.parametrize("name", ["comparison", "study", "density", "hostile"])
+@pytest.mark.parametrize("name", ["comparison", "study", "density", "hostile", "programs"])
 def test_anchors_lead_somewhere(browser: Any, pages: dict[str, Path], name: str) -> None:
     with Watched(browser, pages[name]) as page:
         targets = page.locator("a[href^='#']").evaluate_all("links => links.map(a => a.getAttribute('href'))")
