@@ -6,22 +6,26 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from airtune.engine.types import Task
 
 __all__ = ["get_task", "task_names"]
 
+NEED_DATA: tuple[str, ...] = ()  # families of tasks
+
 
 def task_names() -> list[str]:
     """The names of all built-in tasks: sklearn tasks at full fidelity, hpobench tasks as tabulated."""
     from airtune.benchmarks.tasks.hpobench.tasks import hpobench_names
+    from airtune.benchmarks.tasks.programs import program_names
     from airtune.benchmarks.tasks.sklearn import sklearn_names
     from airtune.benchmarks.tasks.toy import toy_names
 
-    return toy_names() + sklearn_names() + hpobench_names()
+    return toy_names() + sklearn_names() + program_names() + hpobench_names()
 
 
-def get_task(name: str) -> Task:
+def get_task(name: str, data: Path | None = None) -> Task:
     """The built-in task of that name, for example "toy/branin" or "sklearn/rf/digits@trees=16".
 
     Imports the tasks of its family alone.
@@ -29,14 +33,21 @@ def get_task(name: str) -> Task:
     Args:
         name: One of `task_names()`; sklearn tasks may carry a fidelity suffix (see `sklearn_tasks`), hpobench
             tasks other options (see `hpobench.tasks`), and any "moved/" in front (see `tasks.moved`).
+        data: The folder of the data that the tasks of some families need; by default the environment's AIRTUNE_DATA.
 
     Raises:
-        TaskError: If there is no such task, or it has no such fidelity or option.
+        TaskError: If there is no such task, it has no such fidelity or option, or its data are not there.
     """
     from airtune.engine.types import TaskError
     from airtune.grammars.errors import unknown_name
 
     family = name.partition("/")[0]
+    if data is not None and family not in NEED_DATA:
+        raise TaskError(
+            f"task {name!r} needs no data folder", value=str(data),
+            allowed=f"--data with {', '.join(f'{one}/*' for one in NEED_DATA)}, or with --program-space",
+            hint="leave --data out",
+        )  # fmt: skip
     make: Callable[[str], Task]
     if family == "moved":
         from airtune.benchmarks.tasks.moved import moved_task
@@ -54,6 +65,10 @@ def get_task(name: str) -> Task:
         from airtune.benchmarks.tasks.toy import toy_names, toy_task
 
         known, make = toy_names(), toy_task
+    elif name.startswith("sklearn/program/"):
+        from airtune.benchmarks.tasks.programs import program_names, sklearn_program_task
+
+        known, make = program_names(), sklearn_program_task
     elif family == "sklearn":
         from airtune.benchmarks.tasks.sklearn import sklearn_names, sklearn_task
 
@@ -71,7 +86,11 @@ def get_task(name: str) -> Task:
         from airtune.benchmarks.tasks.toy import toy_names
 
         every = [*toy_names(), *sklearn_names(), "hpobench/{svm,lr,rf,mlp,xgb}/{data set}"]
-        every += ["original/{mlp,hpolib,nasbench201}/{data set}", "moved/{one of these}"]
+        every += [
+            "original/{mlp,hpolib,nasbench201}/{data set}",
+            "sklearn/program/{data set}",
+            "moved/{one of these}",
+        ]
         message, allowed, hint = unknown_name("task", name, every)
         raise TaskError(message, value=name, allowed=allowed, hint=hint)
     if (name.partition("@")[0] if family == "sklearn" else name) not in known:

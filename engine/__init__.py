@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from airtune.engine.evaluation.commands import command_objective
     from airtune.engine.evaluation.objectives import load_objective
     from airtune.engine.evaluation.pool import Evaluation
+    from airtune.engine.evaluation.programs import Harness, ProgramData, program_task
     from airtune.engine.evaluation.result import TrialFailed
     from airtune.engine.minimization import minimize
     from airtune.engine.proposers import PROPOSERS, load_proposer
@@ -46,7 +47,9 @@ _HOME = {
     "Event": "types",
     "Finished": "types",
     "PROPOSERS": "proposers",
+    "Harness": "evaluation.programs",
     "Job": "types",
+    "ProgramData": "evaluation.programs",
     "Proposal": "types",
     "Proposer": "types",
     "Proposing": "types",
@@ -72,6 +75,7 @@ _HOME = {
     "load_objective": "evaluation.objectives",
     "load_proposer": "proposers",
     "minimize": "minimization",
+    "program_task": "evaluation.programs",
 }
 
 __all__ = [
@@ -80,8 +84,10 @@ __all__ = [
     "Evaluation",
     "Event",
     "Finished",
+    "Harness",
     "Job",
     "Limits",
+    "ProgramData",
     "Proposal",
     "Proposer",
     "Proposing",
@@ -106,6 +112,7 @@ __all__ = [
     "load_objective",
     "load_proposer",
     "minimize",
+    "program_task",
 ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ConfigSpace import ConfigurationSpace
 
@@ -13,10 +13,13 @@ from airtune.engine.study import Study
 from airtune.engine.types import DEFAULT_PROPOSER, Event, Proposer, Result, Task
 from airtune.models import LanguageModel
 
+if TYPE_CHECKING:
+    from airtune.grammars import ProgramSpace
+
 
 def minimize(
-    objective: Callable[[dict[str, Any]], Any],
-    space: ConfigurationSpace,
+    objective: Callable[[Any], Any],
+    space: ConfigurationSpace | ProgramSpace,
     *,
     budget: int = 10,
     seed: int = 0,
@@ -43,7 +46,7 @@ def minimize(
         objective: `config -> loss`: a finite number, or a mapping with one under "loss" and further values.
             What it raises, and NaN, is a failed trial that the proposer sees; the search goes on, unless
             the first three fail for the same reason (see `keep_going`).
-        space: The search space.
+        space: The search space. Of a program space, the objective is called with a program's source code, a text.
         budget: Evaluations in all; those of an earlier run with the same `path` count.
         seed: The same seed gives the same search.
         model: The language model, or its name, of proposers that need one.
@@ -75,6 +78,10 @@ def minimize(
     >>> len(result.trials), result.stopped
     (5, 'budget')
     """
+    if not isinstance(space, ConfigurationSpace):
+        from airtune.engine.evaluation.programs import SourceObjective
+
+        objective, space = SourceObjective(space, objective), space.space
     task = Task(name, space, objective, metric, description)
     evaluation = Evaluation(timeout_s, isolate, executor, jobs, asynchronous)
     with Study(

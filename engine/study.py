@@ -78,7 +78,8 @@ class Study:
         check_task(task, seed)
         canonical_grammar(task.space)  # refuses what cannot be searched
         self.task, self.seed = task, seed
-        self._evaluation = evaluation or Evaluation()
+        self._evaluation = how = evaluation or Evaluation()
+        how.check_sandbox(task)
         self._evaluator: Evaluator | None = None
         self._asked: dict[int, Trial] = {}  # as `ask` gave them out, until they have a result
         configs = first_configs(task, first)
@@ -87,15 +88,14 @@ class Study:
             opened = closing.enter_context(StudyFile(path)) if path and Path(path).exists() else None
             self.proposer = load_proposer(proposer, model) if isinstance(proposer, str) else proposer
             check_limits(self.proposer, task.space)
-            how = self._evaluation
             self.manifest: Mapping[str, Any] = study_manifest(
-                task, self.proposer, seed, how.schedule, configs, how.sandbox_entry, how.noise
+                task, self.proposer, seed, how.schedule, configs, how.sandbox_entry(task), how.noise
             )
             self.name = name or default_name(self.manifest)
             self._state = StudyState(self.name, task, seed, self._evaluation.batch)
             self._file = opened or closing.enter_context(StudyFile(path))
             self.path = self._file.path
-            self.task = self._evaluation.sandboxed(task, self.path)
+            self.task = how.sandboxed(task, self.path)
             if opened and not name and not new and opened.find(self.name) is None:
                 from airtune.engine.identity import check_others
 

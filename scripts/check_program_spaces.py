@@ -22,20 +22,11 @@ from typing import Any
 
 import numpy as np
 
-from airtune.engine.sandbox.limits import Limits
-from airtune.engine.sandbox.python import run_python
+from airtune.engine import Harness, Limits, ProgramData, Sandbox, TrialFailed
 from airtune.grammars import ProgramSpace, program_space, shipped_spaces
 
 ROWS, TEST_ROWS, COLUMNS, CLASSES = 60, 30, 4, 3
 LEARN_CLASSES = ("images", "tabular_classification")
-
-
-# What the sandbox calls: a function that returns names and arrays.
-_MAIN = """
-
-def main(**given):
-    return {"predicted": fit_predict(**given)}
-"""
 
 
 def draws(space: ProgramSpace, seed: int, uniform: str) -> Iterator[dict[str, Any]]:
@@ -49,7 +40,7 @@ def draws(space: ProgramSpace, seed: int, uniform: str) -> Iterator[dict[str, An
             yield space.snap(dict(space.space.sample_configuration()))
 
 
-def table(seed: int, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def table(seed: int, name: str) -> ProgramData:
     """What the programs of a space learn: features on different scales, or images; numbers or classes."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(ROWS + TEST_ROWS, COLUMNS)) * [1.0, 100.0, 0.01, 1.0] + [0.0, 1000.0, 0.0, -5.0]
@@ -60,22 +51,17 @@ def table(seed: int, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if name == "images":
         x = rng.random((len(x), 3, 8, 8)) * 0.5
         x[:, 0, :4] += y[:, None, None] / 6
-    return x[:ROWS], y[:ROWS], x[ROWS:]
+    score = "error" if name in LEARN_CLASSES else "mse"
+    return ProgramData((x[:ROWS], y[:ROWS]), (x[ROWS:], y[ROWS:]), None, score)
 
 
 def failure(source: str, seed: int, name: str) -> str | None:
     """Why the predictions of a program of a space are of no use; None if they are."""
-    train_x, train_y, test_x = table(seed, name)
-    arrays = {"train_x": train_x, "train_y": train_y, "test_x": test_x}
-    ended, result = run_python(source + _MAIN, {**arrays, "seed": seed}, limits=Limits(time_s=300))
-    if ended.reason is not None:
-        return ended.reason[:140]
-    predicted = np.asarray(result["predicted"])
-    if predicted.shape != (TEST_ROWS,):
-        return f"shape {predicted.shape}"
-    if not np.isfinite(predicted).all():
-        return "not finite"
-    return None if name not in LEARN_CLASSES or np.isin(predicted, range(CLASSES)).all() else "no class"
+    try:
+        loss = Harness(table(seed, name), Sandbox(Limits(time_s=300)))(source)["loss"]
+    except TrialFailed as error:
+        return str(error)[:140]
+    return None if np.isfinite(loss) else "not finite"
 
 
 def main() -> int:

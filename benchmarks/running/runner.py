@@ -28,6 +28,7 @@ from airtune.benchmarks.running.plan import (
 )
 from airtune.benchmarks.running.processes import spread
 from airtune.benchmarks.running.suites import get_suite
+from airtune.engine.evaluation.pool import Evaluation
 from airtune.engine.manifest import study_manifest
 from airtune.engine.proposers import load_proposer
 from airtune.engine.state import StudyState
@@ -117,6 +118,8 @@ def run_group(plan: Plan, file: StudyFile, group: Group) -> Iterator[int]:
         StoreError: If the method was begun with something else, such as another model.
     """
     _check_begun(plan, file, group.method)
+    for task in group.tasks:
+        Evaluation().check_sandbox(_task(task))  # before the first trial of any
     manifests = {name: manifest for name, manifest in (_described(plan, group, task) for task in group.tasks)}
     studies = [
         StudyState(name, _task(task), manifests[name]["seed"])
@@ -269,4 +272,6 @@ def _task(name: str) -> Task:
 @lru_cache(maxsize=256)
 def _manifest(task: str, method: str, model: str | None, temperature: float | None) -> dict[str, Any]:
     """The manifest of a task's studies but for their seeds: it hashes the model's files."""
-    return study_manifest(_task(task), _proposer(method, model, temperature), 0)
+    made = _task(task)
+    sandbox = Evaluation().sandbox_entry(made)
+    return study_manifest(made, _proposer(method, model, temperature), 0, sandbox=sandbox)

@@ -10,6 +10,7 @@ from airtune.benchmarks.tasks.hpobench.models import Protocol
 from airtune.benchmarks.tasks.hpobench.tasks import hpobench_names
 from airtune.benchmarks.tasks.moved import PREFIX, unmoved
 from airtune.benchmarks.tasks.original.tasks import original_names
+from airtune.benchmarks.tasks.programs import program_names
 from airtune.benchmarks.tasks.sklearn import ALGORITHMS, DATA, sklearn_names
 from airtune.benchmarks.tasks.toy import toy_names
 from airtune.grammars import AirtuneError, unknown_name
@@ -80,6 +81,11 @@ SUITES: Mapping[str, Suite] = {
             lambda: [*toy_names(), *_reduced_names(REDUCED)],
             "6 two-dimensional functions and 4 models x 4 data sets "
             "(logistic regression 30 iterations, random forest 16 trees, multilayer perceptron 5 epochs)",
+        ),
+        Suite(
+            "programs",
+            program_names,
+            "programs of the program spaces that ship, run in the sandbox on 4 tables and images of scikit-learn",
         ),
         Suite(
             "development",

@@ -17,7 +17,8 @@ TAKE_OVER_HELP = (
 SANDBOXES = ("bubblewrap", "none")
 SANDBOX_HELP = (
     "Run the command where it can harm nothing (bubblewrap, seccomp, Landlock), or is refused: no network, only "
-    "this folder to read, a scratch folder to write to. --sandbox none says that it is wanted without."
+    "this folder to read, a scratch folder to write to. Programs of a program space run there in any case. "
+    "--sandbox none says that it is wanted without."
 )
 SANDBOX_SETTING_HELP = (
     "Of the sandbox: read=FOLDER (data), memory=8G, scratch=2G, processes=64, cpu=SECONDS; may be repeated."
@@ -27,6 +28,16 @@ NOISE_HELP = (
     "deviation. The true loss is kept beside."
 )
 TASK_HELP = "A bundled task such as sklearn/svm/digits, or module:attribute with --space."
+PROGRAMS_HELP = (
+    "A program space, of which programs are searched: a file *.space, or one that ships, such as tabular_regression. "
+    "With --data; or with --command, whose {program} is the source code; or with --objective, called with it."
+)
+DATA_HELP = (
+    "What programs learn: a table (*.csv) with --target, or arrays (*.npz). Of the tasks nyc_taxi/* and cifar10/*: the "
+    "folder of their data. (default: the environment variable AIRTUNE_DATA)"
+)
+TARGET_HELP = "Of --data: the column to predict."
+SCORE_HELP = "Of --data: mse, mae, or error, the share of wrong classes."
 COMMAND_HELP = (
     "A command line to evaluate, with {name} for each hyperparameter; its last line on standard "
     'output is JSON with "loss". "--bn {bn}" is a flag where bn is true and nothing where it is false or null; '

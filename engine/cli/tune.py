@@ -15,17 +15,21 @@ from airtune.engine.cli.model_options import chosen_proposer, loading_text
 from airtune.engine.cli.options import (
     ASYNC_HELP,
     COMMAND_HELP,
+    DATA_HELP,
     DETERMINISTIC_HELP,
     DIALECT_HELP,
     JOBS_HELP,
     KEEP_GOING_HELP,
     NEW_HELP,
     NOISE_HELP,
+    PROGRAMS_HELP,
     PROPOSER_HELP,
     SANDBOX_HELP,
     SANDBOX_SETTING_HELP,
+    SCORE_HELP,
     SETTING_HELP,
     TAKE_OVER_HELP,
+    TARGET_HELP,
     TASK_HELP,
     TRY_HELP,
 )
@@ -40,6 +44,8 @@ from airtune.engine.cli.progress import Progress
 from airtune.engine.cli.trial_table import print_trials
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airtune.engine import Result, Study, Task, Trial
     from airtune.engine.evaluation.pool import Evaluation, Executor
     from airtune.engine.storage.usage import StudyUsage
@@ -57,6 +63,10 @@ def tune(
     objective: Annotated[
         str | None, _task(metavar="MODULE:ATTRIBUTE", help="A Python callable: configuration -> loss.")
     ] = None,
+    program_space: Annotated[str | None, _task(metavar="NAME|FILE", help=PROGRAMS_HELP)] = None,
+    data: Annotated[Path | None, _task(help=DATA_HELP)] = None,
+    target: Annotated[str | None, _task(metavar="COLUMN", help=TARGET_HELP)] = None,
+    score: Annotated[str | None, _task(help=SCORE_HELP)] = None,
     study_name: Annotated[
         str | None,
         _task(metavar="NAME", help="The study's name in the study file. (default: made of what it is)"),
@@ -97,17 +107,23 @@ def tune(
     airtune tune sklearn/svm/digits --budget 10
 
     airtune tune --space space.json --command 'python train.py --lr {lr}'
+
+    airtune tune --program-space tabular_regression --data prices.csv --target price --score mse
     """
     from airtune.engine import Study
     from airtune.engine.types import OtherStudiesError, StudyFileMoved
 
     evaluation = _evaluation(budget, timeout, jobs, asynchronous, executor, noise)
-    if sandbox is not None or sandbox_setting:
-        from airtune.engine.cli.sandbox_option import chosen_sandbox
+    here = executor == "local"
+    if program_space is not None or target is not None or score is not None:
+        from airtune.engine.cli.program_option import task_of_programs
 
-        chosen = chosen_sandbox(sandbox, sandbox_setting or (), command, timeout)
-        evaluation = replace(evaluation, sandbox=chosen)
-    what = _the_task(task, space, command, objective, here=executor == "local")
+        what = task_of_programs(
+            program_space, data, target, score, command, objective, others={"TASK": task, "--space": space}, here=here
+        )  # fmt: skip
+    else:
+        what = _the_task(task, space, command, objective, data, here=here)
+    evaluation = _sandboxed(evaluation, what, sandbox, sandbox_setting or ())
     settings = [*(model_setting or ()), *(["deterministic=strict"] if deterministic else [])]
     configs = [] if first is None else _configs(first, what)
     running: Study | None = None
@@ -181,8 +197,27 @@ def _evaluation(
     return Evaluation(timeout, True, cast("Executor", executor), jobs, asynchronous, noise=noise)
 
 
+def _sandboxed(
+    evaluation: Evaluation, task: Task, sandbox: str | None, settings: Sequence[str]
+) -> Evaluation:
+    """With the sandbox that was chosen, or that the task's programs run in unless another is."""
+    if sandbox is not None or settings or hasattr(task.objective, "in_sandbox"):
+        from airtune.engine.cli.sandbox_option import chosen_sandbox
+
+        chosen = chosen_sandbox(sandbox, settings, task, evaluation.timeout_s)
+        evaluation = replace(evaluation, sandbox=chosen)
+        evaluation.check_sandbox(task)
+    return evaluation
+
+
 def _the_task(
-    task: str | None, space: Path | None, command: str | None, objective: str | None, *, here: bool
+    task: str | None,
+    space: Path | None,
+    command: str | None,
+    objective: str | None,
+    data: Path | None,
+    *,
+    here: bool,
 ) -> Task:
     """The one task that the options describe; a command's program is looked for where it runs `here`.
 
@@ -213,7 +248,13 @@ def _the_task(
             )  # fmt: skip
         from airtune.benchmarks import get_task
 
-        return get_task(task)
+        return get_task(task, data)
+    if data is not None:
+        raise AirtuneError(
+            "--data was given with a search space of numbers and choices", value=str(data),
+            allowed="--data with --program-space, or with a bundled task that needs data",
+            hint="let the objective read its data itself",
+        )  # fmt: skip
     if task is not None and ":" not in task:
         raise AirtuneError(
             f"task {task!r} brings its own search space, and --space was given too", value=task,

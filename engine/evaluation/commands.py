@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +28,11 @@ from airtune.models.environment import users_environment
 
 if TYPE_CHECKING:
     from airtune.engine.evaluation.sandboxes import CommandSandbox
+    from airtune.grammars import ProgramSpace
 
 # What a command finds its whole configuration under, as JSON, in its environment.
 CONFIG_VARIABLE = "AIRTUNE_CONFIG"
-_WHOLE = "config_json"
+_WHOLE, _PROGRAM = "config_json", "program"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +65,18 @@ class CommandObjective:
         known: All hyperparameters of the space.
         timeout_s: Longest time for the program, in seconds; a `Study` has a limit of its own.
         sandbox: Where it runs; None for a plain process. A `Study` sets it: see `Evaluation`.
+        programs: Whose configurations they are, if they are programs: "{program}" is the source code.
     """
 
     arguments: tuple[Argument, ...]
     known: tuple[str, ...]
     timeout_s: float | None = None
     sandbox: CommandSandbox | None = None
+    programs: ProgramSpace | None = None
+
+    def in_sandbox(self, sandbox: CommandSandbox | None) -> CommandObjective:
+        """The same command in a sandbox, or outside of any."""
+        return replace(self, sandbox=sandbox)
 
     def argv(self, config: dict[str, Any]) -> list[str]:
         """The argument vector for a configuration.
@@ -80,6 +87,8 @@ class CommandObjective:
         """
         values = {name: _text(value) for name, value in config.items()}
         values.setdefault(_WHOLE, json.dumps(config))
+        if self.programs is not None:
+            values.setdefault(_PROGRAM, self.programs.render(config))
         argv: list[str] = []
         previous: Argument | None = None
         for argument in self.arguments:
@@ -175,7 +184,8 @@ def command_objective(
     configuration as JSON, as is the environment variable AIRTUNE_CONFIG, always. `{{` and `}}` stand for
     braces. "--bn {bn}" becomes "--bn" where the value is true and nothing where it is false or null; in "--layers
     {layers}" a list becomes several arguments; "--bn={bn}" is the value as JSON. A name with spaces or quotes is
-    quoted for the splitting: "--lr '{learning rate}'". The last JSON on standard output, on lines of its own, is the
+    quoted for the splitting: "--lr '{learning rate}'". Of a program space, `{program}` is the source code, as one
+    argument: "python -c {program}". The last JSON on standard output, on lines of its own, is the
     result: a number, or an object with one under "loss" and further values.
 
     Args:
@@ -186,6 +196,8 @@ def command_objective(
     Raises:
         TaskError: If the line cannot be split, or names what is no hyperparameter, or leaves one out, or needs a shell.
     """
+    from airtune.grammars import programs_of
+
     names = tuple(space)
     try:
         words = shlex.split(template)
@@ -204,17 +216,23 @@ def command_objective(
             hint="for example --command 'python train.py --lr {lr}'",
         )
     refuse_shell_line(template, words[0])
-    arguments = tuple(_parse(word, names, template) for word in words)
+    programs = programs_of(space)
+    whole = [_WHOLE] if programs is None else [_PROGRAM, _WHOLE]
+    arguments = tuple(_parse(word, (*names, *whole), template) for word in words)
     used = {name for argument in arguments for name in argument.names}
     left_out = [name for name in names if name not in used]
-    if left_out and _WHOLE not in used and CONFIG_VARIABLE not in template:
+    if left_out and used.isdisjoint(whole) and CONFIG_VARIABLE not in template:
+        several = f", and {len(left_out) - 5} more" if len(left_out) > 5 else ""
+        every = " or ".join(f"{{{name}}}" for name in whole)
         raise TaskError(
-            f"the command does not use {', '.join(map(repr, left_out))}: {template}",
+            f"the command does not use {', '.join(map(repr, left_out[:5]))}{several}: {template}",
             value=left_out[0],
-            allowed=f"every hyperparameter as {{name}}, or all at once: {{{_WHOLE}}} or ${CONFIG_VARIABLE}",
-            hint=f"add {' '.join('{' + name + '}' for name in left_out[:5])}, or {{{_WHOLE}}}",
+            allowed=f"every hyperparameter as {{name}}, or all at once: {every} or ${CONFIG_VARIABLE}",
+            hint=f"add {' '.join('{' + name + '}' for name in left_out[:5])}, or {{{whole[0]}}}"
+            if programs is None
+            else f"add {{{_PROGRAM}}}: the source code as one argument",
         )
-    return CommandObjective(arguments, names, timeout_s)
+    return CommandObjective(arguments, names, timeout_s, programs=programs)
 
 
 def _has_ended(process: subprocess.Popen[bytes], seconds: float | None) -> bool:
@@ -227,7 +245,7 @@ def _has_ended(process: subprocess.Popen[bytes], seconds: float | None) -> bool:
 
 
 def _parse(word: str, names: Iterable[str], template: str) -> Argument:
-    known = sorted({*names, _WHOLE}, key=len, reverse=True)
+    known = sorted({*names}, key=len, reverse=True)
     token = re.compile(r"\{\{|\}\}|\{(" + "|".join(map(re.escape, known)) + r")\}|[{}]")
     parts, start = [""], 0
     for match in token.finditer(word):
@@ -244,11 +262,11 @@ def _parse(word: str, names: Iterable[str], template: str) -> Argument:
 
 
 def _bad_brace(word: str, match: re.Match[str], names: Iterable[str], template: str) -> TaskError:
-    shown = ", ".join("{" + name + "}" for name in [*names, _WHOLE])
+    shown = ", ".join("{" + name + "}" for name in names)
     closed = re.match(r"\{([^{}]*)\}", word[match.start() :])
     if closed:
         name = closed.group(1)
-        _, _, hint = unknown_name("hyperparameter", name, [*names, _WHOLE])
+        _, _, hint = unknown_name("hyperparameter", name, names)
         if not hint.startswith("did you mean"):
             hint = f"use one of {shown}; write {{{{ and }}}} for braces that are meant as such"
         message = f"the command names {name!r}, which is no hyperparameter of the space: {template}"

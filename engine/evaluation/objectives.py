@@ -13,7 +13,7 @@ from airtune.engine.types import TaskError
 from airtune.grammars import unknown_name
 
 
-def load_objective(spec: str) -> Callable[[dict[str, Any]], Any]:
+def load_objective(spec: str) -> Callable[[Any], Any]:
     """The callable that "module:attribute" names; modules of the current folder can be named too.
 
     Raises:

@@ -23,7 +23,7 @@ from airtune.grammars import AirtuneError
 from airtune.models.environment import as_the_user_has_it
 
 if TYPE_CHECKING:
-    from airtune.engine.evaluation.sandboxes import CommandSandbox
+    from airtune.engine.evaluation.sandboxes import CommandSandbox, RunsOthersCode
 
 Objective = Callable[[dict[str, Any]], Any]
 Executor = Literal["local", "ray"]
@@ -45,6 +45,11 @@ class Evaluator(Protocol):
 
     def close(self) -> None:
         """End it, and what is still being evaluated. May be called again."""
+
+
+def others_code(objective: Any) -> RunsOthersCode | None:
+    """The objective, if what it runs can be put into a sandbox: a command, or programs."""
+    return objective if hasattr(objective, "in_sandbox") else None
 
 
 class InProcess:
@@ -155,8 +160,9 @@ class Evaluation:
             `isolate` says.
         jobs: Trials at a time.
         asynchronous: With several jobs, whether a trial is proposed as soon as one ends; else in batches.
-        sandbox: Where the task's command runs, an `airtune.engine.Sandbox`; None for a plain process. "none" is the
-            same, said by the user, and the study's manifest keeps it.
+        sandbox: Where the task's command or programs run, an `airtune.engine.Sandbox`; None for what the objective says
+            (of a command a plain process, of a program space the sandbox). "none" is a plain process, by the user's
+            explicit choice, and the study's manifest keeps it.
         noise: What losses are multiplied with, or what is added to them, in the form of `noise.read_noise`; None.
 
     Raises:
@@ -227,12 +233,42 @@ class Evaluation:
             return "asynchronous"
         return f"batches of {self.jobs}" if self.jobs > 1 else None
 
-    @property
-    def sandbox_entry(self) -> dict[str, Any]:
+    def sandbox_of(self, task: Task) -> CommandSandbox | Literal["none"] | None:
+        """Where what the task's objective runs is run: as was chosen here, or else as the objective says.
+
+        Raises:
+            TaskError: If one was chosen, and the objective runs nothing that can be put there.
+        """
+        chosen, runs = self.sandbox, others_code(task.objective)
+        if runs is None:
+            if chosen is None or isinstance(chosen, str):
+                return chosen
+            raise TaskError(
+                f"the objective of {task.name!r} is no command, and only commands and programs run in the sandbox",
+                value=task.name,
+                allowed="a task made of a command line (--command, or command_objective(...)), or of programs",
+                hint="put the objective into a program that prints the loss, or leave the sandbox out",
+            )
+        chosen = runs.sandbox if chosen is None else chosen
+        return chosen if chosen is None or isinstance(chosen, str) or chosen.walls else "none"
+
+    def sandbox_entry(self, task: Task) -> dict[str, Any]:
         """What the manifest says of the sandbox: nothing where nothing was said."""
-        if self.sandbox is None or isinstance(self.sandbox, str):
-            return {"sandbox": self.sandbox} if self.sandbox else {}
-        return self.sandbox.described()
+        chosen = self.sandbox_of(task)
+        if chosen is None or isinstance(chosen, str):
+            return {"sandbox": chosen} if chosen else {}
+        return chosen.described()
+
+    def check_sandbox(self, task: Task) -> None:
+        """Refuse a sandbox that cannot be had.
+
+        Raises:
+            TaskError: See `sandbox_of`.
+            AirtuneError: If this machine does not have it.
+        """
+        chosen = self.sandbox_of(task)
+        if chosen is not None and not isinstance(chosen, str):
+            chosen.check()
 
     def seen(self, outcome: Outcome, seed: int, number: int) -> Outcome:
         """The end of a trial's evaluation as the study sees it: with its noise, where there is any."""
@@ -248,26 +284,17 @@ class Evaluation:
         return 1 if self.asynchronous else self.jobs
 
     def sandboxed(self, task: Task, study_file: Path | None) -> Task:
-        """The task as it is evaluated: its command in the sandbox, if one was chosen, without sight of the study file.
+        """The task as it is evaluated: what it runs in its sandbox, if it has one, without sight of the study file.
 
         Raises:
-            TaskError: If its objective is no command.
-            AirtuneError: If the sandbox cannot be had on this machine.
+            TaskError: See `sandbox_of`.
         """
-        if self.sandbox is None or isinstance(self.sandbox, str):
+        chosen, runs = self.sandbox_of(task), others_code(task.objective)
+        if chosen is None or runs is None:
             return task
-        from airtune.engine.evaluation.commands import CommandObjective
-
-        if not isinstance(task.objective, CommandObjective):
-            raise TaskError(
-                f"the objective of {task.name!r} is no command, and only commands run in the sandbox",
-                value=task.name,
-                allowed="a task made of a command line: --command, or command_objective(...)",
-                hint="put the objective into a program that prints the loss, or leave the sandbox out",
-            )
-        self.sandbox.check()
         hidden = [] if study_file is None else [str(study_file.resolve())]
-        return replace(task, objective=replace(task.objective, sandbox=self.sandbox.hiding(*hidden)))
+        where = None if isinstance(chosen, str) else chosen.hiding(*hidden)
+        return replace(task, objective=runs.in_sandbox(where))
 
     def local_evaluator(self, objective: Objective) -> Evaluator:
         """Where the objective is evaluated on this machine.

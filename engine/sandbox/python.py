@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -11,21 +11,23 @@ from typing import Any, Final
 from airtune.engine.sandbox.ended import Ended
 from airtune.engine.sandbox.frames import pack, unpack
 from airtune.engine.sandbox.limits import Limits
+from airtune.engine.sandbox.plain import run_plain
 from airtune.engine.sandbox.run import run_sandboxed
 
 _FRAMES: Final = (Path(__file__).parent / "frames.py").read_text(encoding="utf-8")
-# The descriptors are those of `run_sandboxed`. What the program does to this code only harms its own result.
+# Its arguments: the descriptors of inputs and result. What the program does to this code only harms its own result.
 _CALL: Final = """
 def _call():
     import os, sys
-    with os.fdopen(3, "rb") as file:
+    given, taken = map(int, sys.argv[1:])
+    with os.fdopen(given, "rb") as file:
         inputs = unpack(file.read())
     source, name = inputs.pop("source"), inputs.pop("function")
     module = type(sys)("program")
     sys.modules["program"] = module
     exec(compile(source, "program.py", "exec"), module.__dict__)
     result = pack(getattr(module, name)(**inputs.pop("arguments"), **inputs))
-    with os.fdopen(4, "wb") as file:
+    with os.fdopen(taken, "wb") as file:
         file.write(result)
 _call()
 """
@@ -38,6 +40,9 @@ def run_python(
     function: str = "main",
     limits: Limits | None = None,
     readable: Sequence[str] = (),
+    hidden: Iterable[str] = (),
+    environment: Mapping[str, str] | None = None,
+    walls: bool = True,
 ) -> tuple[Ended, dict[str, Any]]:
     """Call a function of a program in the sandbox, with this process's Python environment and an empty folder.
 
@@ -47,6 +52,10 @@ def run_python(
         function: Its name; it returns a mapping of the same kind.
         limits: Its bounds.
         readable: Files and folders that it may read.
+        hidden: Files that it may not see, wherever they lie.
+        environment: Of these variables it gets the harmless ones; by default of this process's.
+        walls: False for a plain process, which can do whatever its user can; of its limits those of time, output and
+            result hold. The call and what it returns are the same.
 
     Returns:
         How the run ended, and what the function returned; nothing if the run failed.
@@ -60,7 +69,12 @@ def run_python(
     plain = {name: value for name, value in inputs.items() if name not in arrays}
     given = pack({"source": source, "function": function, "arguments": plain, **arrays})
     argv = [sys.executable, "-I", "-c", _FRAMES + _CALL]
-    ended = run_sandboxed(argv, limits=limits, readable=readable, inputs=given)
+    if walls:
+        ended = run_sandboxed(
+            [*argv, "3", "4"], limits=limits, environment=environment, readable=readable, hidden=hidden, inputs=given
+        )  # fmt: skip
+    else:
+        ended = run_plain(argv, given, limits or Limits(), environment)
     if ended.kind is not None:
         return ended, {}
     try:

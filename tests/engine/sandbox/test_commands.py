@@ -89,13 +89,13 @@ def test_options_that_do_not_fit(
 def test_only_commands(capsys: pytest.CaptureFixture[str]) -> None:
     code, told = run(["tune", "toy/branin", "--sandbox"], capsys)
     assert code in (1, 2)
-    assert "only commands run in the sandbox" in told["error"]["message"]
+    assert "only commands and programs run in the sandbox" in told["error"]["message"]
 
 
 @needs_sandbox
 def test_a_callable_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "study.sqlite"
-    with pytest.raises(TaskError, match="only commands run in the sandbox"):
+    with pytest.raises(TaskError, match="only commands and programs run in the sandbox"):
         Study(
             Task("f", SPACE, lambda config: 0.0),
             "random",

@@ -95,11 +95,11 @@ def test_programs_run(space: ProgramSpace) -> None:
 def test_a_program_does_the_same_again(space: ProgramSpace) -> None:
     """With the same seed: it must depend on nothing else."""
     source, made = some(space, 1)[1], []
-    train_x, train_y, test_x = table(0, name_of(space))
+    data = table(0, name_of(space))
     for _ in range(2):
         defined: dict[str, Any] = {}
         exec(compile(source, "program", "exec"), defined)
-        made.append(defined["fit_predict"](train_x, train_y, test_x, 7))
+        made.append(defined["fit_predict"](*data.train, data.validation[0], 7))
     np.testing.assert_array_equal(*made)
 
 

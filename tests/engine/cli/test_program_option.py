@@ -1,0 +1,145 @@
+"""`airtune tune --program-space`: data, a command or a callable of the user's own evaluate its programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airtune.engine import StudyFile, minimize
+from airtune.engine.cli.app import main
+from airtune.grammars import program_space
+from tests.engine.sandbox.here import needs_sandbox
+
+TINY = program_space("tiny")
+OBJECTIVE = (
+    "def loss(source):\n    return {'loss': float(len(source)), 'neighbors': 'model = KN' in source}\n"
+)
+PRINTS = "import json, sys; print(json.dumps({'loss': len(sys.argv[1])}))"
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [f"{i % 13},{i * 7 % 11},{2 * (i % 13) + i * 7 % 11}\n" for i in range(60)]
+    (tmp_path / "sums.csv").write_text("a,b,sum\n" + "".join(rows))
+    (tmp_path / "harness.py").write_text(PRINTS)
+    (tmp_path / "mine_of_programs.py").write_text(OBJECTIVE)
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, Any]:
+    with pytest.raises(SystemExit) as ended:
+        main(["tune", *arguments, "--json"])
+    return int(ended.value.code or 0), json.loads(capsys.readouterr().out)
+
+
+DATA = ("--data", "sums.csv", "--target", "sum", "--score", "mse")
+FEW = ("--proposer", "default+random", "--budget", "2")
+
+
+@pytest.mark.parametrize(
+    "sandbox", [pytest.param((), marks=needs_sandbox, id="sandbox"), ("--sandbox", "none")]
+)
+def test_a_table(sandbox: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """The first is the default program, a ridge regression, for which the sums are easy."""
+    code, told = run("--program-space", "tiny", *DATA, *FEW, *sandbox, capsys=capsys)
+    assert code == 0
+    assert told["task"].startswith("tiny/sums-")
+    assert told["metric"] == "validation mse"
+    assert [trial["status"] for trial in told["trials"]] == ["told"] * 2
+    first = told["trials"][0]
+    assert first["config"] == TINY.default()
+    assert 0 < first["loss"] < 0.1
+    assert 0 < first["info"]["test_loss"] < 0.1
+    with StudyFile("airtune.sqlite", readonly=True) as file:
+        (study,) = file.studies()
+    assert study.manifest["sandbox"] == ("none" if sandbox else "bubblewrap")
+    assert "predicting sum from a, b" in study.manifest["description"]
+
+
+@pytest.mark.parametrize("sandbox", [pytest.param(("--sandbox",), marks=needs_sandbox, id="sandbox"), ()])
+def test_a_command_gets_the_source(sandbox: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    command = f"{sys.executable} harness.py {{program}}"
+    code, told = run("--program-space", "tiny", "--command", command, *FEW, *sandbox, capsys=capsys)
+    assert code == 0
+    for trial in told["trials"]:
+        assert trial["loss"] == len(TINY.render(trial["config"]))
+
+
+def test_a_callable_gets_the_source(capsys: pytest.CaptureFixture[str]) -> None:
+    code, told = run("--program-space", "tiny", "--objective", "mine_of_programs:loss", *FEW, capsys=capsys)
+    assert code == 0
+    for trial in told["trials"]:
+        assert trial["loss"] == len(TINY.render(trial["config"]))
+        assert trial["info"]["neighbors"] == (trial["config"]["model"] == "neighbors")
+
+
+def test_minimize_takes_a_program_space() -> None:
+    found = minimize(lambda source: float(len(source)), TINY, budget=3, proposer="random")
+    for trial in found.trials:
+        assert trial.loss == len(TINY.render(trial.config))
+
+
+def test_a_file_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine.space").write_text(
+        'p: P = """\n    def fit_predict(train_x, train_y, test_x, seed):\n'
+        '        return test_x[:, {column: int}] * {factor: int}\n    """\n'
+        "column: int = 0 .. 1\nfactor: int = 1 .. 2"
+    )
+    options = (
+        "--program-space",
+        "mine.space",
+        *DATA,
+        "--sandbox",
+        "none",
+        "--proposer",
+        "random",
+        "--budget",
+        "9",
+    )
+    code, told = run(*options, capsys=capsys)
+    assert code == 0
+    assert told["stopped"] == "space exhausted"
+    assert len({trial["loss"] for trial in told["trials"]}) == 4
+    assert told["best"]["config"] == {"column": 0, "factor": 2}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why", "says"),
+    [
+        (["--program-space", "tiny"], "nothing to evaluate its programs with", "--data FILE"),
+        (["--program-space", "tiny", *DATA, "--command", "x {program}"], "--data and --command were both", "one of"),
+        (["toy/branin", "--program-space", "tiny", *DATA], "TASK and --program-space were both given", "one of"),
+        (["--space", "s.json", "--program-space", "tiny", *DATA], "--space and --program-space", "one of"),
+        (["--program-space", "tinny", *DATA], "unknown program space", "tiny"),
+        (["--program-space", "tiny", *DATA[:4]], "how predictions are scored was not said", "mse (mean squared error)"),
+        (["--program-space", "tiny", *DATA[:2], "--score", "mse"], "no column to predict", "--target"),
+        (["--program-space", "tiny", *DATA[:2], "--target", "som", "--score", "mse"], "'som'", "'sum'"),
+        (["--program-space", "tiny", "--command", "x {program}", "--score", "mse"], "--score was given", "--data"),
+        (["--target", "sum", "toy/branin"], "--target was given without a program space", "--program-space"),
+        (["--program-space", "tiny", "--command", "python x.py"], "does not use", "{program}"),
+        (["toy/branin", "--data", "."], "needs no data folder", "--program-space"),
+        (["--space", "s.json", "--command", "x {x}", "--data", "."], "--data was given with a search space", "task"),
+        (["--program-space", "none.space", *DATA], "cannot read the program space", "UTF-8"),
+    ],
+)  # fmt: skip
+def test_options_that_do_not_fit(
+    arguments: list[str], why: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("s.json").write_text('{"x": {"type": "float", "low": 0, "high": 1}}')
+    code, told = run(*arguments, *FEW, capsys=capsys)
+    assert code == 2
+    assert why in told["error"]["message"]
+    assert says in str(told["error"]["allowed"]) + str(told["error"]["fix"])
+    assert not Path("airtune.sqlite").exists()
+
+
+def test_a_space_whose_programs_have_another_function(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("other.space").write_text('p: P = "def learn(x): return {n: int}"\nn: int = 1 .. 3')
+    code, told = run("--program-space", "other.space", *DATA, *FEW, capsys=capsys)
+    assert code == 2
+    assert "does not define def fit_predict(train_x, train_y, test_x, seed)" in told["error"]["message"]
+    assert "--command" in told["error"]["fix"]
