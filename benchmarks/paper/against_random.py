@@ -10,7 +10,7 @@ from airtune.benchmarks.analysis.statistics import Estimate, Row
 from airtune.benchmarks.paper.compared import Compared, Pair, holm_tests, label
 from airtune.benchmarks.paper.protocol import Protocol, filled
 from airtune.benchmarks.paper.results import Line, Result, Table, Verdict, of_claim
-from airtune.benchmarks.paper.words import figure, plus_minus, worth_words
+from airtune.benchmarks.paper.words import figure, without_interval, worth_words
 
 # How the claims are called, and what of a row they are.
 FIGURES = {"beats": "beats", "median": "median_change", "mean": "mean_change"}
@@ -89,7 +89,7 @@ def answer(lead: Sequence[Line], arms: Mapping[str, Compared]) -> str:
     said.append("; ".join(f"{line.what} {figure(line.ours, line.unit)}{_paper(line)}" for line in lead))
     if first.control is not None:
         said.append(
-            f". {first.against[0].upper()}{first.against[1:]}: {plus_minus(first.control, first.unit)}, "
+            f". {first.against[0].upper()}{first.against[1:]}: {without_interval(first.control, first.unit)}, "
         )
         said.append(worth_words(first.worth, first.p))
     return "".join(said) + "."

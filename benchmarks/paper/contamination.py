@@ -45,9 +45,11 @@ def evaluate(protocol: Protocol, arms: Mapping[str, Compared]) -> Result:
     first = next(line for line in lines if line.lead)
     return Result(
         verdict=first.verdict,
-        answer=f"Renamed and on other ranges, {first.method} has {figure(first.ours, '')} more normalised regret after "
-        f"{look} evaluations than on the tasks as they are"
-        + (f"; a model that knows nothing, {figure(first.control, '')}." if first.control else "."),
+        answer=f"Other names and ranges change the normalised regret of {first.method} after {look} evaluations by "
+        f"{figure(first.ours, '')}"
+        + (
+            f"; that of a model that knows nothing, by {figure(first.control, '')}." if first.control else "."
+        ),
         lines=tuple(lines),
         tables=(
             Table(

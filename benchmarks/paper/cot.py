@@ -25,11 +25,11 @@ def evaluate(protocol: Protocol, arms: Mapping[str, Compared]) -> Result:
             lines.append(of_claim(protocol.part.claim("gap"), gap, arm=name, method=label(on), lead=lead))
     first = next(line for line in lines if line.lead)
     others = [replace(line, lead=False) for line in compared_lines(protocol, arms)]
-    more = "less" if first.ours.value < 0 else "more"
     return Result(
         verdict=first.verdict,
-        answer=f"With reasoning, {first.method} has {figure(first.ours, '')} {more} normalised regret than without "
-        f"(below zero is better; the paper: no difference).",
+        answer=f"Reasoning changes the normalised regret of {first.method.partition(' (')[0]} after "
+        f"{arms[first.arm].last} evaluations by {figure(first.ours, '')} (below zero is better; the paper: no "
+        "difference).",
         lines=(*lines, *others),
         tables=tuple(rank_table(one) for one in arms.values()),
     )

@@ -9,7 +9,7 @@ from airtune.benchmarks.paper.against_random import WORST, rank_table
 from airtune.benchmarks.paper.compared import Compared, label, matched
 from airtune.benchmarks.paper.protocol import Protocol, filled
 from airtune.benchmarks.paper.results import Line, Result, of_claim
-from airtune.benchmarks.paper.words import figure, plus_minus
+from airtune.benchmarks.paper.words import figure, without_interval
 
 # The hybrid, its control, and the Bayesian optimisation that it is measured by: without the default, and with it.
 SIDES = (
@@ -46,7 +46,7 @@ def evaluate(protocol: Protocol, arms: Mapping[str, Compared]) -> Result:
     said = "; ".join(
         f"{line.method} on {figure(line.ours)} of tasks"
         + (
-            f" (with a model that knows nothing {plus_minus(line.control)})"
+            f" (with a model that knows nothing {without_interval(line.control)})"
             if line.control is not None
             else ""
         )

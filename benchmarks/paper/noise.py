@@ -51,9 +51,8 @@ def evaluate(protocol: Protocol, arms: Mapping[str, Compared]) -> Result:
     first = lines[0]
     return Result(
         verdict=first.verdict,
-        answer=f"On losses with noise {arms[WITH].arm.noise}, {first.method} has {figure(first.ours, '')} more "
-        f"normalised regret after {look} evaluations than without noise (below zero is better; the paper: about the "
-        f"same). {gains}",
+        answer=f"Noise {arms[WITH].arm.noise} changes the normalised regret of {first.method} after {look} "
+        f"evaluations by {figure(first.ours, '')} (below zero is better; the paper: about the same). {gains}",
         lines=tuple(lines),
         tables=(_table(both, gaps, look), again),
     )

@@ -235,9 +235,9 @@ PARTS: Mapping[str, Part] = {
             question="How much of a budget do invalid and repeated answers cost without a grammar?",
             paper="Hallucinated, invalid and repeated answers are stated as failure modes.",
             claims=(
-                Claim("useful", "valid and new, without the grammar", "limits"),
-                Claim("invalid", "invalid, without the grammar", "limits", lower_is_better=True),
-                Claim("repeated", "tried before, without the grammar", "limits", lower_is_better=True),
+                Claim("useful", "answers valid and new", "limits"),
+                Claim("invalid", "answers invalid", "limits", lower_is_better=True),
+                Claim("repeated", "answers tried before", "limits", lower_is_better=True),
             ),
             arms=(
                 Arm("answers", "development-small", ("chat", "chat+examples=1", "chat+history=turns"), 10, 1, (10,)),

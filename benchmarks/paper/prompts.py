@@ -37,8 +37,8 @@ def evaluate(protocol: Protocol, arms: Mapping[str, Compared]) -> Result:
     return Result(
         verdict="worse" if cheaper.verdict == "worse" else gap_line.verdict,
         answer=f"A compressed history takes {cheaper.ours.value:.2f} times the prompt tokens of a conversation, and "
-        f"its normalised regret differs by {figure(gap_line.ours, '')} (below zero is better; the paper: cheaper "
-        "and about as good).",
+        f"changes normalised regret by {figure(gap_line.ours, '')} (below zero is better; the paper: cheaper and "
+        "about as good).",
         lines=tuple(lines), tables=tuple(tables),
         notes=("Tokens count whole prompts; what a prefix cache saves of a conversation is not in them.",),
     )  # fmt: skip

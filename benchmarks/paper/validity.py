@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from airtune.benchmarks.analysis.statistics import Estimate
-from airtune.benchmarks.measures.validity import FILE, FREE, GRAMMAR, Search, measure_validity
+from airtune.benchmarks.measures.validity import FREE, GRAMMAR, Search, measure_validity
 from airtune.benchmarks.measures.verdicts import KINDS, USEFUL
 from airtune.benchmarks.paper.compared import mean
 from airtune.benchmarks.paper.protocol import Protocol
@@ -19,7 +20,7 @@ from airtune.benchmarks.running.suites import get_suite
 from airtune.benchmarks.tasks.clusters import task_cluster
 from airtune.models.spec import parse_spec
 
-WITH = "the same with the grammar"
+WITHOUT = "the same without the grammar, under the prompt that does best"
 REPEATED = "repeated"
 INVALID = tuple(kind for kind in KINDS if kind not in (*USEFUL, REPEATED))
 SHARES = {"useful": USEFUL, "invalid": INVALID, "repeated": (REPEATED,)}  # of the claims
@@ -31,9 +32,9 @@ def measured(
     """The searches of every model, played or resumed; by model."""
     (arm,) = protocol.part.arms
     found = {}
-    for i, model in enumerate(protocol.models):
+    for model in protocol.models:
         spec = parse_spec(model)
-        path = folder / arm.name / (FILE if i == 0 else f"{i}-{FILE}")
+        path = folder / arm.name / f"{re.sub(r'[^A-Za-z0-9.]+', '-', spec.label)}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         loaded = {prompt: spec.but(dialect=prompt).load() for prompt in arm.methods}
         tasks = get_suite(arm.suite).tasks
@@ -47,15 +48,24 @@ def evaluate(protocol: Protocol, searches: dict[str, list[Search]]) -> Result:
     """Shares of answers under the prompt that makes the most of free text, and of all answers under the grammar."""
     lines: list[Line] = []
     tables = []
-    broken = 0
+    broken, best_of = 0, list[str]()
     for model, played in searches.items():
         prompts = list(dict.fromkeys(search.prompt for search in played))
         best = max(prompts, key=lambda prompt: _share(played, "useful", FREE, prompt).value)
+        best_of.append(best)
         for key in SHARES:
-            ours, control = _share(played, key, FREE, best), _share(played, key, GRAMMAR)
+            ours, control = _share(played, key, GRAMMAR), _share(played, key, FREE, best)
             claim, name, lead = protocol.part.claim(key), parse_spec(model).label, model == protocol.models[0]
             lines.append(
-                of_claim(claim, ours, arm=best, method=name, against=WITH, control=control, lead=lead)
+                of_claim(
+                    claim,
+                    ours,
+                    arm=f"control: {best}",
+                    method=name,
+                    against=WITHOUT,
+                    control=control,
+                    lead=lead,
+                )
             )
         broken += sum(a.kind not in USEFUL for s in played if s.mode == GRAMMAR for a in s.answers)
         tables.append(_table(model, played, prompts))
@@ -64,11 +74,15 @@ def evaluate(protocol: Protocol, searches: dict[str, list[Search]]) -> Result:
     return Result(
         verdict="worse" if broken else "better",
         answer=f"With the grammar {made - broken} of {made} answers are valid and new. Without it, under the prompt "
-        f"that does best ({useful.arm}), {figure(useful.ours)} are; {figure(invalid.ours)} are invalid, "
-        f"{figure(repeated.ours)} were tried before.",
+        f"that does best ({best_of[0]}), {_control(useful)} are; {_control(invalid)} are invalid, "
+        f"{_control(repeated)} were tried before.",
         lines=tuple(lines), tables=tuple(tables),
         notes=("The prompt that does best without the grammar was chosen by these figures, in favour of free text.",),
     )  # fmt: skip
+
+
+def _control(line: Line) -> str:
+    return "–" if line.control is None else figure(line.control)
 
 
 def _share(searches: Sequence[Search], key: str, mode: str, prompt: str | None = None) -> Estimate:

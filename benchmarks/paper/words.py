@@ -12,15 +12,17 @@ def figure(estimate: Estimate, unit: str = "%", digits: int | None = None) -> st
     """A figure with its interval: `78.1 % [62, 91]`."""
     if not math.isfinite(estimate.value):
         return "–"
-    places = digits if digits is not None else 1 if unit == "%" else _places(estimate)
-    text = f"{_plain(estimate.value, places)}{f' {unit}' if unit else ''}"
+    size = max(abs(end) for end in (estimate.value, estimate.low, estimate.high) if math.isfinite(end))
+    places = digits if digits is not None else 1 if unit == "%" else 3 if size < 10 else 1
+    shown = f".{places}f" if unit == "%" or size >= 0.001 or size == 0 else ".2e"
+    text = f"{_plain(estimate.value, shown)}{f' {unit}' if unit else ''}"
     if not math.isfinite(estimate.low):
         return text
-    ends = max(0, places - 1) if unit == "%" else places
+    ends = f".{max(0, places - 1)}f" if unit == "%" else shown
     return f"{text} [{_plain(estimate.low, ends)}, {_plain(estimate.high, ends)}]"
 
 
-def plus_minus(estimate: Estimate, unit: str = "%") -> str:
+def without_interval(estimate: Estimate, unit: str = "%") -> str:
     """The same without its interval."""
     return figure(Estimate(estimate.value, math.nan, math.nan), unit)
 
@@ -38,13 +40,7 @@ def worth_words(worth: Worth, p: float | None) -> str:
     return f"{words[worth]} ({shown})"
 
 
-def _places(estimate: Estimate) -> int:
-    size = max(
-        abs(estimate.value), *(abs(end) for end in (estimate.low, estimate.high) if math.isfinite(end)), 1e-12
-    )
-    return max(0, min(9, 2 - math.floor(math.log10(size))))
-
-
-def _plain(value: float, places: int) -> str:
-    text = f"{value:.{places}f}"
-    return text[1:] if text.startswith("-") and float(text) == 0 else text.replace("-", "−")
+def _plain(value: float, shown: str) -> str:
+    mantissa, exponent, power = f"{value:{shown}}".partition("e")
+    text = mantissa[1:] if mantissa.startswith("-") and float(mantissa) == 0 else mantissa
+    return (text + (f"e{int(power)}" if exponent else "")).replace("-", "−")

@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 
+from airtune.benchmarks.paper.plans import PARTS
+from airtune.benchmarks.paper.protocol import Options
+from airtune.benchmarks.paper.running import checked_protocols, chosen_parts, run_part
 from airtune.benchmarks.report import Density, write_report
+from airtune.benchmarks.report.paper import write_paper_report, write_part
 from airtune.benchmarks.running.plan import Plan
 from airtune.benchmarks.running.runner import run_suite
 from tests.benchmarks.hostile import hostile_study
@@ -47,7 +51,17 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         )[0],
         "hostile": write_report(hostile_study(out / "evil.airtune"))[0],
         "programs": write_report(programs_study(out / "programs.airtune"))[0],
+        "paper": paper(out / "paper"),
     }
+
+
+def paper(out: Path) -> Path:
+    """A page of two parts of the paper, as a dry run makes it."""
+    for protocol in checked_protocols(
+        chosen_parts(["toy", "validity"]), Options(("scripted",), "toy", 2, 1), 1
+    ):
+        write_part(run_part(protocol, out / protocol.part.name, jobs=1))
+    return write_paper_report(out)
 
 
 class Watched:
@@ -93,7 +107,7 @@ def test_a_page_that_misbehaves_is_noticed(browser: Any, tmp_path: Path) -> None
             pass
 
 
-@pytest.mark.parametrize("name", ["comparison", "study", "density", "hostile", "programs"])
+@pytest.mark.parametrize("name", ["comparison", "study", "density", "hostile", "programs", "paper"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_message_and_no_request(browser: Any, pages: dict[str, Path], name: str, scheme: str) -> None:
     with Watched(browser, pages[name], scheme=scheme) as page:
@@ -105,7 +119,7 @@ def test_no_message_and_no_request(browser: Any, pages: dict[str, Path], name: s
         assert (sum(map(int, paper[4:-1].split(","))) < 200) == (scheme == "dark")
 
 
-@pytest.mark.parametrize("name", ["comparison", "study", "density", "hostile", "programs"])
+@pytest.mark.parametrize("name", ["comparison", "study", "density", "hostile", "programs", "paper"])
 @pytest.mark.parametrize("width", [360, 390, 768])
 def test_no_page_scrolls_sideways(browser: Any, pages: dict[str, Path], name: str, width: int) -> None:
     with Watched(browser, pages[name], width=width) as page:
@@ -163,7 +177,7 @@ def test_the_theme_can_be_changed_and_is_remembered(browser: Any, pages: dict[st
         assert button.text_content() == "light"
 
 
-@pytest.mark.parametrize("name", ["comparison", "study", "density", "hostile", "programs"])
+@pytest.mark.parametrize("name", ["comparison", "study", "density", "hostile", "programs", "paper"])
 def test_anchors_lead_somewhere(browser: Any, pages: dict[str, Path], name: str) -> None:
     with Watched(browser, pages[name]) as page:
         targets = page.locator("a[href^='#']").evaluate_all("links => links.map(a => a.getAttribute('href'))")
@@ -203,3 +217,35 @@ def test_what_the_model_believed_is_drawn_in_the_page(
         )
         assert figure.locator("path[style*='var(--accent)']").count() > 0
         assert accent == {"light": "#0a62b0", "dark": "#6ab4ff"}[scheme]
+
+
+def test_trajectories_are_played_and_printed_whole(browser: Any, pages: dict[str, Path]) -> None:
+    with Watched(browser, pages["paper"]) as page:
+        shown = "document.querySelectorAll('circle.point:not(.later)').length"
+        panels = 6 * 5  # functions, methods
+        assert page.locator(".landscapes svg").count() == panels
+        assert page.evaluate(shown) == 2 * panels
+        page.locator(".player input").fill("1")
+        assert page.evaluate(shown) == panels
+        assert page.locator(".player output").text_content() == "1 of 2 evaluations"
+        assert page.locator("circle.now").count() == panels
+        page.locator(".player button").click()
+        assert page.locator(".player button").text_content() == "Pause"
+        page.locator(".player button", has_text="Play").wait_for()
+        assert page.evaluate(shown) == 2 * panels
+        page.locator(".player input").fill("1")
+        page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        assert page.evaluate(shown) == 2 * panels
+        ids = page.locator("[id]").evaluate_all("all => all.map(one => one.id)")
+        assert len(ids) == len(set(ids))
+
+
+def test_the_first_screen_has_a_line_for_every_part(browser: Any, pages: dict[str, Path]) -> None:
+    with Watched(browser, pages["paper"]) as page:
+        lines = page.locator(".verdict")
+        assert lines.count() == len(PARTS)
+        assert lines.last.evaluate("one => one.getBoundingClientRect().bottom") < 900  # without scrolling
+        signs = page.locator("a.verdict .sign").evaluate_all(
+            "all => all.map(one => one.getAttribute('aria-label'))"
+        )
+        assert signs == ["the paper gives no figure", "better than the paper"]
