@@ -56,6 +56,7 @@ def study_manifest(
     model = language_model(proposer)
     described = None if model is None else model.manifest()
     space = space_json(task.space)
+    script = getattr(task.objective, "program_script", None)  # of programs, for those who run one outside
     return {
         "task": task.name,
         "description": task.description,
@@ -68,6 +69,7 @@ def study_manifest(
         **({} if schedule is None else {"schedule": schedule}),
         **({"first": json.loads(json.dumps([*first], default=_plain))} if first else {}),
         **(sandbox or {}),
+        **({"program_script": script} if isinstance(script, str) else {}),
         **({} if noise is None else {"noise": noise}),
         "model": described,
         "model_hash": None if described is None else model_hash(described),

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import unified_diff
 from functools import lru_cache
 from typing import Any
@@ -13,7 +12,6 @@ from markupsafe import Markup
 
 from airtune.benchmarks.analysis.programs import (
     ChoiceMade,
-    always_with,
     ancestors,
     choices_made,
     differing,
@@ -74,7 +72,7 @@ def programs_part(
     programs: ProgramSpace,
     trials: Sequence[Trial],
     metric: str,
-    command: Sequence[str],
+    export: Callable[[int], str],
     suffix: str,
     out: Output,
 ) -> dict[str, Any]:
@@ -84,7 +82,7 @@ def programs_part(
         programs: Their program space.
         trials: All of the study, in the order of their numbers.
         metric: What the loss is.
-        command: The words that name the study on a command line.
+        export: The command that writes a trial's program.
         suffix: Of the figures' names.
         out: Where they go.
     """
@@ -98,7 +96,7 @@ def programs_part(
     told = [trial for trial in drawn if trial.loss is not None]
     return {
         "best": None if best is None else highlighted(programs.render(best.config)),
-        "export": None if best is None else _export(command, best.number),
+        "export": None if best is None else export(best.number),
         "line": [_step(programs, by_number, parents, number) for number in line],
         "ancestry": (
             draw(lambda: ancestry_figure(drawn, parents, line, metric), f"ancestry{suffix}", out)
@@ -115,10 +113,6 @@ def programs_part(
         "table": _table(choices) if choices else None,
         "parents": parents,
     }
-
-
-def _export(command: Sequence[str], number: int) -> str:
-    return shlex.join(["airtune", "export", *command, "--program", str(number)]) + " > train.py"
 
 
 def _step(
@@ -157,14 +151,6 @@ def add_programs(
             proposal["difference"] = difference(programs.render(near), source)
         room -= len(proposal["program"]) + len(proposal["difference"])
     return room
-
-
-def failures_in_common(trials: Sequence[Trial], numbers: Sequence[int], programs: ProgramSpace) -> str:
-    """What all of some failed programs have, and no program with a loss, in words; empty if that is nothing."""
-    failed = [trial for trial in trials if trial.number in set(numbers)]
-    told = [trial for trial in trials if trial.loss is not None]
-    found = always_with(failed, told, programs.structure)[:3]
-    return ", ".join(f"{name} = {value_text(value)}" for name, value in found)
 
 
 def _table(choices: Sequence[ChoiceMade]) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,12 @@ from ConfigSpace import ConfigurationSpace
 
 from airtune.benchmarks.analysis.table import Cell, Column, Table
 from airtune.benchmarks.report.density_figure import Density, add_densities
+from airtune.benchmarks.report.failures import failures_by_reason
 from airtune.benchmarks.report.manifests import configuration_command, manifest_parts, study_commands
 from airtune.benchmarks.report.numbers import significant, sortable
 from airtune.benchmarks.report.programs import (
     MOST_CHARACTERS,
     add_programs,
-    failures_in_common,
     programs_part,
 )
 from airtune.benchmarks.report.proposals import Shown, count, show
@@ -24,10 +25,11 @@ from airtune.benchmarks.report.study_figures import MOST_LINES, parallel_figure,
 from airtune.benchmarks.report.style import Output, draw
 from airtune.benchmarks.report.trials_table import MOST_TRIALS, trials_table
 from airtune.engine import StoreError, StudyFile, export_csv, export_jsonl
-from airtune.engine.cli.programs import programs_in
+from airtune.engine.cli.output import programs_in
+from airtune.engine.cli.programs import export_command
 from airtune.engine.manifest import space_json
 from airtune.engine.storage.study_file import StudyRecord, TrialRecord
-from airtune.grammars import ProgramSpace, SpaceError, space_from_json
+from airtune.grammars import SpaceError, space_from_json
 
 MOST_STUDIES = 8  # in full on one page
 
@@ -81,7 +83,7 @@ def study_page(path: Path, name: str | None, out: Output, density: Density | Non
         )
         entries, room = list[dict[str, Any]](), MOST_CHARACTERS
         for i, study in enumerate(chosen):
-            entry, room = _study(file, study, by_name.get(study.name), i, out, room, several=len(studies) > 1)
+            entry, room = _study(file, study, by_name.get(study.name), i, out, room)
             entries.append(entry)
         out.path("trials.csv").write_text(export_csv(file, name), encoding="utf-8")
         overview = _overview(file, studies) if len(studies) > 1 else None
@@ -109,8 +111,6 @@ def _study(
     index: int,
     out: Output,
     room: int,
-    *,
-    several: bool,
 ) -> tuple[dict[str, Any], int]:
     """What the page shows of a study, and the room for programs that is left."""
     records = file.records(study.name)
@@ -128,8 +128,9 @@ def _study(
     out.path(name).write_text(json.dumps(space, indent=1) + "\n", encoding="utf-8")
     programs, part = programs_in(search_space), None
     if programs is not None:
-        command = [str(file.path), *(["--study-name", study.name] if several else [])]
-        part = programs_part(programs, trials, metric, command, suffix, out)
+        export = partial(export_command, file, study.name)
+        part = programs_part(programs, trials, metric, export, suffix, out)
+        part["runs"] = "program_script" in study.manifest
         if shown is not None:
             room = add_programs(shown.proposals, programs, trials, part["parents"], room)
     return {
@@ -145,7 +146,7 @@ def _study(
             configuration_command(str(study.manifest["task"]), best.trial.config, search_space),
         ],
         "programs": part,
-        "failures": _failures(records, programs),
+        "failures": failures_by_reason(records, programs),
         "trials": trials_table(records, best, metric, programs),
         "trajectory": draw(lambda: trajectory_figure(trials, metric), f"trajectory{suffix}", out)
         if told
@@ -161,31 +162,6 @@ def _study(
         "seconds": sum(trial.proposal_s for trial in trials),
         "evaluation": sum(trial.evaluation_s or 0.0 for trial in trials),
     }, room
-
-
-def _failures(records: list[TrialRecord], programs: ProgramSpace | None) -> list[dict[str, Any]]:
-    """Failed trials by their reasons, the most frequent first, each with the output of its last trial."""
-    groups: dict[str, list[TrialRecord]] = {}
-    for record in records:
-        if record.trial.status == "failed":
-            groups.setdefault((record.trial.reason or "no reason").partition("\n")[0][:200], []).append(
-                record
-            )
-    return [
-        {
-            "reason": reason,
-            "count": len(of),
-            "numbers": ", ".join(str(one.trial.number) for one in of[:20]) + (", …" if len(of) > 20 else ""),
-            "last": of[-1].trial.number,
-            "log": of[-1].log[-2000:].strip(),
-            "common": ""
-            if programs is None
-            else failures_in_common(
-                [one.trial for one in records], [one.trial.number for one in of], programs
-            ),
-        }
-        for reason, of in sorted(groups.items(), key=lambda group: -len(group[1]))
-    ]
 
 
 def _space(study: StudyRecord) -> ConfigurationSpace:

@@ -10,13 +10,13 @@ the training part's mean has a loss of about 1.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
-import numpy as np
-
-from airtune.benchmarks.tasks.hpobench.data import SPLIT_SEED, TEST_SIZE, VALIDATION_SIZE, split_indices
+from airtune.benchmarks.tasks.program_parts import load_parts
+from airtune.engine.evaluation.program_script import Loading
 from airtune.engine.evaluation.programs import ProgramData, program_task
 from airtune.engine.types import Task
 
@@ -36,6 +36,16 @@ class Learnt:
     space: str
     score: str
     words: str
+
+    @property
+    def classes(self) -> bool:
+        """Whether classes are predicted, and no numbers."""
+        return self.score == "error"
+
+    @property
+    def images(self) -> bool:
+        """Whether the features are images."""
+        return self.space == "images"
 
 
 DATA: Mapping[str, Learnt] = {
@@ -75,20 +85,9 @@ DATA: Mapping[str, Learnt] = {
 @lru_cache(maxsize=len(DATA))
 def program_data(name: str) -> ProgramData:
     """The data of `sklearn/program/{name}`; loaded once per process."""
-    from sklearn import datasets
-    from sklearn.model_selection import train_test_split
-
     learnt = DATA[name]
-    x, y = getattr(datasets, f"load_{learnt.loader}")(return_X_y=True)
-    if learnt.score == "error":
-        train, validation, test = split_indices(y)
-    else:
-        rest, test = train_test_split(np.arange(len(y)), test_size=TEST_SIZE, random_state=SPLIT_SEED)
-        train, validation = train_test_split(rest, test_size=VALIDATION_SIZE, random_state=SPLIT_SEED)
-        y = (y - y[train].mean()) / y[train].std()
-    if learnt.space == "images":
-        x = (x / 16).astype(np.float32).reshape(-1, 1, 8, 8)
-    return ProgramData((x[train], y[train]), (x[validation], y[validation]), (x[test], y[test]), learnt.score)
+    train, validation, test = load_parts(learnt.loader, classes=learnt.classes, images=learnt.images)
+    return ProgramData(train, validation, test, learnt.score)
 
 
 def program_names() -> list[str]:
@@ -116,4 +115,9 @@ def sklearn_program_task(name: str) -> Task:
         metric=f"validation {learnt.score}",
         description=f"Write the program that learns best {learnt.words}. "
         f"The loss is the {loss} on a held-out validation set.",
+        loading=Loading(
+            inspect.getsource(load_parts),
+            f'load_parts("{learnt.loader}", classes={learnt.classes}, images={learnt.images})',
+        ),
+        score=learnt.score,
     )

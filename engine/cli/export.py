@@ -26,6 +26,12 @@ def export(
     no_transcripts: bool = typer.Option(
         False, "--no-transcripts", help="Leave out prompts and answers (CSV never has them)."
     ),
+    program: int | None = typer.Option(
+        None,
+        "--program",
+        metavar="N",
+        help="The program of trial N instead, as a script that runs without Airtune and prints the same loss.",
+    ),
     output: Path | None = typer.Option(None, "-o", "--out", metavar="OUT", help="A file to write to."),
     optuna: str | None = typer.Option(
         None,
@@ -40,13 +46,20 @@ def export(
         help="Copy the whole study file into one new file instead, also while a study runs.",
     ),
 ) -> None:
-    """Write a study file as text, the same bytes for the same study with --no-times; into Optuna; or copy it."""
+    """Write a study file as text, the same bytes for the same study with --no-times; its programs; or copy it."""
     from airtune.engine import StoreError, StudyFile, export_csv, export_jsonl
     from airtune.engine.storage.study_file import study_file
     from airtune.grammars import AirtuneError, write_file
 
     if jsonl and csv:
         raise AirtuneError("--jsonl and --csv were both given", allowed="one of them", hint="leave one out")
+    if program is not None and (jsonl or csv or no_times or no_transcripts or optuna or backup):
+        raise AirtuneError(
+            "--program writes one script",
+            value=program,
+            allowed="--study-name and -o beside it",
+            hint="leave the others out",
+        )
     if optuna is not None and (jsonl or csv or no_times or no_transcripts or output):
         raise AirtuneError(
             "--optuna writes no text",
@@ -68,7 +81,11 @@ def export(
     with StudyFile(study_file(file), readonly=True) as opened:
         if optuna is not None:
             return _export_to_optuna(opened, study_name, optuna)
-        if csv:
+        if program is not None:
+            from airtune.engine.cli.export_program import program_script
+
+            text = program_script(opened, study_name, program)
+        elif csv:
             text = visible(export_csv(opened, study_name, times=not no_times, skipped=skipped))
         else:
             lines = export_jsonl(

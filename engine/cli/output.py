@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
+    from ConfigSpace import ConfigurationSpace
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from airtune.engine.types import Trial
-    from airtune.grammars import AirtuneError
+    from airtune.grammars import AirtuneError, ProgramSpace
 
 # Columns for text that goes to a file or a pipe, where no terminal sets a width: wide enough for our tables.
 PIPE_COLUMNS = 160
@@ -116,6 +117,24 @@ def config_text(config: Mapping[str, Any]) -> str:
 def _word(text: str) -> str:
     """The text, quoted where nobody could tell where it ends."""
     return repr(text) if not text or (text[0] not in "([{" and re.search(r"[\s='\"]", text)) else text
+
+
+def programs_in(space: ConfigurationSpace) -> ProgramSpace | None:
+    """The program space whose search space this is, or None; of other spaces nothing is loaded for it.
+
+    Raises:
+        SpaceError: If the rules that it holds are none.
+    """
+    if not any(hp.meta for hp in space.values()):
+        return None
+    from airtune.grammars import programs_of
+
+    return programs_of(space)
+
+
+def config_words(programs: ProgramSpace | None, config: Mapping[str, Any], longest: int = 60) -> str:
+    """A configuration on one line; that of a program as the labels of what was chosen, in so many characters."""
+    return config_text(config) if programs is None else programs.outline(config, longest) or "-"
 
 
 def seconds_text(seconds: float | None) -> str:

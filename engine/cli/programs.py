@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from difflib import unified_diff
 from typing import TYPE_CHECKING, Any
 
-from airtune.engine.cli.output import config_text, shown_text
+from airtune.engine.cli.output import programs_in, shown_text
 
 if TYPE_CHECKING:
-    from ConfigSpace import ConfigurationSpace
     from rich.text import Text
 
     from airtune.engine.storage.study_file import StudyFile
@@ -29,19 +28,6 @@ _STYLES = {
     ("Comment",): "dim",
 }
 _CHANGED = {"+": "green", "-": "red", "@": "cyan"}
-
-
-def programs_in(space: ConfigurationSpace) -> ProgramSpace | None:
-    """The program space whose search space this is, or None; of other spaces nothing is loaded for it.
-
-    Raises:
-        SpaceError: If the rules that it holds are none.
-    """
-    if not any(hp.meta for hp in space.values()):
-        return None
-    from airtune.grammars import programs_of
-
-    return programs_of(space)
 
 
 def stored_programs(manifest: Mapping[str, Any]) -> ProgramSpace | None:
@@ -63,15 +49,20 @@ def stored_programs(manifest: Mapping[str, Any]) -> ProgramSpace | None:
         return None
 
 
-def config_words(programs: ProgramSpace | None, config: Mapping[str, Any], longest: int = 60) -> str:
-    """A configuration on one line; that of a program as the labels of what was chosen, in so many characters."""
-    return config_text(config) if programs is None else programs.outline(config, longest) or "-"
-
-
 def program_command(file: StudyFile, study: str, number: int) -> str:
     """The command that shows a trial's program."""
-    named = ["--study-name", study] if len(file.studies(verify=False, skipped=[])) > 1 else []
-    return shlex.join(["airtune", "show", str(file.path), *named, "--trial", str(number)])
+    return shlex.join(["airtune", "show", *_named(file, study), "--trial", str(number)])
+
+
+def export_command(file: StudyFile, study: str, number: int) -> str:
+    """The command that writes it as a script."""
+    return shlex.join(["airtune", "export", *_named(file, study), "--program", str(number)]) + " > train.py"
+
+
+def _named(file: StudyFile, study: str) -> list[str]:
+    """The words that name a study: the file alone where it holds no other."""
+    several = len(file.studies(verify=False, skipped=[])) > 1
+    return [str(file.path), *(["--study-name", study] if several else [])]
 
 
 def program_lines(source: str) -> list[Text]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from airtune.engine.cli.output import config_text, err, loss_text, seconds_text, visible
+from airtune.engine.cli.output import config_words, err, loss_text, seconds_text, visible
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from airtune.benchmarks.running.runner import Progress as ComparisonProgress
     from airtune.engine.types import Event, Trial
+    from airtune.grammars import ProgramSpace
 
 SPINNER_COLUMNS = 3  # what stands before the live line, and one to spare
 LINES = 20  # so many plain lines for a whole comparison, and one for each method's end
@@ -31,7 +33,13 @@ class Progress:
     """
 
     def __init__(
-        self, budget: int, *, enabled: bool, best: Trial | None = None, loading: str = "loading"
+        self,
+        budget: int,
+        *,
+        enabled: bool,
+        best: Trial | None = None,
+        loading: str = "loading",
+        programs: ProgramSpace | None = None,
     ) -> None:
         self._console = err()
         self._budget = budget
@@ -39,6 +47,7 @@ class Progress:
         self._live: Status | None = None
         self._running = 0
         self._loading = loading
+        self._words = partial(config_words, programs)
         self.best = best
 
     def __enter__(self) -> Self:
@@ -75,7 +84,7 @@ class Progress:
         self._running += 1
         if self._live is not None:
             what = "evaluating" if self._running == 1 else f"and {self._running - 1} more, evaluating"
-            self._live.update(self._fit(f"{self._counter(trial.number)}  {what} {config_text(trial.config)}"))
+            self._live.update(self._fit(f"{self._counter(trial.number)}  {what} {self._words(trial.config)}"))
 
     def _finished(self, trial: Trial) -> None:
         self._running -= 1
@@ -92,7 +101,7 @@ class Progress:
         best = "-" if self.best is None or self.best.loss is None else loss_text(self.best.loss)
         text = (
             f"{self._counter(trial.number)}  {outcome} best {best:<9} "
-            f"{config_text(trial.config)}  propose {seconds_text(trial.proposal_s)} s  "
+            f"{self._words(trial.config)}  propose {seconds_text(trial.proposal_s)} s  "
             f"evaluate {seconds_text(trial.evaluation_s)} s"
         )
         if self._console.is_terminal:

@@ -19,6 +19,7 @@ from airtune.engine.cli.options import (
 )
 from airtune.engine.cli.output import (
     best_text,
+    config_words,
     exit_after,
     loss_text,
     print_json,
@@ -26,7 +27,7 @@ from airtune.engine.cli.output import (
     print_table,
     trial_json,
 )
-from airtune.engine.cli.programs import config_words, program_command, stored_programs
+from airtune.engine.cli.programs import program_command, stored_programs
 from airtune.engine.cli.trial_table import print_trials
 
 if TYPE_CHECKING:

@@ -8,13 +8,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airtune.engine.cli.output import (
+    config_words,
     loss_text,
     print_json,
     print_lines,
     seconds_text,
     trial_json,
 )
-from airtune.engine.cli.programs import config_words, difference_lines, program_lines, stored_programs
+from airtune.engine.cli.programs import difference_lines, program_lines, stored_programs
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -41,17 +42,7 @@ def show_trial(file: StudyFile, record: StudyRecord, number: int, as_json: bool)
     Raises:
         StoreError: If there is no such trial.
     """
-    from airtune.engine import StoreError
-
-    records = {one.trial.number: one for one in file.records(record.name)}
-    if number not in records:
-        known = f"0 to {max(records)}" if records else "none: no trial was asked yet"
-        raise StoreError(
-            f"study {record.name!r} has no trial {number}",
-            value=number,
-            allowed=known,
-            hint=f"airtune show {file.path} lists them",
-        )
+    records = stored_trials(file, record, number)
     found, transcript = records[number], file.transcripts(record.name).get(number)
     read = _reader(record, () if transcript is None else (transcript,))
     candidates = _candidates(found, transcript or {}, read)
@@ -88,6 +79,26 @@ def show_trial(file: StudyFile, record: StudyRecord, number: int, as_json: bool)
         lines += _transcript_lines(transcript, partial(_said, read=read, words=words, source=source))
     lines += _section("log", found.log.rstrip()) if found.log else []
     print_lines(lines)
+
+
+def stored_trials(file: StudyFile, record: StudyRecord, number: int) -> dict[int, TrialRecord]:
+    """The trials of a study by number, among which there must be this one.
+
+    Raises:
+        StoreError: If there is no such trial.
+    """
+    from airtune.engine import StoreError
+
+    records = {one.trial.number: one for one in file.records(record.name)}
+    if number not in records:
+        known = f"0 to {max(records)}" if records else "none: no trial was asked yet"
+        raise StoreError(
+            f"study {record.name!r} has no trial {number}",
+            value=number,
+            allowed=known,
+            hint=f"airtune show {file.path} lists them",
+        )
+    return records
 
 
 def best_before(records: Iterable[TrialRecord], number: int) -> Trial | None:

@@ -7,7 +7,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from airtune.engine.cli.output import (
-    config_text,
+    config_words,
     encodable,
     loss_text,
     out,
@@ -76,9 +76,8 @@ def print_trials(
 
 def _words(trials: Sequence[Trial], programs: ProgramSpace | None, longest: int) -> list[str]:
     """A column of whole configurations, its heading first."""
-    if programs is None:
-        return ["configuration", *(config_text(trial.config) for trial in trials)]
-    return ["program", *(programs.outline(trial.config, longest) or "-" for trial in trials)]
+    heading = "configuration" if programs is None else "program"
+    return [heading, *(config_words(programs, trial.config, longest) for trial in trials)]
 
 
 def _cells(

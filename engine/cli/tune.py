@@ -35,9 +35,10 @@ from airtune.engine.cli.options import (
 )
 from airtune.engine.cli.output import (
     best_text,
-    config_text,
+    config_words,
     print_json,
     print_lines,
+    programs_in,
     trial_json,
 )
 from airtune.engine.cli.progress import Progress
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from airtune.engine import Result, Study, Task, Trial
     from airtune.engine.evaluation.pool import Evaluation, Executor
     from airtune.engine.storage.usage import StudyUsage
+    from airtune.grammars import ProgramSpace
 
 _task = partial(typer.Option, rich_help_panel="What to tune")
 _model = partial(typer.Option, rich_help_panel="Who proposes")
@@ -130,7 +132,10 @@ def tune(
     try:
         with (
             Progress(
-                budget, enabled=not (json or no_progress), loading=loading_text(proposer, model, backend)
+                budget,
+                enabled=not (json or no_progress),
+                loading=loading_text(proposer, model, backend),
+                programs=programs_in(what.space),
             ) as progress,
             Study(
                 what,
@@ -153,8 +158,9 @@ def tune(
         raise choice(context, error) from error
     except StudyFileMoved:
         if running is not None and not json:
-            print_trials(running.trials, running.task.metric, running.best)
-            print_lines(_best(running.best, running.task.metric))
+            programs = programs_in(what.space)
+            print_trials(running.trials, running.task.metric, running.best, programs)
+            print_lines(_best(running.best, running.task.metric, programs))
         raise
     usage = None
     if running.manifest.get("model"):
@@ -299,17 +305,29 @@ def _last_words(name: str, path: str) -> list[str]:
     return [f"its last output: {printed[-1]}"] if printed else []
 
 
-def _best(trial: Trial | None, metric: str) -> list[str]:
-    return [] if trial is None else [best_text(trial, metric), f"  {config_text(trial.config)}"]
+def _best(trial: Trial | None, metric: str, programs: ProgramSpace | None) -> list[str]:
+    if trial is None:
+        return []
+    return [best_text(trial, metric), f"  {config_words(programs, trial.config, 76)}"]
+
+
+def _program_commands(name: str, path: Path, best: Trial) -> list[str]:
+    """How to see the best program, and to take it along."""
+    from airtune.engine.cli.programs import export_command, program_command
+    from airtune.engine.storage.study_file import StudyFile
+
+    with StudyFile(path, readonly=True) as file:
+        shown, taken = (command(file, name, best.number) for command in (program_command, export_command))
+    return [f"the best program: {shown}", f"as a script: {taken}"]
 
 
 def _close(study: Study, result: Result, before: int, budget: int, usage: StudyUsage | None) -> None:
     """The closing table, the best configuration, and where to go from here."""
-    trials, path = result.trials, str(result.path)
-    print_trials(trials, study.task.metric, result.best)
+    trials, path, programs = result.trials, str(result.path), programs_in(study.task.space)
+    print_trials(trials, study.task.metric, result.best, programs)
     lines = []
     if result.best is not None:
-        lines += _best(result.best, study.task.metric)
+        lines += _best(result.best, study.task.metric, programs)
     elif result.stopped != "interrupted":
         lines.append("no trial has a loss: every evaluation failed; airtune show FILE --trial 0 shows why")
         lines += _last_words(study.name, path)
@@ -337,4 +355,6 @@ def _close(study: Study, result: Result, before: int, budget: int, usage: StudyU
         lines.append(usage.text())
     if finished:
         lines.append(f"export: airtune export {path}")
+    if programs is not None and result.best is not None and result.path is not None:
+        lines += _program_commands(study.name, result.path, result.best)
     print_lines(lines)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from airtune.engine.evaluation.program_script import Loading
     from airtune.engine.evaluation.sandboxes import CommandSandbox
     from airtune.grammars import ProgramSpace
 
@@ -48,11 +49,38 @@ class Score:
     loss: Callable[[NDArray[np.float64], NDArray[Any]], float]
 
 
+# The code of these and of `scored` also goes into scripts that run outside.
+def mean_squared_error(predicted: NDArray[np.float64], y: NDArray[Any]) -> float:
+    """The mean of squared differences."""
+    return float(((predicted - y) ** 2).mean())
+
+
+def mean_absolute_error(predicted: NDArray[np.float64], y: NDArray[Any]) -> float:
+    """The mean of absolute differences."""
+    return float(abs(predicted - y).mean())
+
+
+def error_rate(predicted: NDArray[np.float64], y: NDArray[Any]) -> float:
+    """The share of wrong classes."""
+    return float((predicted != y).mean())
+
+
 SCORES: Mapping[str, Score] = {
-    "mse": Score("mean squared error", lambda predicted, y: float(((predicted - y) ** 2).mean())),
-    "mae": Score("mean absolute error", lambda predicted, y: float(abs(predicted - y).mean())),
-    "error": Score("error rate", lambda predicted, y: float((predicted != y).mean())),
+    "mse": Score("mean squared error", mean_squared_error),
+    "mae": Score("mean absolute error", mean_absolute_error),
+    "error": Score("error rate", error_rate),
 }
+
+
+def scored(
+    predicted: NDArray[np.float64], targets: Mapping[str, NDArray[Any]], loss: Callable[..., float]
+) -> dict[str, float]:
+    """The loss of each part of the held-out rows, whose predictions follow each other."""
+    losses, place = {}, 0
+    for name, y in targets.items():
+        losses[name] = loss(predicted[place : place + len(y)], y)
+        place += len(y)
+    return losses
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,10 +107,12 @@ class Harness:
     Attributes:
         data: The data, or a function of a module that loads them, in the process that evaluates.
         sandbox: Where programs run; an `airtune.engine.Sandbox`.
+        script: A script that does the same outside, for `airtune export --program`; None if there is none.
     """
 
     data: ProgramData | Callable[[], ProgramData]
     sandbox: CommandSandbox
+    script: str | None = None
 
     def __call__(self, source: str) -> dict[str, float]:
         """{"loss": on the validation part, "test_loss": on the test part, if there is one}.
@@ -105,12 +135,8 @@ class Harness:
         if ran.reason is not None:
             raise TrialFailed(ran.reason)
         predicted = _predictions(returned.get("predicted"), len(test_x))
-        losses, place = dict[str, float](), 0
         with np.errstate(all="ignore"):  # what is too large becomes infinite, and that is no loss
-            for name, (_, y) in held.items():
-                losses[name] = SCORES[data.score].loss(predicted[place : place + len(y)], y)
-                place += len(y)
-        return losses
+            return scored(predicted, {name: y for name, (_, y) in held.items()}, SCORES[data.score].loss)
 
 
 def _predictions(returned: object, rows: int) -> NDArray[np.float64]:
@@ -142,6 +168,11 @@ class ProgramObjective:
     def sandbox(self) -> CommandSandbox:
         """Where programs run."""
         return self.harness.sandbox
+
+    @property
+    def program_script(self) -> str | None:
+        """The script of its `Harness`: the study's manifest keeps it."""
+        return self.harness.script
 
     def in_sandbox(self, sandbox: CommandSandbox | None) -> ProgramObjective:
         """The same in another sandbox; None is the explicit choice of none."""
@@ -178,6 +209,8 @@ def program_task(
     *,
     metric: str,
     description: str = "",
+    loading: Loading | None = None,
+    score: str | None = None,
 ) -> Task:
     """The task of finding the program whose predictions are best.
 
@@ -188,12 +221,20 @@ def program_task(
         sandbox: See `Harness`.
         metric: What the loss is.
         description: What is predicted, in words, for the model to read.
+        loading: How a script outside loads the same data; None if none can be made.
+        score: Of `loading`: the key of `SCORES`.
 
     Raises:
         TaskError: If the programs define no such function.
     """
     check_function(programs.render(programs.default()))
-    return Task(name, programs.space, ProgramObjective(programs, Harness(data, sandbox)), metric, description)
+    script = None
+    if loading is not None and score is not None:
+        from airtune.engine.evaluation.program_script import harness_script
+
+        script = harness_script(loading, [*_THREADS], SEED, SCORES[score].loss, scored)
+    harness = Harness(data, sandbox, script)
+    return Task(name, programs.space, ProgramObjective(programs, harness), metric, description)
 
 
 def check_function(source: str) -> None:

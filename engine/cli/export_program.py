@@ -1,0 +1,63 @@
+"""`airtune export --program N`: the program of a trial, as a script that runs outside and gives the same loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airtune.engine.cli.output import visible
+from airtune.engine.cli.programs import stored_programs
+from airtune.engine.cli.show_trial import stored_trials
+
+if TYPE_CHECKING:
+    from airtune.engine import StudyFile
+    from airtune.engine.types import Trial
+
+
+def program_script(file: StudyFile, study_name: str | None, number: int) -> str:
+    """The script: the program, and the harness that it was evaluated with, which the study's manifest keeps.
+
+    Raises:
+        StoreError: If there is no such study or trial, or it is no program.
+    """
+    from airtune.engine import StoreError
+    from airtune.engine.evaluation.program_script import PROGRAM
+
+    record = file.get(study_name)
+    trial = stored_trials(file, record, number)[number].trial
+    programs = stored_programs(record.manifest)
+    if programs is None:
+        raise StoreError(
+            f"study {record.name!r} is over configurations, and not over programs",
+            value=number,
+            allowed="--program with a study over programs",
+            hint=f"airtune show {file.path} --trial {number} shows the configuration",
+        )
+    harness = record.manifest.get("program_script") or PROGRAM
+    before, _, after = harness.partition(PROGRAM)
+    head = "".join(f"# {visible(line)}\n" for line in _head(record.name, record.manifest, trial))
+    source = programs.render(trial.config).rstrip("\n")
+    return f"{head}\n{before}{source}{after.rstrip()}\n"
+
+
+def _head(study: str, manifest: Mapping[str, Any], trial: Trial) -> list[str]:
+    """What it is and what it needs, in lines without line breaks."""
+    from importlib.metadata import version
+
+    task, metric = (" ".join(str(manifest[field]).split()) for field in ("task", "metric"))
+    result = (
+        f"failed: {' '.join((trial.reason or '').split())}" if trial.status == "failed" else "no result yet"
+    )
+    if trial.loss is not None:
+        result = f"{metric} {trial.loss!r}"
+        result += "".join(f", {name.replace('_', ' ')} {value!r}" for name, value in trial.info.items())
+    lines = [
+        f"Program of trial {trial.number} of the study {study!r}, written by airtune {version('airtune')}",
+        result,
+    ]
+    if "program_script" in manifest:
+        return [*lines, "Run it with the packages that the study was run with: it prints the same losses."]
+    return [
+        *lines,
+        f"The program alone: what it was evaluated with ({task}) is not known to the study.",
+    ]
