@@ -74,9 +74,9 @@ def get_task(name: str, data: Path | None = None) -> Task:
 
         known, make = sklearn_names(), sklearn_task
     elif family in ("dev", "unseen"):
-        from airtune.benchmarks.tasks.development import development_names, development_task
+        from airtune.benchmarks.tasks.development import development_task
 
-        known, make = development_names(family), development_task
+        return development_task(name)  # reads the name itself
     elif family == "conditional":
         from airtune.benchmarks.tasks.conditional.tasks import conditional_names, conditional_task
 

@@ -1,7 +1,8 @@
 """What a part of the paper is here: what was found there, what is run, what is looked at, what counts as success.
 
 Methods are written as templates, filled in for every language model: {model} is the model, {model+SETTING=VALUE} the
-model with settings of its dialect, {control} the one that knows nothing and answers in the same dialect.
+model with settings of its dialect, {control} the one that knows nothing and answers in the same dialect; {model@code}
+writes programs, if it speaks chat.
 """
 
 from __future__ import annotations
@@ -165,14 +166,18 @@ def filled(template: str, model: str) -> str:
 
     >>> filled("lm:{model}", "pocket"), filled("lm:{control}", "pocket"), filled("lm:{model+names=hidden}", "pocket")
     ('lm:pocket', 'lm:uniform@pocket', 'lm:pocket@pocket+names=hidden')
+    >>> filled("lm:{model@code}", "scripted"), filled("lm:{model@code}", "pocket")
+    ('lm:scripted@code', 'lm:pocket')
     """
-    found = re.fullmatch(r"([^{]*)(?:\{(model|control)(?:\+([^}]*))?\})?", template)
+    found = re.fullmatch(r"([^{]*)(?:\{(model|control)(@code)?(?:\+([^}]*))?\})?", template)
     if found is None:
         raise ValueError(template)
-    before, what, settings = found.groups()
+    before, what, code, settings = found.groups()
     if what is None:
         return template
     asked = control_of(model) if what == "control" else model
+    if code and parse_spec(asked).spoken == "chat":
+        asked = f"{asked.rpartition('@')[0] if parse_spec(asked).dialect else asked}@code"
     return before + (varied(asked, settings) if settings else asked)
 
 

@@ -127,16 +127,40 @@ SUITES: Mapping[str, Suite] = {
 }
 
 
-def get_suite(name: str) -> Suite:
-    """The suite of that name: a key of SUITES, or one of them on other ranges, "moved/" before it.
+def get_suite(name: str, others: Iterable[str] = ()) -> Suite:
+    """The suite of that name.
+
+    A key of SUITES; "unseen@seed=N", which is made anew from a seed; and each on other ranges, "moved/" before it.
+
+    Args:
+        name: Of the suite.
+        others: What else may be meant, for the error.
 
     Raises:
         AirtuneError: If there is none.
     """
-    if name.startswith(PREFIX) and unmoved(name) in SUITES:
-        inner = SUITES[unmoved(name)]
+    if name.startswith(PREFIX):
+        inner = get_suite(unmoved(name), others)
         return Suite(name, lambda: [PREFIX + task for task in inner.tasks], f"{inner.words}, on other ranges")
+    plain, at, option = name.partition("@")
+    if at and plain == "unseen" and option.startswith("seed="):
+        names = _unseen_again(name, option)
+        return Suite(name, lambda: names, f"{SUITES[plain].words}, made anew from {option}")
     if name not in SUITES:
-        message, allowed, hint = unknown_name("suite", name, SUITES)
+        message, allowed, hint = unknown_name("suite", name, [*SUITES, *others])
         raise AirtuneError(message, value=name, allowed=allowed, hint=hint)
     return SUITES[name]
+
+
+def _unseen_again(name: str, option: str) -> list[str]:
+    from airtune.benchmarks.tasks.development import development_names, seed_of
+
+    seed = seed_of(option)
+    if seed is None:
+        raise AirtuneError(
+            f"suite {name!r}: {option!r} is no seed",
+            value=option,
+            allowed="seed=N with N from 0 to 4294967295",
+            hint="for example unseen@seed=7",
+        )
+    return development_names("unseen", seed)

@@ -61,12 +61,10 @@ def bench(
     from airtune.benchmarks.analysis.comparison import RANDOM, needs_random
     from airtune.benchmarks.report import make_report, report_markdown, report_tables
     from airtune.benchmarks.running.plan import DEFAULT_METHODS, Plan, check_plan, with_controls, with_models
-    from airtune.benchmarks.running.suites import SUITES, get_suite
-    from airtune.grammars import AirtuneError, unknown_name, write_file
+    from airtune.benchmarks.running.suites import get_suite
+    from airtune.grammars import AirtuneError, write_file
 
-    if suite.removeprefix("moved/") not in SUITES:
-        message, allowed, hint = unknown_name("suite", suite, [*SUITES, *MEASUREMENTS])
-        raise AirtuneError(message, value=suite, allowed=allowed, hint=hint)
+    tasks = get_suite(suite, MEASUREMENTS).tasks
     if output is None:
         raise AirtuneError(
             "no folder for the results was given",
@@ -76,7 +74,7 @@ def bench(
     named = _names(models) or ["pocket"]
     methods = with_models(tuple(_names(proposers)) or DEFAULT_METHODS, named)
     methods = with_controls(methods, named[0]) if controls else methods
-    if needs_random(methods, get_suite(suite).tasks, noise):
+    if needs_random(methods, tasks, noise):
         methods = (*methods, RANDOM)
     plan = Plan(suite=suite, methods=methods, seeds=seeds, budget=budget, model=named[0], noise=noise)
     check_plan(plan, jobs)

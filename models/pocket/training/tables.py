@@ -145,7 +145,7 @@ def build_table(name: str, index: int) -> Table:
 def _save(table: Table, path: Path) -> None:
     ranges = np.array([[p.lower, p.upper, p.default] for p in table.params])
     roles = json.dumps([p.role for p in table.params])
-    partial = path.with_suffix(".part.npz")
+    partial = path.with_suffix(f".{os.getpid()}.part.npz")
     np.savez_compressed(partial, roles=np.array(roles), ranges=ranges, unit=table.unit, loss=table.loss)
     os.replace(partial, path)
 
@@ -154,6 +154,17 @@ def _build_file(job: tuple[str, int, Path]) -> None:
     name, index, path = job
     if not path.exists():
         _save(build_table(name, index), path)
+
+
+def table_at(name: str, index: int, folder: Path) -> Table:
+    """The table of algorithm `name` on data set `index`; built, which takes a while, if the folder has none yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}-{index}.npz"
+    _build_file((name, index, path))
+    stored, roles = np.load(path), {p.role: p for p in ALGORITHMS[name].params}
+    ranges = zip(json.loads(str(stored["roles"])), stored["ranges"].tolist(), strict=True)
+    params = tuple(replace(roles[r], lower=low, upper=high, default=d) for r, (low, high, d) in ranges)
+    return Table(params, stored["unit"], stored["loss"])
 
 
 def build(out: Path, jobs: int) -> None:
