@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from ConfigSpace import ConfigurationSpace
+from ConfigSpace import ConfigurationSpace, OrConjunction
+from ConfigSpace.conditions import Conjunction
 from ConfigSpace.hyperparameters import (
     CategoricalHyperparameter,
     Constant,
     IntegerHyperparameter,
     OrdinalHyperparameter,
 )
+from numpy.typing import NDArray
 
 from airtune.engine.proposers.base import active_part
 from airtune.engine.proposers.lm_gp.gaussian_process import Floats
@@ -97,8 +99,23 @@ class Candidates:
     def points(self, rows: Floats) -> Floats:
         """Points (m, columns) of vectors (m, hyperparameters), which have values for inactive ones, too."""
         if self.space.conditions:
-            rows = self.encoder.vectors([self.config(row) for row in rows])
+            rows = np.where(self.active(rows), rows, np.nan)
         return self.encoder.points(rows)
+
+    def active(self, rows: Floats) -> NDArray[np.bool_]:
+        """Where hyperparameters are active (m, hyperparameters), of vectors that have values for inactive ones, too.
+
+        All rows at once: making hundreds of configurations took most of a proposal's time.
+        """
+        place = {name: j for j, name in enumerate(self.encoder.varying)}
+        vectors = np.zeros((len(self.space), len(rows)))  # in the space's order; a constant is 0
+        for i, name in enumerate(self.space):  # parents before children
+            if name in place:
+                vectors[i] = rows[:, place[name]]
+            for condition in self.space.parent_conditions_of[name]:
+                vectors[i, ~_holds(condition, vectors)] = np.nan
+        order = [self.space.index_of[name] for name in place]
+        return np.asarray(~np.isnan(vectors[order].T))
 
     def search(
         self,
@@ -171,6 +188,15 @@ def _all_vectors(space: ConfigurationSpace) -> Floats | None:
         return None
     made = Candidates(space)
     return made.encoder.vectors([made.completed(grammar.nth(rank)) for rank in range(count)])
+
+
+def _holds(condition: Any, vectors: Floats) -> NDArray[np.bool_]:
+    """Where (m,) a condition holds of vectors (hyperparameters, m), NaN where inactive: a parent has to be active."""
+    if isinstance(condition, Conjunction):
+        parts = [_holds(one, vectors) for one in condition.components]
+        return np.asarray((np.any if isinstance(condition, OrConjunction) else np.all)(parts, axis=0))
+    there = ~np.isnan(vectors[condition.parent_vector_id])
+    return np.asarray(there & condition.satisfied_by_vector_array(vectors))
 
 
 def _value(hp: Any, vector: float) -> Any:

@@ -17,14 +17,19 @@ from ConfigSpace import (
     ForbiddenAndConjunction,
     ForbiddenEqualsClause,
     Integer,
+    NotEqualsCondition,
+    OrConjunction,
     OrdinalHyperparameter,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airtune.engine.proposers.base import is_valid
 from airtune.engine.proposers.lm_gp import candidates
 from airtune.engine.proposers.lm_gp.candidates import Candidates, Encoder
 from airtune.engine.proposers.lm_gp.gaussian_process import Floats
 from airtune.grammars import space_grammar
+from tests.grammars.strategies import small_spaces
 
 
 def mixed(*, small: bool) -> ConfigurationSpace:
@@ -117,6 +122,33 @@ def test_candidates_are_ranked_by_their_points() -> None:
         configs = [made.config(row) for row in rows]
         points = made.encoder.points(made.encoder.vectors(configs))
         np.testing.assert_allclose(scores, points @ np.arange(points.shape[1]))
+
+
+@given(small_spaces(), st.integers(0, 2**32 - 1))
+def test_what_is_active_of_many_vectors_at_once(space: ConfigurationSpace, seed: int) -> None:
+    """Equal to what ConfigSpace's conditions say of one configuration after the other, conjunctions and all."""
+    made = Candidates(space)
+    rows = made._uniform(np.random.default_rng(seed))[:24]
+    one_by_one = [[name in made.config(row) for name in made.encoder.varying] for row in rows]
+    assert made.active(rows).tolist() == one_by_one
+
+
+def test_a_child_of_what_is_inactive_is_inactive() -> None:
+    """Even where its own condition is that a value is *not* taken, and beside an alternative that holds."""
+    space = ConfigurationSpace()
+    a, b, c, d = (Categorical(name, ["x", "y"]) for name in "abcd")
+    space.add(a, b, c, d, EqualsCondition(b, a, "x"), NotEqualsCondition(c, b, "x"))
+    space.add(OrConjunction(NotEqualsCondition(d, b, "x"), EqualsCondition(d, a, "y")))
+    made = Candidates(space)
+    vectors = np.array([[i >> 3 & 1, i >> 2 & 1, i >> 1 & 1, i & 1] for i in range(16)], dtype=float)
+    for row, active in zip(vectors, made.active(vectors), strict=True):
+        at = dict(zip(made.encoder.varying, row, strict=True))
+        assert active.tolist() == [
+            True,
+            at["a"] == 0,
+            at["a"] == 0 and at["b"] == 1,
+            at["a"] == 1 or at["b"] == 1,
+        ]
 
 
 def test_what_is_drawn_in_a_large_space_lies_within_it() -> None:
