@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,23 +35,33 @@ def comparison_commands(path: Path, plan: Plan) -> list[str]:
     ]
 
 
-def study_commands(name: str, manifest: Mapping[str, Any], trials: int) -> list[str]:
-    """The commands that make the study again, and give what tells whether it is the same."""
+def study_commands(
+    name: str, manifest: Mapping[str, Any], trials: int, *, of_programs: bool = False
+) -> list[str]:
+    """The commands that make the study again, and give what tells whether it is the same.
+
+    Words in capitals stand for files of the user's own that the study does not know.
+    """
     task, proposer = str(manifest["task"]), str(manifest["proposer"])
     command = ["airtune", "tune"]
     if task.startswith(BUNDLED):
         command.append(task)
+    elif of_programs:
+        command += _of_programs(task, manifest)
     elif " " in task or "{" in task:
         command += ["--space", "space.json", "--command", task]
     else:
         command += ["--space", "space.json", "--objective", task]
     command += ["--proposer", proposer]
     command += ["--noise", str(manifest["noise"])] if manifest.get("noise") else []
+    command += ["--sandbox", "none"] if manifest.get("sandbox") == "none" else []
     model = manifest.get("model")
     if model:
         command += ["--model", str(model.get("model"))]
         if model.get("backend") not in (None, "transformers"):
             command += ["--backend", str(model["backend"])]
+        if str(model.get("dialect")).startswith("code"):
+            command += ["--dialect", str(model["dialect"])]
         if manifest.get("temperature") is not None:
             command += ["--temperature", str(manifest["temperature"])]
     command += ["--seed", str(manifest["seed"]), "--budget", str(trials)]
@@ -61,6 +72,15 @@ def study_commands(name: str, manifest: Mapping[str, Any], trials: int) -> list[
         command.append("--async")
     command += ["--study", "again.airtune", "--study-name", name]
     return [_lines(command), "airtune export again.airtune --no-times | sha256sum"]
+
+
+def _of_programs(task: str, manifest: Mapping[str, Any]) -> list[str]:
+    """The options of a study over programs with data, or with a harness, of the user's own."""
+    space, _, data = task.rpartition("/")
+    if manifest.get("program_script") and re.fullmatch(r".*-[0-9a-f]{8}", data):
+        score = str(manifest["metric"]).removeprefix("validation ")
+        return ["--program-space", space, "--data", "FILE", "--target", "COLUMN", "--score", score]
+    return ["--program-space", "FILE.space", "--command" if "{program}" in task else "--objective", task]
 
 
 def configuration_command(task: str, config: Mapping[str, Any], space: ConfigurationSpace) -> str:

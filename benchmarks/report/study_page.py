@@ -157,7 +157,7 @@ def _study(
             else ""
         ),
         "shown": shown,
-        "commands": study_commands(study.name, study.manifest, len(trials)),
+        "commands": study_commands(study.name, study.manifest, len(trials), of_programs=programs is not None),
         "digest": digest.hexdigest(),
         "seconds": sum(trial.proposal_s for trial in trials),
         "evaluation": sum(trial.evaluation_s or 0.0 for trial in trials),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from airtune.benchmarks.report import write_report
+from airtune.benchmarks.report.manifests import study_commands
 from airtune.benchmarks.report.programs import changes, difference, highlighted
 from airtune.engine import StudyFile
 from airtune.engine.storage.study_file import TrialRecord
@@ -93,6 +94,31 @@ def test_what_a_model_wrote(tmp_path: Path) -> None:
     assert page.count('<li title="token') >= drawn
     assert "the only ones that the grammar allowed, " in page
     assert page.count("the program above") == 3
+
+
+@pytest.mark.parametrize(
+    ("manifest", "command"),
+    [
+        ({"task": "sklearn/program/wine"}, "airtune tune sklearn/program/wine --proposer"),
+        (
+            {"task": "tiny/sums-0123abcd", "metric": "validation mse", "program_script": "..."},
+            "--program-space tiny --data FILE --target COLUMN --score mse --proposer",
+        ),
+        (
+            {"task": "python harness.py {program}", "sandbox": "none"},
+            "--program-space FILE.space --command 'python harness.py {program}' --proposer lm --sandbox none --model",
+        ),
+        ({"task": "mine:loss"}, "--program-space FILE.space --objective mine:loss --proposer"),
+    ],
+)
+def test_the_command_that_does_it_again(manifest: dict[str, str], command: str) -> None:
+    """Would offer the search space as a file of --space, which writes no programs."""
+    model = {"model": "small", "backend": "transformers", "dialect": "code+history=none"}
+    known = {"proposer": "lm", "seed": 1, "metric": "loss", "model": model, **manifest}
+    (line, _) = study_commands("s", known, 3, of_programs=True)
+    whole = re.sub(r" \\\n +", " ", line)
+    assert command in whole
+    assert "--model small --dialect code+history=none --seed 1 --budget 3" in whole
 
 
 def test_what_changed_in_words() -> None:
