@@ -27,6 +27,7 @@ from airtune.benchmarks.running.runner import Progress, run_suite
 from airtune.engine.manifest import hardware
 from airtune.engine.storage.study_file import COMPARISON_FILE, StudyFile
 from airtune.grammars import AirtuneError, unknown_name, write_file
+from airtune.models.spec import parse_spec
 
 RESULT, TIMES = "result.json", "times.json"
 # Which module finds out what a part's arms say; `validity` measures answers of its own.
@@ -77,10 +78,33 @@ def checked_protocols(parts: list[Part], options: Options, jobs: int) -> list[Pr
             raise AirtuneError(f"{name} must be 1 or more, not {value}", value=value, allowed="1, 2, ...")
     protocols = [protocol_of(part, MODELS, options) for part in parts]
     for protocol in protocols:
-        if protocol.part.name != "validity":
-            for plan in protocol.plans().values():
-                check_plan(plan, jobs)
+        _check(protocol, jobs)
     return protocols
+
+
+def possible_protocols(options: Options, jobs: int, say: Callable[[str, str], None]) -> list[Protocol]:
+    """All parts that can be run here; of each other one its name and the reason are said.
+
+    Raises:
+        AirtuneError: If none can be run.
+    """
+    found, refused = list[Protocol](), list[AirtuneError]()
+    for part in PARTS.values():
+        try:
+            found += checked_protocols([part], options, jobs)
+        except AirtuneError as error:
+            say(part.name, error.message)
+            refused.append(error)
+    if not found:
+        raise refused[0]
+    return found
+
+
+def _check(protocol: Protocol, jobs: int) -> None:
+    for model in protocol.models if protocol.part.name == "validity" else ():
+        parse_spec(model).check()
+    for plan in protocol.plans().values() if protocol.part.name != "validity" else ():
+        check_plan(plan, jobs)
 
 
 def run_part(

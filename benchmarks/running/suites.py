@@ -130,7 +130,8 @@ SUITES: Mapping[str, Suite] = {
 def get_suite(name: str, others: Iterable[str] = ()) -> Suite:
     """The suite of that name.
 
-    A key of SUITES; "unseen@seed=N", which is made anew from a seed; and each on other ranges, "moved/" before it.
+    A key of SUITES; "unseen@seed=N", which is made anew from a seed; the name of one task, which has a slash; and each
+    on other ranges, "moved/" before it.
 
     Args:
         name: Of the suite.
@@ -146,6 +147,8 @@ def get_suite(name: str, others: Iterable[str] = ()) -> Suite:
     if at and plain == "unseen" and option.startswith("seed="):
         names = _unseen_again(name, option)
         return Suite(name, lambda: names, f"{SUITES[plain].words}, made anew from {option}")
+    if "/" in name:
+        return Suite(name, lambda: [name], "one task")
     if name not in SUITES:
         message, allowed, hint = unknown_name("suite", name, [*SUITES, *others])
         raise AirtuneError(message, value=name, allowed=allowed, hint=hint)

@@ -5,7 +5,7 @@ seventh one of an algorithm's tables); between the table's rows the loss is inte
 `dev/function{p}/{i}`: a fresh function of p numbers from pocket's prior (without its plateaus), noise-free.
 `unseen/...`: the same, with tables of the algorithms that were held out whole, and with other functions.
 `unseen/...@seed=N`: the same made anew, other data sets and other functions. Their tables are trained when they are
-first asked for (half a minute each), and kept in the folder `airtune` of the user's caches (XDG_CACHE_HOME).
+first asked for (seconds each), and kept in the folder `airtune` of the user's caches (XDG_CACHE_HOME).
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MEASUREMENTS = ("grammar", "speed", "compare", "tokens", "validity", "paper")
 
 SUITE_HELP = (
-    "hpobench, sklearn, toy or another suite (a wrong name lists them): compare proposers. "
+    "hpobench, sklearn, toy or another suite (a wrong name lists them), or the name of one task: compare proposers. "
     "grammar: sample proposals from generated spaces and check every one. "
     "speed: seconds per proposal. compare: language models, open, closed and recorded. "
     "tokens: what each chat variant costs. validity: a model without its grammar. "

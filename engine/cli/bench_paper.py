@@ -50,7 +50,7 @@ def paper(
     What is run, looked at and counted as success was written down before: --plan shows it.
     """
     from airtune.benchmarks.paper.protocol import Options
-    from airtune.benchmarks.paper.running import checked_protocols, chosen_parts, run_part
+    from airtune.benchmarks.paper.running import checked_protocols, chosen_parts, possible_protocols, run_part
     from airtune.grammars import AirtuneError
 
     named = _names(models)
@@ -64,7 +64,14 @@ def paper(
         raise AirtuneError(
             "no folder for the results was given", allowed="--out DIR", hint="airtune bench paper --out paper"
         )
-    protocols = checked_protocols(parts, Options(tuple(named), suite, budget, seeds), jobs)
+    options = Options(tuple(named), suite, budget, seeds)
+
+    def say_refused(name: str, why: str) -> None:
+        err().print(f"{name} is not run: {why}", soft_wrap=True, markup=False)
+
+    protocols = (
+        checked_protocols(parts, options, jobs) if part else possible_protocols(options, jobs, say_refused)
+    )
     done: list[Done] = []
     from airtune.benchmarks.report.paper import write_paper_report, write_part
 

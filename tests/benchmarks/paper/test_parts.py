@@ -118,3 +118,16 @@ def test_the_plan_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert "### `cot`: Chain of thought" in said
     assert "table1" not in said
+
+
+def test_parts_that_cannot_be_run_here_are_told_and_left_out(
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without --part: pocket speaks no chat, so chat's parts cannot be; if nothing is left, it is an error."""
+    monkeypatch.setattr(running, "PARTS", {name: PARTS[name] for name in ("cot", "toy")})
+    assert run(tmp_path, "--models", "pocket") == 0
+    told = capsys.readouterr()
+    assert "cot is not run: the part 'cot' is about chat prompts" in told.err
+    assert told.out.startswith("toy: ")
+    monkeypatch.setattr(running, "PARTS", {"cot": PARTS["cot"]})
+    assert run(tmp_path, "--models", "pocket") == 2

@@ -99,6 +99,8 @@ def test_suites_are_made_anew_and_moved() -> None:
     plain, anew = get_suite("unseen").tasks, get_suite("unseen@seed=12").tasks
     assert anew == tuple(f"{name}@seed=12" for name in plain)
     assert get_suite("moved/unseen@seed=12").tasks == tuple(f"moved/{name}" for name in anew)
+    assert get_suite("toy/branin").tasks == ("toy/branin",)
+    assert get_suite("moved/toy/branin").tasks == ("moved/toy/branin",)
     for name in ("unseen@seed=-1", "unseen@seed=x", "unseen@seed=4294967296", "development@seed=1", "unsen"):
         with pytest.raises(AirtuneError) as error:
             get_suite(name)
