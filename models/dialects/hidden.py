@@ -1,13 +1,16 @@
-"""Names hidden: a problem told in neutral words, to find out what a model takes from the names.
+"""A problem told under other names, to find out what a model takes from them and what it costs to be misled.
 
-Hyperparameters are called x1, x2, ..., choices that are words a, b, ...; the task's name, description and metric,
-units, and the reasons of failures are left out. Order, ranges, scales, conditions and forbidden clauses stay, so the
-hidden space has the same configurations in the same order.
+Hidden: in neutral words. Hyperparameters are called x1, x2, ..., choices that are words a, b, ...; the task's name,
+description and metric, units, and the reasons of failures are left out. Order, ranges, scales, conditions and forbidden
+clauses stay, so the hidden space has the same configurations in the same order.
+
+Permuted: each hyperparameter under the name of the next one, the last under that of the first, so that what a model
+believes of a name it believes of the wrong one. All else is as it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +20,7 @@ from ConfigSpace.hyperparameters import CategoricalHyperparameter, Constant, Ord
 from airtune.grammars import once_per_space
 from airtune.models.types import Problem
 
+NAMES = ("shown", "hidden", "permuted")  # what the setting `names` of a dialect can be
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _NAMING = ("name", "child", "parent", "left", "right")  # what ConfigSpace's own form calls a name
 _VALUES = ("value", "values", "default_value", "choices", "sequence")
@@ -25,12 +29,12 @@ _PARTS = ("clauses", "conditions")
 
 @dataclass(frozen=True, eq=False)
 class HiddenSpace:
-    """A space and the same in neutral words.
+    """A space and the same under other names.
 
     Attributes:
-        space: In neutral words.
+        space: Under other names.
         names: The hyperparameters' names in it, by their own.
-        words: By hyperparameter, its choices that are words, and what they are called.
+        words: By hyperparameter, its choices that are called something else, and what they are called.
     """
 
     space: ConfigurationSpace
@@ -38,11 +42,11 @@ class HiddenSpace:
     words: Mapping[str, list[tuple[Any, str]]]
 
     def hide(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """A configuration in neutral words."""
+        """A configuration under the other names."""
         return {self.names[name]: _called(value, self.words[name]) for name, value in config.items()}
 
     def reveal(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """The configuration that one in neutral words stands for."""
+        """The configuration that one under the other names stands for."""
         found = {}
         for name, hidden in self.names.items():
             if hidden in config:
@@ -60,7 +64,19 @@ def hidden_space(space: ConfigurationSpace) -> HiddenSpace:
         name: [(value, _neutral(i)) for i, value in enumerate(filter(_is_word, _choices(hp)))]
         for name, hp in space.items()
     }
+    return _told(space, names, words)
 
+
+@once_per_space
+def permuted_space(space: ConfigurationSpace) -> HiddenSpace:
+    """The space with its names permuted, made once; of a single hyperparameter nothing is permuted."""
+    own = list(space)
+    return _told(space, dict(zip(own, [*own[1:], *own[:1]], strict=True)), {name: [] for name in own})
+
+
+def _told(
+    space: ConfigurationSpace, names: Mapping[str, str], words: Mapping[str, list[tuple[Any, str]]]
+) -> HiddenSpace:
     def renamed(piece: Mapping[str, Any]) -> dict[str, Any]:
         about = words[piece.get("parent", piece.get("name"))] if {"parent", "name"} & piece.keys() else []
         made: dict[str, Any] = {}
@@ -86,15 +102,30 @@ def hidden_space(space: ConfigurationSpace) -> HiddenSpace:
     return hidden
 
 
-def hidden_problem(problem: Problem) -> Problem:
-    """The problem in neutral words."""
-    hidden = hidden_space(problem.space)
-    seen = tuple(replace(o, config=hidden.hide(o.config), reason=None) for o in problem.observations)
-    return replace(problem, name="task", description="", space=hidden.space, metric="loss", observations=seen)
+def told_space(
+    space: ConfigurationSpace, names: str, configs: Sequence[Mapping[str, Any]] = ()
+) -> tuple[ConfigurationSpace, Sequence[Mapping[str, Any]]]:
+    """A space and configurations of it as a dialect with the setting `names` (one of NAMES) tells them."""
+    if names == "shown":
+        return space, configs
+    told = hidden_space(space) if names == "hidden" else permuted_space(space)
+    return told.space, [told.hide(config) for config in configs]
+
+
+def told_problem(problem: Problem, names: str) -> Problem:
+    """The problem as a dialect with the setting `names` (one of NAMES) tells it."""
+    if names == "shown":
+        return problem
+    space, configs = told_space(problem.space, names, [o.config for o in problem.observations])
+    seen = [replace(o, config=config) for o, config in zip(problem.observations, configs, strict=True)]
+    if names == "permuted":
+        return replace(problem, space=space, observations=tuple(seen))
+    seen = [replace(o, reason=None) for o in seen]
+    return Problem("task", "", space, "loss", tuple(seen), problem.budget)
 
 
 def revealed(space: ConfigurationSpace, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration that one of a hidden space stands for."""
+    """The configuration that one of a told space stands for."""
     hidden: HiddenSpace = (space.meta or {})["hides"]
     return hidden.reveal(config)
 

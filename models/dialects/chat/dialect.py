@@ -15,12 +15,12 @@ from airtune.models.dialects.chat.description import COMMON_SPECIAL, Guard, Word
 from airtune.models.dialects.chat.format import ChatFormat, Message, PlainFormat, fold_system, message
 from airtune.models.dialects.chat.summary import summary
 from airtune.models.dialects.chat.thinning import thinned
-from airtune.models.dialects.hidden import hidden_problem, hidden_space, revealed
+from airtune.models.dialects.hidden import NAMES, revealed, told_problem, told_space
 from airtune.models.dialects.settings import Allowed, check_settings, full_name, read_settings
 from airtune.models.types import Observation, Problem
 
 SETTINGS: Allowed = {
-    "names": ("shown", "hidden"),
+    "names": NAMES,
     "default": ("shown", "hidden"),
     "detail": ("full", "space", "none"),
     "history": ("table", "turns", "none"),
@@ -54,7 +54,8 @@ class ChatDialect:
     loss, the oldest of equals first; the best trial and the trials that are running stay.
 
     Attributes:
-        names: "hidden": the problem is told in neutral words (`airtune.models.dialects.hidden`).
+        names: "hidden": the problem is told in neutral words; "permuted": under each other's names
+            (`airtune.models.dialects.hidden`).
         default: "shown": the default stands there as an answer until it was tried; "hidden": nothing is said of it.
         detail: What is told of the problem. "full": the task's name, description and metric, and the space;
             "space": the space only; "none": the hyperparameters' names only.
@@ -131,9 +132,7 @@ class ChatDialect:
 
     def grammar(self, space: ConfigurationSpace, exclude: Sequence[Mapping[str, Any]] = ()) -> Grammar:
         """See `Dialect.grammar`: of round values or the canonical one, of the space itself or in neutral words."""
-        if self.names == "hidden":
-            hidden = hidden_space(space)
-            space, exclude = hidden.space, list(map(hidden.hide, exclude))
+        space, exclude = told_space(space, self.names, exclude)
         if self.values == "round" and (some := lattice_grammar(round_lattice(space), exclude)).count():
             return some
         return space_grammar(space, exclude)
@@ -149,7 +148,7 @@ class ChatDialect:
         Raises:
             ModelError: If the prompt does not fit even with the best trial alone.
         """
-        problem = problem if self.names == "shown" else hidden_problem(problem)
+        problem = told_problem(problem, self.names)
         return self._fitting(Words(problem, canonical_grammar(problem.space), self._guard))
 
     def _fitting(self, words: Words) -> str:

@@ -36,7 +36,7 @@ from airtune.grammars import (
     once_per_space,
 )
 from airtune.grammars.space_check import is_finite_number
-from airtune.models.dialects.hidden import hidden_problem, hidden_space, revealed
+from airtune.models.dialects.hidden import NAMES, revealed, told_problem, told_space
 from airtune.models.dialects.pocket.codec import (
     BINS,
     CHOICES,
@@ -56,7 +56,7 @@ AnyHyperparameter: TypeAlias = Hyperparameter[Any, Any]
 # Histories in training have at most 100 trials. A longer one is thinned to its best 50 and 50 of the others, spread
 # evenly over their ranks: what is good matters most, and what is bad only as a map of where not to look.
 MAX_TRIALS = 100
-SETTINGS: Allowed = {"names": ("shown", "hidden")}
+SETTINGS: Allowed = {"names": NAMES}
 _BEST = 50
 _OTHER = "use another proposer (for example tpe)"
 
@@ -210,10 +210,11 @@ class PocketDialect:
     """See the module's docstring and `codec`. Descriptions and metric names are not read.
 
     Attributes:
-        names: "hidden": no hyperparameter has a name that the model knows (`airtune.models.dialects.hidden`).
+        names: "hidden": no hyperparameter has a name that the model knows; "permuted": each has another's
+            (`airtune.models.dialects.hidden`).
 
     Raises:
-        ModelError: If that is neither "shown" nor "hidden".
+        ModelError: If that is none of these.
     """
 
     names: str = "shown"
@@ -240,7 +241,7 @@ class PocketDialect:
         return full_name("pocket", SETTINGS, self)
 
     def _prefix(self, problem: Problem) -> str:
-        problem = problem if self.names == "shown" else hidden_problem(problem)
+        problem = told_problem(problem, self.names)
         encoding = _encoding(problem.space)
         done = [o for o in problem.observations if o.status in ("told", "failed")]
         failed = [o for o in done if o.loss is None]
@@ -260,10 +261,7 @@ class PocketDialect:
 
     def render_query(self, problem: Problem, config: Mapping[str, Any]) -> str:
         """The prompt after which the model's next token is its prediction of `config`'s score."""
-        space = problem.space
-        if self.names == "hidden":
-            hidden = hidden_space(space)
-            space, config = hidden.space, hidden.hide(config)
+        space, (config,) = told_space(problem.space, self.names, [config])
         return self._prefix(problem) + "?" + "".join(_encoding(space).values(config))
 
     def score_grammar(self) -> Grammar:
@@ -280,9 +278,7 @@ class PocketDialect:
         Raises:
             SpaceError: If the space has more hyperparameters or choices than pocket has letters for.
         """
-        if self.names == "hidden":
-            hidden = hidden_space(space)
-            space, exclude = hidden.space, list(map(hidden.hide, exclude))
+        space, exclude = told_space(space, self.names, exclude)
         return lattice_grammar(_encoding(space).lattice, exclude)
 
     def parse(self, text: str, grammar: Grammar) -> dict[str, Any]:

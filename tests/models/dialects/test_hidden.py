@@ -24,7 +24,7 @@ from airtune.engine.proposers.base import propose_one
 from airtune.engine.types import Trial
 from airtune.grammars import canonical_grammar, space_grammar
 from airtune.models import ModelError, Observation, Problem, load_model
-from airtune.models.dialects.hidden import hidden_problem, hidden_space, revealed
+from airtune.models.dialects.hidden import hidden_space, permuted_space, revealed, told_problem
 from airtune.models.registry import make_dialect
 from tests.grammars.strategies import seeded_space, small_spaces
 
@@ -108,7 +108,7 @@ def test_what_is_hidden_and_what_stays() -> None:
         0.02,
         None,
     )
-    told = hidden_problem(problem(space()))
+    told = told_problem(problem(space()), "hidden")
     assert (told.name, told.description, told.metric) == ("task", "", "loss")
     assert [o.reason for o in told.observations] == [None] * 3
 
@@ -127,10 +127,38 @@ def test_no_dialect_tells_a_name(dialect: str) -> None:
     assert [word for word in SECRETS if word in open_]
 
 
+@given(small_spaces())
+def test_permuted_names_are_of_the_same_configurations(made: ConfigurationSpace) -> None:
+    told = permuted_space(made)
+    assert sorted(told.space) == sorted(made)
+    assert all(told.names[name] != name for name in made) or len(made) == 1
+    grammar, there = canonical_grammar(made), canonical_grammar(told.space)
+    assert grammar.count() == there.count()
+    for rank in range(min(grammar.count(), 40)):
+        config = grammar.nth(rank)
+        there.encode(told.hide(config))  # raises where it is not valid there
+        assert revealed(told.space, told.hide(config)) == config
+
+
+def test_a_model_reads_permuted_names() -> None:
+    """Each range under the next one's name; nothing else changes, and configurations told follow."""
+    made = ConfigurationSpace({"C": (0.1, 1.0), "gamma": (1, 1000), "tol": [True, False]})
+    seen = (Observation({"C": 0.5, "gamma": 10, "tol": False}, 0.25),)
+    told = told_problem(Problem("svm/digits", "An svm.", made, "accuracy", seen), "permuted")
+    assert (told.name, told.description, told.metric) == ("svm/digits", "An svm.", "accuracy")
+    assert (told.space["gamma"].upper, told.space["tol"].upper) == (1.0, 1000)
+    assert told.space["C"].choices == (True, False)
+    assert told.observations == (Observation({"gamma": 0.5, "tol": 10, "C": False}, 0.25),)
+    header = make_dialect("pocket+names=permuted").render(Problem("t", "", made, "loss"))
+    assert "<gamma>F[+e-1][+e0]" in header
+    assert "<tol>I[+e0][+e3]" in header
+
+
+@pytest.mark.parametrize("names", ["hidden", "permuted"])
 @pytest.mark.parametrize("dialect", ["chat", "pocket"])
-def test_answers_are_found_back_and_nothing_is_said_twice(dialect: str) -> None:
+def test_answers_are_found_back_and_nothing_is_said_twice(dialect: str, names: str) -> None:
     made = space()
-    hiding, shown = make_dialect(f"{dialect}+names=hidden"), make_dialect(dialect)
+    hiding, shown = make_dialect(f"{dialect}+names={names}"), make_dialect(dialect)
     grammar, rng = hiding.grammar(made), np.random.default_rng(1)
     assert grammar.count() == shown.grammar(made).count()
     tried: list[dict[str, Any]] = []
@@ -141,12 +169,13 @@ def test_answers_are_found_back_and_nothing_is_said_twice(dialect: str) -> None:
         assert not hiding.grammar(made, tried).accepts(text)
 
 
+@pytest.mark.parametrize("names", ["hidden", "permuted"])
 @pytest.mark.parametrize("name", ["lm", "default+lm+gp", "lm+self"])
-def test_proposers_see_the_own_names_alone(name: str) -> None:
+def test_proposers_see_the_own_names_alone(name: str, names: str) -> None:
     task = Task("t", space(), lambda config: 0.0)
     grammar, rng = canonical_grammar(task.space), np.random.default_rng(3)
     tried = [Trial(i, grammar.sample(rng), "told", float(i)) for i in range(4)]
-    model = load_model("pocket", dialect="pocket+names=hidden")
+    model = load_model("pocket", dialect=f"pocket+names={names}")
     proposal = propose_one(load_proposer(name, model), task, tried, (), seed=1)
     assert proposal is not None
     assert set(proposal.config) <= set(task.space)
