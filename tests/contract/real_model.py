@@ -16,10 +16,11 @@ from typing import Any, ClassVar
 import pytest
 
 from airtune.benchmarks import get_task
-from airtune.engine import Job, Study, StudyFile, export_jsonl, load_proposer
+from airtune.engine import Job, Study, StudyFile, Task, export_jsonl, load_proposer
 from airtune.engine.proposers.base import propose_one
 from airtune.engine.replay.derive import replay
-from airtune.grammars import space_grammar
+from airtune.engine.replay.report import Options
+from airtune.grammars import program_space, space_grammar
 from airtune.models import LanguageModel, Observation, Problem, Request, load_model
 from airtune.models.dialects.chat.dialect import ChatDialect
 from tests.contract.test_models import Cases
@@ -122,6 +123,25 @@ class RealModelContract:
         """
         prompts = [model.dialect.render(replace(problem(), observations=OBSERVATIONS[:n])) for n in (0, 3)]
         check_golden(self.prompts, in_lines(prompts))
+
+    def test_a_study_of_programs_is_written_and_replayed(self, loading: Loading, tmp_path: Path) -> None:
+        """The model writes source code under the grammar, and every byte of it is derived again with the model."""
+        programs, path = program_space("tiny"), tmp_path / "programs.sqlite"
+        task = Task(
+            "table", programs.space, lambda config: float(len(config)), description="Numbers of a table."
+        )
+        model = load_model(loading[0], **loading[1], dialect="code")
+        with Study(task, "lm", model=model, path=path, seed=SEED) as study:
+            trials = study.run(3).trials
+        sources = [programs.render(trial.config) for trial in trials]
+        assert [trial.status for trial in trials] == ["told"] * 3
+        assert len(set(sources)) == 3
+        with StudyFile(path, readonly=True) as file:
+            written = list(file.transcripts(study.name).values())
+        assert [one["text"] for one in written] == sources
+        assert all(sources[0] in one["prompt"] for one in written[1:])
+        report = replay(path, options=Options(1))
+        assert report.holds, report.json()
 
     def test_golden_answers(self, model: LanguageModel) -> None:
         """What it says to these prompts, greedily and drawn; each backend has a precision and draws of its own.
