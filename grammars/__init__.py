@@ -16,13 +16,15 @@ from .space_check import check_space, violation
 
 if TYPE_CHECKING:
     from .files import check_output, read_file, replacing, write_file
-    from .programs import ProgramSpace, program_space, programs_of, shipped_spaces
+    from .programs import FreeProgram, ProgramSpace, free_program, program_space, programs_of, shipped_spaces
     from .rounding import round_lattice
     from .space_io import read_space, space_from_json
 
 _HOME = {
+    "FreeProgram": "programs",
     "ProgramSpace": "programs",
     "check_output": "files",
+    "free_program": "programs",
     "program_space": "programs",
     "programs_of": "programs",
     "read_file": "files",
@@ -40,6 +42,7 @@ __all__ = [
     "ChoiceAxis",
     "DecodeError",
     "EnumeratedAxis",
+    "FreeProgram",
     "Grammar",
     "GrammarError",
     "IntegerAxis",
@@ -54,6 +57,7 @@ __all__ = [
     "canonical_lattice",
     "check_output",
     "check_space",
+    "free_program",
     "lattice_grammar",
     "once_per_space",
     "program_space",

@@ -50,6 +50,9 @@ def canonical_axis(hp: Hyperparameter[Any, Any], digits: int = 3, extras: Sequen
     if isinstance(hp, FloatHyperparameter):
         kind = LogFloatAxis if hp.log else LinearFloatAxis
         return kind(hp.lower, hp.upper, digits, extras)
+    if hasattr(hp, "axis"):  # the text of a free program
+        own: Axis = hp.axis()
+        return own
     raise SpaceError(
         f"{hp.name!r} has the unknown kind {type(hp).__name__}",
         value=hp.name,

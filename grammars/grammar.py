@@ -25,11 +25,14 @@ class Grammar:
 
     Attributes:
         lattice: The lattice it is over.
+        characters: All that its texts are made of, where the lattice does not tell.
 
     Args:
         lattice: See above.
         excluded: Paths of the lattice, whole ones, that are not in the language.
     """
+
+    characters: str | None = None
 
     def __init__(self, lattice: PathLattice, excluded: Iterable[Path] = ()) -> None:
         self.lattice = lattice

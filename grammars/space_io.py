@@ -97,6 +97,12 @@ def space_from_json(text: str) -> ConfigurationSpace:
             hint="write an object of hyperparameters",
         )
     if isinstance(data.get("hyperparameters"), list):
+        if any(
+            isinstance(one, dict) and one.get("type") == "free_program" for one in data["hyperparameters"]
+        ):
+            from .programs.free import free_from_items
+
+            return free_from_items(data["hyperparameters"])
         spec = _full_form(data)
     else:
         spec = {"hyperparameters": [_item(name, fields) for name, fields in data.items()]}

@@ -21,7 +21,7 @@ from airtune.engine.manifest import language_model
 from airtune.engine.seeds import derive_seed
 from airtune.engine.state import StudyState
 from airtune.engine.types import Job, Proposal, Proposer, Task, Trial
-from airtune.grammars import DecodeError, canonical_grammar, lattice_grammar
+from airtune.grammars import AirtuneError, DecodeError, canonical_grammar, lattice_grammar
 from airtune.grammars.intervals import random_below
 from airtune.grammars.space_check import is_wide
 
@@ -40,12 +40,23 @@ _INVALID = (
 
 
 def check_limits(proposer: Proposer, space: ConfigurationSpace) -> None:
-    """Refuse a space that the proposer's language model cannot speak about.
+    """Refuse a space that the proposer, or its language model, cannot search.
 
     Raises:
-        SpaceError: If there is such a model: more hyperparameters or choices than it knows, for example.
+        SpaceError: If its model cannot speak about it: there are more hyperparameters or choices than it knows.
+        AirtuneError: If it is one of free programs, which no other proposer can take its place in.
     """
     model = language_model(proposer)
+    if hasattr(space, "free_program") and (
+        proposer.name != "lm" or model is None or model.dialect.name.partition("+")[0] != "code"
+    ):
+        dialect = "" if model is None else f" in the dialect {model.dialect.name!r}"
+        raise AirtuneError(
+            f"proposer {proposer.name!r}{dialect} cannot search free programs, which have no parts to choose",
+            value=proposer.name,
+            allowed="the proposer 'lm' with the dialect 'code'",
+            hint="--proposer lm --dialect code, or write a program space (*.space), which every proposer searches",
+        )
     if model is not None:
         model.dialect.grammar(space)
 

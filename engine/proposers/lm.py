@@ -97,7 +97,8 @@ class LMProposer:
                 f"model {self.model.name!r} gave no usable configuration for task {waiting[0].task.name!r} "
                 f"in {ATTEMPTS} attempts; the last answer was {last['text']!r}: {last['reason']}",
                 value=last["text"],
-                hint="try another model or a temperature nearer 1, or loosen the space's forbidden clauses",
+                hint="try another model or a temperature nearer 1, or loosen the space's forbidden clauses; of free "
+                "programs raise max_tokens",
             )
 
     def request(self, job: Job, attempt: int = 0) -> Request | None:
@@ -118,7 +119,10 @@ class LMProposer:
                 configuration that is forbidden or has been tried.
         """
         if completion.finish_reason != "stop":
-            raise DecodeError(f"the answer ended with {completion.finish_reason!r}", value=completion.text)
+            cut = ": it was too long, and was cut" if completion.finish_reason == "length" else ""
+            raise DecodeError(
+                f"the answer ended with {completion.finish_reason!r}{cut}", value=completion.text
+            )
         parsed = self.model.dialect.parse(completion.text, request.grammar)
         config = remaining.admit(parsed)
         if config is None:
@@ -174,14 +178,16 @@ class LMProposer:
 
 
 def problem_of(job: Job) -> Problem:
-    """What a dialect is told of a task and its trials."""
+    """What a dialect is told of a task and its trials; of free programs, also which answers were none, and why."""
     trials = observed(job.history, job.pending)
+    refused = job.rejected if hasattr(job.task.space, "free_program") else []
+    answers = (Observation({}, None, "failed", one["reason"], answer=one["text"]) for one in refused)
     return Problem(
         name=job.task.name,
         description=job.task.description,
         space=job.task.space,
         metric=job.task.metric,
-        observations=tuple(Observation(t.config, t.loss, t.status, t.reason) for t in trials),
+        observations=(*(Observation(t.config, t.loss, t.status, t.reason) for t in trials), *answers),
     )
 
 

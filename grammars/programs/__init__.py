@@ -9,21 +9,25 @@
 - `stored`: rules <-> JSON, which goes with the search space
 - `outline`: a program in a few words
 - `space`: all of it together
+- `free`: programs without a program space, `python_subset` their grammar, `free_space` their search space
 """
 
 from .definition import Alternative, Choice, Hole, Levels, Number, Rule, Subset
+from .free import FreeProgram, free_program
 from .reader import read_rules, read_template
 from .space import ProgramSpace, program_space, programs_of, shipped_spaces
 
 __all__ = [
     "Alternative",
     "Choice",
+    "FreeProgram",
     "Hole",
     "Levels",
     "Number",
     "ProgramSpace",
     "Rule",
     "Subset",
+    "free_program",
     "program_space",
     "programs_of",
     "read_rules",

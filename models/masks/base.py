@@ -163,6 +163,8 @@ def _characters(grammar: Grammar) -> list[str]:
 
     Taken from its nodes and axes one by one: the expression of a whole grammar may be too large to write.
     """
+    if grammar.characters is not None:
+        return list(grammar.characters)
     key = grammar.lattice.digest
     if key not in _KNOWN_CHARACTERS:
         if len(_KNOWN_CHARACTERS) >= 256:

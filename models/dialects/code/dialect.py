@@ -8,7 +8,7 @@ from typing import Any
 
 from ConfigSpace import ConfigurationSpace
 
-from airtune.grammars import Grammar, ProgramSpace, SpaceError, programs_of
+from airtune.grammars import FreeProgram, Grammar, ProgramSpace, SpaceError, programs_of
 from airtune.models.dialects.chat.description import Words, loss_text
 from airtune.models.dialects.chat.dialect import ChatDialect
 from airtune.models.dialects.chat.format import Message, fold_system, message
@@ -35,8 +35,9 @@ _ASK = "Answer with the source code of the next program and nothing else, not ev
 class CodeDialect(ChatDialect):
     """Shows the task and the programs so far with their losses, and asks for the next one.
 
-    Its grammar is that of the program space's texts, less the programs that were tried; it speaks only of search spaces
-    of program spaces. Too long a history is thinned as in `chat`. Settings as there, and
+    Its grammar is that of the program space's texts, less the programs that were tried. It speaks only of search spaces
+    of program spaces, and of free programs: of these an answer that was refused is shown, too, and why. Too long a
+    history is thinned as in `chat`. Settings as there, and
 
     Attributes:
         history: "none": the model is told of no trial, so that its programs are independent of each other but for
@@ -63,6 +64,8 @@ class CodeDialect(ChatDialect):
             SpaceError: If it is not the search space of a program space.
         """
         programs = _programs(space)
+        if not isinstance(programs, ProgramSpace):
+            return programs.grammar(exclude)
         if self.values == "round" and (some := programs.grammar(exclude, round_values=True)).count():
             return some
         return programs.grammar(exclude)
@@ -82,7 +85,10 @@ class CodeDialect(ChatDialect):
     def _request(self, words: Words, kept: set[int]) -> list[str]:
         trials = words.problem.observations
         lines = words.task()
-        default = words.default()
+        free: FreeProgram | None = getattr(words.problem.space, "free_program", None)
+        default = words.default() if free is None else None
+        if free is not None:
+            lines += ["", *_signature(free)]
         tried = {words.said(trial) for trial in trials} if self.history != "none" else set()
         if self.default == "shown" and default is not None and default not in tried:
             lines += ["", "The default program:", *_code(default)]
@@ -123,8 +129,8 @@ class CodeDialect(ChatDialect):
         return lines
 
 
-def _programs(space: ConfigurationSpace) -> ProgramSpace:
-    programs = programs_of(space)
+def _programs(space: ConfigurationSpace) -> ProgramSpace | FreeProgram:
+    programs: ProgramSpace | FreeProgram | None = getattr(space, "free_program", None) or programs_of(space)
     if programs is None:
         raise SpaceError(
             "the dialect 'code' speaks of programs, and this search space is of none",
@@ -133,6 +139,19 @@ def _programs(space: ConfigurationSpace) -> ProgramSpace:
             hint="use the dialect 'chat', or write a program space",
         )
     return programs
+
+
+def _signature(free: FreeProgram) -> list[str]:
+    may = (
+        f"It may import {', '.join(free.imports)}, in its body, and"
+        if free.imports
+        else "It may import nothing, and"
+    )
+    return [
+        "A program is one function with this signature, which ends with a return:",
+        *_code(f"def {free.signature}:"),
+        f"{may} it may define functions, but no classes. An answer of more than {free.max_tokens} tokens is cut.",
+    ]
 
 
 def _code(source: str) -> list[str]:
