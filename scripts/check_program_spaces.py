@@ -26,7 +26,7 @@ from airtune.engine import Harness, Limits, ProgramData, Sandbox, TrialFailed
 from airtune.grammars import ProgramSpace, program_space, shipped_spaces
 
 ROWS, TEST_ROWS, COLUMNS, CLASSES = 60, 30, 4, 3
-LEARN_CLASSES = ("images", "tabular_classification")
+LEARN_CLASSES = ("images", "pipeline_classification", "tabular_classification")
 
 
 def draws(space: ProgramSpace, seed: int, uniform: str) -> Iterator[dict[str, Any]]:

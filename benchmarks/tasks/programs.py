@@ -51,25 +51,25 @@ class Learnt:
 DATA: Mapping[str, Learnt] = {
     "diabetes": Learnt(
         "diabetes",
-        "tabular_regression",
+        "pipeline_regression",
         "mse",
         "a table that predicts the progression of diabetes (442 patients, 10 numeric features)",
     ),
     "digits": Learnt(
         "digits",
-        "tabular_classification",
+        "pipeline_classification",
         "error",
         "a table of 8 x 8 images of handwritten digits (1797 samples, 64 features from 0 to 16, 10 classes)",
     ),
     "breast_cancer": Learnt(
         "breast_cancer",
-        "tabular_classification",
+        "pipeline_classification",
         "error",
         "a table that tells malignant from benign tumours (569 samples, 30 numeric features, 2 classes)",
     ),
     "wine": Learnt(
         "wine",
-        "tabular_classification",
+        "pipeline_classification",
         "error",
         "a table that tells wines by cultivar (178 samples, 13 numeric features, 3 classes)",
     ),

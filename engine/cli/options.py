@@ -29,7 +29,7 @@ NOISE_HELP = (
 )
 TASK_HELP = "A bundled task such as sklearn/svm/digits, or module:attribute with --space."
 PROGRAMS_HELP = (
-    "A program space, of which programs are searched: a file *.space, or one that ships, such as tabular_regression. "
+    "A program space, of which programs are searched: a file *.space, or one that ships, such as pipeline_regression. "
     "With --data; or with --command, whose {program} is the source code; or with --objective, called with it."
 )
 DATA_HELP = (

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from airtune.engine.types import Task
     from airtune.grammars import AirtuneError, ProgramSpace
 
-_EXAMPLE = "airtune tune --program-space tabular_regression --data prices.csv --target price --score mse"
+_EXAMPLE = "airtune tune --program-space pipeline_regression --data prices.csv --target price --score mse"
 
 
 def task_of_programs(

@@ -110,7 +110,7 @@ def tune(
 
     airtune tune --space space.json --command 'python train.py --lr {lr}'
 
-    airtune tune --program-space tabular_regression --data prices.csv --target price --score mse
+    airtune tune --program-space pipeline_regression --data prices.csv --target price --score mse
     """
     from airtune.engine import Study
     from airtune.engine.types import OtherStudiesError, StudyFileMoved

@@ -100,6 +100,8 @@ SEARCHES = [
     ("images", "lm:code", 2),
     ("tabular_regression", "lm:code+history=none", 2),
     ("tabular_classification", "lm+gp:chat", 4),
+    ("pipeline_regression", "default+lm+gp:pocket", 4),
+    ("pipeline_classification", "lm:pocket", 3),
 ]
 
 

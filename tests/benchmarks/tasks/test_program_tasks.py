@@ -58,13 +58,9 @@ def test_parts_are_disjoint_and_whole(data: str) -> None:
 
 def cheap(task: Task) -> dict[str, object]:
     """A configuration whose program takes little time."""
-    config = {**program_space("tabular_classification").default(), "estimator": "neighbors", "neighbors": 3}
-    config |= {"weights": "'uniform'"}
-    return {
-        name: value
-        for name, value in config.items()
-        if not name.startswith(("boosting", "leaf", "leaves", "rounds"))
-    }
+    assert task.space == program_space("pipeline_classification").space
+    config = {"scaling": "standard", "estimator": "neighbors", "n_neighbors": 3, "weights": "uniform", "p": 2}
+    return program_space("pipeline_classification").snap(config)
 
 
 @needs_sandbox
@@ -75,7 +71,7 @@ def test_a_program_learns_in_the_sandbox() -> None:
     found = task.objective(config)
     assert found == task.objective(config)
     names: dict[str, object] = {}
-    exec(program_space("tabular_classification").render(config), names)
+    exec(program_space("pipeline_classification").render(config), names)
     data = program_data("wine")
     assert data.test is not None
     for part, name in ((data.validation, "loss"), (data.test, "test_loss")):
