@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,17 +13,26 @@ if TYPE_CHECKING:
 
 __all__ = ["get_task", "task_names"]
 
-NEED_DATA: tuple[str, ...] = ()  # families of tasks
+NEED_DATA = ("cifar10", "nyc_taxi")  # families of tasks
 
 
 def task_names() -> list[str]:
     """The names of all built-in tasks: sklearn tasks at full fidelity, hpobench tasks as tabulated."""
+    from airtune.benchmarks.tasks.cifar10.tasks import cifar10_names
     from airtune.benchmarks.tasks.hpobench.tasks import hpobench_names
+    from airtune.benchmarks.tasks.nyc_taxi.tasks import nyc_taxi_names
     from airtune.benchmarks.tasks.programs import program_names
     from airtune.benchmarks.tasks.sklearn import sklearn_names
     from airtune.benchmarks.tasks.toy import toy_names
 
-    return toy_names() + sklearn_names() + program_names() + hpobench_names()
+    return [
+        *toy_names(),
+        *sklearn_names(),
+        *program_names(),
+        *nyc_taxi_names(),
+        *cifar10_names(),
+        *hpobench_names(),
+    ]
 
 
 def get_task(name: str, data: Path | None = None) -> Task:
@@ -73,6 +83,14 @@ def get_task(name: str, data: Path | None = None) -> Task:
         from airtune.benchmarks.tasks.sklearn import sklearn_names, sklearn_task
 
         known, make = sklearn_names(), sklearn_task
+    elif family == "nyc_taxi":
+        from airtune.benchmarks.tasks.nyc_taxi.tasks import nyc_taxi_names, nyc_taxi_task
+
+        known, make = nyc_taxi_names(), partial(nyc_taxi_task, folder=data)
+    elif family == "cifar10":
+        from airtune.benchmarks.tasks.cifar10.tasks import cifar10_names, cifar10_task
+
+        known, make = cifar10_names(), partial(cifar10_task, folder=data)
     elif family in ("dev", "unseen"):
         from airtune.benchmarks.tasks.development import development_task
 
@@ -89,6 +107,8 @@ def get_task(name: str, data: Path | None = None) -> Task:
         every += [
             "original/{mlp,hpolib,nasbench201}/{data set}",
             "sklearn/program/{data set}",
+            "nyc_taxi/{mlp,program}",
+            "cifar10/{cnn,program}",
             "moved/{one of these}",
         ]
         message, allowed, hint = unknown_name("task", name, every)

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 
+from airtune.benchmarks.tasks.cifar10.tasks import cifar10_names
 from airtune.benchmarks.tasks.hpobench.models import Protocol
 from airtune.benchmarks.tasks.hpobench.tasks import hpobench_names
 from airtune.benchmarks.tasks.moved import PREFIX, unmoved
+from airtune.benchmarks.tasks.nyc_taxi.tasks import nyc_taxi_names
 from airtune.benchmarks.tasks.original.tasks import original_names
 from airtune.benchmarks.tasks.programs import program_names
 from airtune.benchmarks.tasks.sklearn import ALGORITHMS, DATA, sklearn_names
@@ -86,6 +88,16 @@ SUITES: Mapping[str, Suite] = {
             "programs",
             program_names,
             "programs of the program spaces that ship, run in the sandbox on 4 tables and images of scikit-learn",
+        ),
+        Suite(
+            "nyc_taxi",
+            nyc_taxi_names,
+            "durations of taxi trips: hyperparameters of a multilayer perceptron, and programs (needs --data)",
+        ),
+        Suite(
+            "cifar10",
+            cifar10_names,
+            "small images: hyperparameters of a convolutional network, and programs (needs --data)",
         ),
         Suite(
             "development",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+ONE_DATA_SET = ("nyc_taxi", "cifar10")  # families whose tasks are on one
 BY_DATA_SET = ("hpobench", "original", "sklearn")  # whose tasks are FAMILY/ALGORITHM/DATA SET[@OPTION,...]
 
 
@@ -17,6 +18,8 @@ def task_cluster(task: str) -> str:
     """
     task = task.removeprefix("moved/")  # on other ranges, but on the same data
     family, *rest = task.partition("@")[0].split("/")
+    if family in ONE_DATA_SET:
+        return family
     if family == "conditional":  # SPACE/DATA SET/DEFAULT, each data set with one space
         return task.rpartition("/")[0]
     return f"{family}/{rest[-1]}" if family in BY_DATA_SET and rest else task

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -38,6 +39,9 @@ MODELS_HELP = (
     "The language models of lm, such as pocket or vllm:./llama@chat+history=turns; with several, each makes "
     "a method lm:NAME. uniform: one that knows nothing, in the others' dialects. (default: pocket)"
 )
+FOLDER_HELP = (
+    "Of nyc_taxi and cifar10: the folder of their data. (default: the environment variable AIRTUNE_DATA)"
+)
 OUT_HELP = (
     "Folder of the study file, bench.airtune; the same command again does what is missing, and more "
     "proposers, seeds and trials may be added."
@@ -53,6 +57,7 @@ def bench(
     seeds: Annotated[int, typer.Option(help="Studies per proposer and task.")] = 10,
     noise: Annotated[str | None, typer.Option(metavar="NOISE", help=NOISE_HELP)] = None,
     jobs: Annotated[int, typer.Option(help="Processes.")] = 2,
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help=FOLDER_HELP)] = None,
     output: Annotated[Path | None, typer.Option("-o", "--out", metavar="DIR", help=OUT_HELP)] = None,
     take_over: TakeOver = False,
     json: JsonNotTables = False,
@@ -71,6 +76,10 @@ def bench(
             allowed="--out DIR",
             hint=f"airtune bench {suite} --out results",
         )
+    if data is not None:
+        from airtune.benchmarks.tasks.data_folder import DATA_VARIABLE
+
+        os.environ[DATA_VARIABLE] = str(data.absolute())  # for the processes, too
     named = _names(models) or ["pocket"]
     methods = with_models(tuple(_names(proposers)) or DEFAULT_METHODS, named)
     methods = with_controls(methods, named[0]) if controls else methods

@@ -1,0 +1,63 @@
+"""The tasks `cifar10/cnn`, a search space, and `cifar10/program`, a program space; see `data` for what they learn.
+
+Programs are given less, so that one takes a minute of one core and not an hour: 1,000 training images, and of all
+images the means of 2 x 2 pixels, (rows, 3, 16, 16). Losses of the two tasks do not compare.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+from pathlib import Path
+
+from airtune.benchmarks.tasks.cifar10.cnn import CnnObjective, cnn_space
+from airtune.benchmarks.tasks.cifar10.data import FILE, halved, image_data
+from airtune.engine.evaluation.programs import ProgramData, program_task
+from airtune.engine.types import Task
+
+FEW = 1_000  # training images of `cifar10/program`
+_WORDS = "colour images of ten kinds of animals and vehicles"
+_LOSS = "The loss is the share of wrong classes on held-out images."
+
+
+@lru_cache(maxsize=2)
+def small_images(path: Path) -> ProgramData:
+    """The data of `cifar10/program`; made once per process.
+
+    Raises:
+        TaskError: See `image_data`.
+    """
+    return halved(image_data(path), FEW)
+
+
+def cifar10_names() -> list[str]:
+    """The names of the tasks, whether or not the data are there."""
+    return ["cifar10/cnn", "cifar10/program"]
+
+
+def cifar10_task(name: str, folder: Path | None = None) -> Task:
+    """The task of that name, one of `cifar10_names()`.
+
+    Args:
+        name: Of the task.
+        folder: Of the data; None: the environment's.
+
+    Raises:
+        TaskError: If the data are not there, or are others.
+    """
+    path = FILE.find(folder)
+    image_data(path)  # refuses it now, not in the first trial
+    if name == "cifar10/cnn":
+        network = "a convolutional network and its optimiser (PyTorch)"
+        words = f"Tune {network} for {_WORDS} (3,800 of 32 x 32 pixels). {_LOSS}"
+        return Task(name, cnn_space(), CnnObjective(path), "validation error", words)
+    from airtune.engine import Sandbox
+    from airtune.grammars import program_space
+
+    return program_task(
+        name,
+        program_space("images"),
+        partial(small_images, path),
+        Sandbox(),
+        metric="validation error",
+        description=f"Write the program that learns best {_WORDS} ({FEW:,} of shape (3, 16, 16)). {_LOSS}",
+    )

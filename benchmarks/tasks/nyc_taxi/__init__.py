@@ -1,0 +1,1 @@
+"""How long a taxi in New York takes: `nyc_taxi/mlp` and `nyc_taxi/program`."""
