@@ -16,6 +16,7 @@ from airtune.benchmarks.report import figures
 from airtune.benchmarks.report.csv_files import comparison_csv, write_csv
 from airtune.benchmarks.report.findings import focal_row, headline, method_notes, model_note, sentences, tiles
 from airtune.benchmarks.report.manifests import comparison_commands, manifest_parts
+from airtune.benchmarks.report.programs import add_stored_programs
 from airtune.benchmarks.report.proposals import TRIALS_SHOWN, count, show
 from airtune.benchmarks.report.report import Report, make_report
 from airtune.benchmarks.report.size import size_curves, size_figure, size_rows, size_table
@@ -53,6 +54,7 @@ def comparison_page(source: Source, out: Output) -> dict[str, Any]:
         counts = count(file, studies)
         selected = _first_seeds(report, studies)
         shown, cut = show(file, selected, TRIALS_SHOWN)
+        add_stored_programs(file, shown, selected)
     sizes, unsized = size_curves(report.comparison.methods, [study.manifest for study in studies])
     if sizes:
         svgs["size"] = draw(lambda: size_figure(report, sizes, bands), "size", out)

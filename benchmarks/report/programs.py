@@ -20,8 +20,12 @@ from airtune.benchmarks.analysis.programs import (
 from airtune.benchmarks.analysis.table import Cell, Column, Table
 from airtune.benchmarks.report.numbers import DASH, aligned, significant, sortable
 from airtune.benchmarks.report.program_figures import MOST_CHOICES, ancestry_figure, structure_figure
+from airtune.benchmarks.report.proposals import Shown
 from airtune.benchmarks.report.style import Output, draw
+from airtune.engine import StudyFile
 from airtune.engine.cli.output import value_text, visible
+from airtune.engine.cli.programs import stored_programs
+from airtune.engine.storage.study_file import StudyRecord
 from airtune.engine.types import Trial, best_of
 from airtune.grammars import ProgramSpace
 
@@ -151,6 +155,16 @@ def add_programs(
             proposal["difference"] = difference(programs.render(near), source)
         room -= len(proposal["program"]) + len(proposal["difference"])
     return room
+
+
+def add_stored_programs(file: StudyFile, shown: Sequence[Shown], studies: Sequence[StudyRecord]) -> None:
+    """Put programs into the proposals of the shown studies that are over them, as long as there is room."""
+    manifests, room = {study.name: study.manifest for study in studies}, MOST_CHARACTERS
+    for entry in shown:
+        programs = stored_programs(manifests[entry.name])
+        if programs is not None:
+            trials = file.trials(entry.name)
+            room = add_programs(entry.proposals, programs, trials, ancestors(trials), room)
 
 
 def _table(choices: Sequence[ChoiceMade]) -> Table:

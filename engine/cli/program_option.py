@@ -82,7 +82,7 @@ def task_of_programs(
 
 def _of_data(name: str, programs: ProgramSpace, path: Path, target: str | None, score: str | None) -> Task:
     from airtune.engine import Sandbox
-    from airtune.engine.evaluation.program_script import Loading
+    from airtune.engine.evaluation.program_script import loading_with_airtune
     from airtune.engine.evaluation.programs import SCORES, program_task
     from airtune.engine.evaluation.tables import read_data
 
@@ -102,27 +102,13 @@ def _of_data(name: str, programs: ProgramSpace, path: Path, target: str | None, 
         metric=f"validation {score}",
         description=f"Write the program that learns best: {read.words}. The loss is the {SCORES[score].words} of its "
         "predictions for the validation rows.",
-        loading=Loading(
-            _LOADING.format(file=path.name, target=target, score=score, digest=read.digest), "read_data()"
+        loading=loading_with_airtune(
+            "the file that was given to --data",
+            "from airtune.engine.evaluation.tables import read_again",
+            f"read_again(os.environ.get('AIRTUNE_DATA', {path.name!r}), {target!r}, {score!r}, {read.digest!r})",
         ),
         score=score,
     )
-
-
-# The data are the user's own, and read in ways of ours: a script that learns them needs Airtune, and the file.
-_LOADING = '''
-def read_data():
-    """What `airtune tune --data` read: the environment variable AIRTUNE_DATA names the file. Needs Airtune."""
-    from pathlib import Path
-
-    from airtune.engine.evaluation.tables import read_data
-
-    read = read_data(Path(os.environ.get("AIRTUNE_DATA", {file!r})), {target!r}, {score!r})
-    if read.digest != {digest!r}:
-        raise SystemExit("this file is not the one that the study was made with")
-    data = read.data
-    return [part for part in (data.train, data.validation, data.test) if part is not None]
-'''.lstrip("\n")
 
 
 def _refused(message: str, value: object, allowed: str, hint: str) -> AirtuneError:

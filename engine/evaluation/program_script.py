@@ -24,6 +24,17 @@ class Loading:
     call: str
 
 
+def loading_with_airtune(what: str, imports: str, read: str) -> Loading:
+    """Data that scripts read by Airtune's own code, since it is long.
+
+    Args:
+        what: The environment variable AIRTUNE_DATA names: for the script's reader.
+        imports: A line that imports what is needed.
+        read: An expression that gives `ProgramData`; `os` is there.
+    """
+    return Loading(_WITH_AIRTUNE.format(what=what, imports=imports, read=read), "read_data()")
+
+
 def harness_script(
     loading: Loading, threads: Sequence[str], seed: int, score: Callable[..., Any], scored: Callable[..., Any]
 ) -> str:
@@ -51,6 +62,14 @@ def harness_script(
     )
 
 
+_WITH_AIRTUNE = '''\
+def read_data() -> list[Any]:
+    """The study's data, in parts. Needs Airtune; the environment variable AIRTUNE_DATA names {what}."""
+    {imports}
+
+    data = {read}
+    return [part for part in (data.train, data.validation, data.test) if part is not None]
+'''
 _SCRIPT = """\
 from __future__ import annotations
 

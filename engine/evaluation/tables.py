@@ -91,6 +91,23 @@ def read_data(path: Path, target: str | None, score: str) -> Read:
     return Read(data, hashlib.sha256(given).hexdigest(), f"{words}, {rows}")
 
 
+def read_again(path: str, target: str | None, score: str, digest: str) -> ProgramData:
+    """The data of a study that was made with them; see `read_data`, whose digest must be the same.
+
+    Raises:
+        TaskError: If they are others, or cannot be read.
+    """
+    found = read_data(Path(path), target, score)
+    if found.digest != digest:
+        raise _wrong(
+            Path(path),
+            "is not the file that the study was made with",
+            "name that one: AIRTUNE_DATA=FILE",
+            allowed=f"a file whose digest is {digest[:8]}",
+        )
+    return found.data
+
+
 def _wrong(path: Path, why: str, hint: str, *, value: object = None, allowed: str | None = None) -> TaskError:
     shown = str(path) if value is None else value
     return TaskError(

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from airtune.benchmarks import get_task
 from airtune.benchmarks.report import write_report
 from airtune.benchmarks.report.manifests import study_commands
-from airtune.benchmarks.report.programs import changes, difference, highlighted
-from airtune.engine import StudyFile
+from airtune.benchmarks.report.programs import add_stored_programs, changes, difference, highlighted
+from airtune.benchmarks.report.proposals import show
+from airtune.engine import Study, StudyFile
 from airtune.engine.storage.study_file import TrialRecord
 from tests.benchmarks.programs_study import PROGRAMS, programs_study
 
@@ -119,6 +121,22 @@ def test_the_command_that_does_it_again(manifest: dict[str, str], command: str) 
     whole = re.sub(r" \\\n +", " ", line)
     assert command in whole
     assert "--model small --dialect code+history=none --seed 1 --budget 3" in whole
+
+
+def test_proposals_of_a_comparison_have_their_programs(
+    study: Path, records: list[TrialRecord], tmp_path: Path
+) -> None:
+    """The first ones of a study are shown there; each is compared with all before it. Other studies are left alone."""
+    with Study(get_task("toy/branin"), "random", path=tmp_path / "toy.sqlite") as toy:
+        toy.run(2)
+    for path, programs in ((study, True), (tmp_path / "toy.sqlite", False)):
+        with StudyFile(path, readonly=True) as file:
+            shown, _ = show(file, file.studies(), 5)
+            add_stored_programs(file, shown, file.studies())
+        for proposal, record in zip(shown[0].proposals, records, strict=False):
+            assert bool(proposal["program"]) == programs
+            if programs:
+                assert text_of(proposal["program"]) == PROGRAMS.render(record.trial.config)
 
 
 def test_what_changed_in_words() -> None:

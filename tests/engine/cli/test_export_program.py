@@ -99,7 +99,7 @@ def test_a_table_of_ones_own(
     (tmp_path / "other.csv").write_text("a,b,sum\n" + rows * 2)
     refused = run(script, alone=False, AIRTUNE_DATA="other.csv")
     assert refused.returncode == 1
-    assert "not the one that the study was made with" in refused.stderr
+    assert "is not the file that the study was made with" in refused.stderr
 
 
 @pytest.fixture
