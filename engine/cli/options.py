@@ -30,7 +30,8 @@ NOISE_HELP = (
 TASK_HELP = "A bundled task such as sklearn/svm/digits, or module:attribute with --space."
 PROGRAMS_HELP = (
     "A program space, of which programs are searched: a file *.space, or one that ships, such as pipeline_regression. "
-    "With --data; or with --command, whose {program} is the source code; or with --objective, called with it."
+    "With --data; or with --command, whose {program} is the source code; or with --objective, called with it. Or a "
+    "file *.free of free programs, with --data, for a model that writes code."
 )
 DATA_HELP = (
     "What programs learn: a table (*.csv) with --target, or arrays (*.npz). Of the tasks nyc_taxi/* and cifar10/*: the "

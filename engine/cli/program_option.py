@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from airtune.engine.types import Task
-    from airtune.grammars import AirtuneError, ProgramSpace
+    from airtune.grammars import AirtuneError, FreeProgram, ProgramSpace
 
 _EXAMPLE = "airtune tune --program-space pipeline_regression --data prices.csv --target price --score mse"
 
@@ -39,7 +39,7 @@ def task_of_programs(
     Raises:
         AirtuneError: If they describe none, or more than one.
     """
-    from airtune.grammars import program_space
+    from airtune.grammars import free_program, program_space
 
     if space is None:
         option, value = ("--target", target) if target is not None else ("--score", score)
@@ -65,6 +65,13 @@ def task_of_programs(
             raise _refused(
                 f"{option} was given without --data", value, f"{option} with --data", f"leave {option} out"
             )
+    if space.endswith(".free"):
+        if data is None:
+            raise _refused(
+                "free programs are evaluated with --data only, which runs them in the sandbox", named[0],
+                "--data FILE --score mse|mae|error", "or a program space (*.space)",
+            )  # fmt: skip
+        return _of_data(Path(space).stem, free_program(space), data, target, score)
     programs = program_space(space)
     if data is not None:
         return _of_data(Path(space).stem, programs, data, target, score)
@@ -80,7 +87,9 @@ def task_of_programs(
     return Task(called, programs.space, SourceObjective(programs, load_objective(called)))
 
 
-def _of_data(name: str, programs: ProgramSpace, path: Path, target: str | None, score: str | None) -> Task:
+def _of_data(
+    name: str, programs: ProgramSpace | FreeProgram, path: Path, target: str | None, score: str | None
+) -> Task:
     from airtune.engine import Sandbox
     from airtune.engine.evaluation.program_script import loading_with_airtune
     from airtune.engine.evaluation.programs import SCORES, program_task

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from airtune.engine.evaluation.program_script import Loading
     from airtune.engine.evaluation.sandboxes import CommandSandbox
-    from airtune.grammars import ProgramSpace
+    from airtune.grammars import FreeProgram, ProgramSpace
 
     Part = tuple[NDArray[Any], NDArray[Any]]
 
@@ -154,14 +154,14 @@ def _predictions(returned: object, rows: int) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, slots=True)
 class ProgramObjective:
-    """Evaluates the configurations of a program space: each is a program, which is run and scored.
+    """Evaluates configurations that are programs: each is a program, which is run and scored.
 
     Attributes:
-        programs: The program space.
+        programs: The program space, or free programs.
         harness: Runs and scores.
     """
 
-    programs: ProgramSpace
+    programs: ProgramSpace | FreeProgram
     harness: Harness
 
     @property
@@ -203,7 +203,7 @@ class SourceObjective:
 
 def program_task(
     name: str,
-    programs: ProgramSpace,
+    programs: ProgramSpace | FreeProgram,
     data: ProgramData | Callable[[], ProgramData],
     sandbox: CommandSandbox,
     *,

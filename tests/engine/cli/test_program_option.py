@@ -11,7 +11,9 @@ import pytest
 
 from airtune.engine import StudyFile, minimize
 from airtune.engine.cli.app import main
-from airtune.grammars import program_space
+from airtune.engine.cli.program_option import task_of_programs
+from airtune.engine.evaluation.result import TrialFailed
+from airtune.grammars import free_program, program_space
 from tests.engine.sandbox.here import needs_sandbox
 
 TINY = program_space("tiny")
@@ -143,3 +145,48 @@ def test_a_space_whose_programs_have_another_function(capsys: pytest.CaptureFixt
     assert code == 2
     assert "does not define def fit_predict(train_x, train_y, test_x, seed)" in told["error"]["message"]
     assert "--command" in told["error"]["fix"]
+
+
+FREE = 'signature = "fit_predict(train_x, train_y, test_x, seed)"\nimports = ["numpy"]\n'
+SUMS = """def fit_predict(train_x, train_y, test_x, seed):
+    import numpy
+    return test_x @ numpy.linalg.lstsq(train_x, train_y, rcond=None)[0]
+"""
+
+
+@needs_sandbox
+def test_free_programs_run_in_the_sandbox_as_those_of_a_space_do(tmp_path: Path) -> None:
+    """What a model would have written is scored outside; what is no program, or does harm, is a failure."""
+    (tmp_path / "sums.free").write_text(FREE)
+    task = task_of_programs("sums.free", Path("sums.csv"), "sum", "mse", None, None, others={}, here=True)
+    free = free_program("sums.free")
+    result = task.objective(free.decode(SUMS))
+    assert isinstance(result, dict)
+    assert result["loss"] < 1e-12
+    assert result["test_loss"] < 1e-12
+    reads = SUMS.replace(
+        "numpy.linalg.lstsq(train_x, train_y, rcond=None)[0]", f"numpy.load({str(tmp_path / 'sums.csv')!r})"
+    )
+    with pytest.raises(TrialFailed, match="FileNotFoundError"):
+        task.objective(free.decode(reads))
+    assert (tmp_path / "sums.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((*DATA, "--proposer", "tpe"), "proposer 'tpe' cannot search free programs"),
+        ((*DATA, "--model", "scripted"), "cannot search free programs"),
+        (("--command", "python a.py {program}"), "evaluated with --data only"),
+        (("--objective", "mine_of_programs:loss"), "evaluated with --data only"),
+    ],
+)
+def test_what_free_programs_do_not_go_with(
+    arguments: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sums.free").write_text(FREE)
+    with pytest.raises(SystemExit) as ended:
+        main(["tune", "--program-space", "sums.free", *arguments])
+    assert ended.value.code == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "airtune.sqlite").exists()
