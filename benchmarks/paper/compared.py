@@ -114,8 +114,9 @@ def estimated(values: Array, clusters: Sequence[str], statistic: Statistic) -> E
         statistic: From means of shape (..., methods, tasks), which may have NaN, to shape (...).
     """
     value = float(statistic(values.mean(axis=2)))
-    spread = statistic(bootstrap_means(values, clusters))
-    spread = spread[~np.isnan(spread)]
+    with np.errstate(divide="ignore", invalid="ignore"):  # of ratios, where a resample has none
+        spread = statistic(bootstrap_means(values, clusters))
+    spread = spread[np.isfinite(spread)]
     if math.isnan(value) or not len(spread):
         return Estimate(value, math.nan, math.nan)
     low, high = interval(spread)

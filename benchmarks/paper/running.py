@@ -34,7 +34,10 @@ RESULT, TIMES = "result.json", "times.json"
 EVALUATED_BY = {
     "table1": "against_random",
     "table5": "against_random",
-    **{name: name for name in ("cot", "prompts", "noise", "hybrid", "toy", "models", "contamination")},
+    **{
+        name: name for name in ("cot", "prompts", "noise", "hybrid", "toy", "models", "contamination", "code")
+    },
+    "noise-cifar10": "noise",
 }
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from airtune.benchmarks.running.runner import Progress
 
 PART_HELP = (
-    "Only these, with commas between them: table1, table5, cot, prompts, noise, hybrid, toy, models, "
-    "contamination, validity."
+    "Only these, with commas between them: table1, table5, cot, prompts, noise, noise-cifar10, code, hybrid, toy, "
+    "models, contamination, validity."
 )
 OUT_HELP = "Folder of the report and of a folder for each part; the same command goes on."
 MODELS_HELP = "Language models in place of the plan's; the first screen is about the first."

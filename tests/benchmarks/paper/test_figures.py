@@ -11,7 +11,7 @@ import pytest
 
 from airtune.benchmarks.analysis.comparison import Run
 from airtune.benchmarks.analysis.statistics import Estimate
-from airtune.benchmarks.paper import against_random, contamination, hybrid, noise
+from airtune.benchmarks.paper import against_random, code, contamination, hybrid, noise
 from airtune.benchmarks.paper.compared import Compared, Pair, difference, holm_tests, joined, matched
 from airtune.benchmarks.paper.noise import evaluated_again
 from airtune.benchmarks.paper.plans import PARTS
@@ -186,3 +186,37 @@ def test_figures_in_words() -> None:
     assert figure(Estimate(float("nan"), 0, 0)) == "–"
     assert worth_words("better", 1e-9) == "the model adds to it (p < 0.0001)"
     assert worth_words("", None) == "not tested"
+
+
+def test_programs_are_measured_by_test_losses_and_by_random_search_on_hyperparameters() -> None:
+    protocol = protocol_of(PARTS["code"], ("scripted",), Options(budget=2))
+    programs, numbers = protocol.part.arms
+    assert programs.methods[0] == protocol.part.lead
+    losses = {"lm:scripted@code": 0.1, "lm:scripted@code+history=none": 0.2, "lm:uniform@code": 0.4, "random": 0.8,
+              "uniform": 0.8}  # fmt: skip
+    assert set(protocol.plans()["programs"].methods) == set(losses)
+
+    def arm(one: Arm, methods: dict[str, float]) -> Compared:
+        runs = []
+        for method, loss in methods.items():
+            for seed in range(3):
+                # The second has the lower validation loss, and is chosen; the third comes after the look.
+                trials = [
+                    Trial(n, {}, "told", 3.0 - n, info={"test_loss": loss if n == 1 else 9.0})
+                    for n in range(3)
+                ]
+                runs.append(Run(method, one.suite, seed, trials))
+        return Compared(one, Plan(one.suite, tuple(methods), 3, 3), tuple(runs), Path())
+
+    result = code.evaluate(
+        protocol,
+        {"programs": arm(programs, losses), "hyperparameters": arm(numbers, {"random": 1.5, "gp": 1.0})},
+    )
+    test, ratio = (line for line in result.lines if line.lead)
+    assert (test.ours.value, test.control and test.control.value) == pytest.approx((0.1, 0.4))
+    assert ratio.ours.value == pytest.approx(15.0)
+    assert (test.verdict, ratio.verdict, result.verdict) == ("worse", "better", "worse")
+    others = {line.method: line.ours.value for line in result.lines if line.what == "test loss"}
+    assert others == pytest.approx({"lm:scripted (code)": 0.1, "lm:scripted (history=none)": 0.2})
+    assert result.tables[0].rows[0][0] == "lm:scripted (code)"
+    assert result.tables[0].rows[0][1].startswith("0.1 ± ")

@@ -45,7 +45,7 @@ def test_every_plan_can_be_run(name: str) -> None:
     for arm_name, plan in protocol.plans().items():
         assert len(set(plan.methods)) == len(plan.methods)
         assert "random" in plan.methods
-        if not plan.suite.startswith(("original", "moved/original")):
+        if not plan.suite.startswith(("original", "moved/original", "cifar10", "nyc_taxi")):
             check_plan(plan)  # the others need tables that are not everywhere
         assert any("{model" in one for one in next(a for a in part.arms if a.name == arm_name).methods)
 
