@@ -55,7 +55,7 @@ def _tests(one: Compared, method: str, look: int) -> Array:
     """Test losses of what was chosen, shape (tasks, seeds); of a search without any, the worst that anyone had."""
     test = one.comparison.test[..., look - 1]
     found = test[one.comparison.methods.index(method)]
-    return np.where(np.isnan(found), np.nanmax(test, axis=(0, 2))[:, None], found)
+    return np.asarray(np.where(np.isnan(found), np.nanmax(test, axis=(0, 2))[:, None], found))
 
 
 def _test(one: Compared, method: str, look: int) -> Estimate:

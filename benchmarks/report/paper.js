@@ -1,5 +1,13 @@
 (() => {
   "use strict";
+  // On paper nothing can be opened: all that is folded is printed.
+  let folded = [];
+  window.addEventListener("beforeprint", () => {
+    folded = [...document.querySelectorAll("details:not([open])")];
+    for (const one of folded) one.open = true;
+  });
+  window.addEventListener("afterprint", () => { for (const one of folded) one.open = false; folded = []; });
+
   // Trajectories: all points are shown until somebody plays them, one evaluation after another, in all panels at once.
   for (const box of document.querySelectorAll("[data-steps]")) {
     const last = Number(box.dataset.steps);

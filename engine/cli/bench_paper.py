@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +27,9 @@ MODELS_HELP = "Language models in place of the plan's; the first screen is about
 SUITE_HELP = (
     "Tasks in place of the plan's, to try it out; like all that departs from the plan, marked in the report."
 )
+DATA_HELP = (
+    "Of noise-cifar10 and code: the folder of their data. (default: the environment variable AIRTUNE_DATA)"
+)
 PLAN_HELP = "Print what would be run, as Markdown, and run nothing."
 
 
@@ -39,6 +43,7 @@ def paper(
         int | None, typer.Option(help="Studies per method and task in place of the plan's.")
     ] = None,
     jobs: Annotated[int, typer.Option(help="Processes; each loads its models.")] = 2,
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help=DATA_HELP)] = None,
     plan: Annotated[bool, typer.Option("--plan", help=PLAN_HELP)] = False,
     take_over: TakeOver = False,
     json: JsonNotTables = False,
@@ -64,6 +69,10 @@ def paper(
         raise AirtuneError(
             "no folder for the results was given", allowed="--out DIR", hint="airtune bench paper --out paper"
         )
+    if data is not None:
+        from airtune.benchmarks.tasks.data_folder import DATA_VARIABLE
+
+        os.environ[DATA_VARIABLE] = str(data.absolute())  # for the processes, too
     options = Options(tuple(named), suite, budget, seeds)
 
     def say_refused(name: str, why: str) -> None:

@@ -236,6 +236,9 @@ def test_trajectories_are_played_and_printed_whole(browser: Any, pages: dict[str
         page.locator(".player input").fill("1")
         page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
         assert page.evaluate(shown) == 2 * panels
+        assert page.locator("details:not([open])").count() == 0
+        page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+        assert page.locator("details[open]").count() == 0
         ids = page.locator("[id]").evaluate_all("all => all.map(one => one.id)")
         assert len(ids) == len(set(ids))
 
