@@ -19,6 +19,19 @@ DIALECTS = {
 }
 
 
+OF_WEIGHTS = ("alphabet",)  # settings that weights have learnt: nobody has to name them
+
+
+def _of_checkpoint(given: str | None, own: str) -> str:
+    """The dialect that is asked for, with what the checkpoint's own, if it is the same one, says of its weights."""
+    if given is None:
+        return own
+    (asked, *settings), (plain, *learnt) = given.split("+"), own.split("+")
+    named = {setting.partition("=")[0] for setting in settings}
+    kept = [s for s in learnt if s.partition("=")[0] in OF_WEIGHTS and s.partition("=")[0] not in named]
+    return "+".join([given, *kept]) if asked == plain else given
+
+
 def make_dialect(name: str) -> Dialect:
     """The dialect called `name`, with its settings if it has any: "chat+history=turns+reasoning=on".
 
@@ -104,7 +117,9 @@ def _load(
         if backend == "uniform":
             from airtune.models.backends.uniform import UniformModel
 
-            return UniformModel(dialect=make_dialect(dialect or spoken_dialect(name_or_path)), **settings)
+            return UniformModel(
+                dialect=make_dialect(_of_checkpoint(dialect, spoken_dialect(name_or_path))), **settings
+            )
         if backend == "replay":
             from airtune.models.backends.recording import read_recording
             from airtune.models.backends.replay import ReplayModel
@@ -117,7 +132,7 @@ def _load(
 
             return OpenAIModel(str(name_or_path), dialect=make_dialect(dialect or "chat"), **settings)
         path = locate(name_or_path)
-        speaks = make_dialect(dialect or dialect_name(path))
+        speaks = make_dialect(_of_checkpoint(dialect, dialect_name(path)))
         if backend == "llama_cpp":
             from airtune.models.backends.llama_cpp.backend import LlamaCppModel
 

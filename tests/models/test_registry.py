@@ -33,6 +33,25 @@ def test_import_is_light() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    ("own", "given", "spoken"),
+    [
+        ("pocket+alphabet=2", None, "pocket+alphabet=2"),
+        ("pocket+alphabet=2", "pocket", "pocket+alphabet=2"),
+        ("pocket+alphabet=2", "pocket+names=hidden", "pocket+names=hidden+alphabet=2"),
+        ("pocket+alphabet=2", "pocket+alphabet=1", "pocket"),
+        ("pocket+alphabet=2", "chat", "chat"),
+        ("pocket", "pocket+names=hidden", "pocket+names=hidden"),
+        ("chat+history=turns", "chat", "chat"),
+    ],
+)
+def test_the_alphabet_is_that_of_the_weights(copy: Path, own: str, given: str | None, spoken: str) -> None:
+    """Whoever hides the names need not know which alphabet the weights have learnt."""
+    (copy / "airtune.json").write_text(json.dumps({"dialect": own}))
+    assert load_model(copy, dialect=given).dialect.name == spoken
+    assert load_model(copy, "uniform", dialect=given).dialect.name == spoken
+
+
 def test_manifest_pins_everything(copy: Path) -> None:
     manifest = load_model(copy, dtype="float32").manifest()
     assert set(manifest["files"]) == {p.name for p in copy.iterdir()}

@@ -8,6 +8,8 @@ categorical's choice is one character (`bC`). Embeddings of these product tokens
     prompt   header of each hyperparameter  ;  trials, worst first  >      -> the next configuration
     prompt   header of each hyperparameter  ;  trials, worst first  ?a..   -> the score of that configuration
     header   <role> kind [lower] [upper] default
+
+Weights of the second alphabet read more (`words`): more roles, what choices are called, how long a training is.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +37,7 @@ ROLES = (
     "min_split_loss", "momentum", "weight_decay", "dropout", "schedule", "warmup", "label_smoothing", "epochs",
     "optimizer", "beta1", "activation", "init_scale",
 )  # fmt: skip
-_SYNONYMS = {
+SYNONYMS = {
     "lr": "learning_rate", "eta": "learning_rate", "eta0": "learning_rate", "learning_rate_init": "learning_rate",
     "learningrate": "learning_rate", "step_size": "learning_rate", "init_lr": "learning_rate",
     "base_lr": "learning_rate",
@@ -65,15 +68,17 @@ _HEAD = (PAD, EOS, UNK, *_MARKS, *KINDS, UNKNOWN_ROLE, *(f"<{r}>" for r in ROLES
 SCORE0 = len(_HEAD)
 CHOICE0 = SCORE0 + BINS
 VALUE0 = CHOICE0 + len(LETTERS) * len(CHOICES)
-VOCABULARY_SIZE = VALUE0 + len(LETTERS) * BINS
+FIRST_SIZE = (
+    VALUE0 + len(LETTERS) * BINS
+)  # of the first alphabet's vocabulary; the second's further tokens follow
 HEAD_ID = {token: i for i, token in enumerate(_HEAD)}
 
 # Splits any prompt or answer into tokens; the tokenizer file carries the same expression.
-TOKEN_PATTERN = r"<[^>]*>|\[[^\]]*\]|=[0-9]{3}|=!|[a-x][0-9]{3}|[a-x][A-Z!%&@_~]|."
+TOKEN_PATTERN = r"<[^>]*>|\[[^\]]*\]|\{[^}]*\}|=[0-9]{3}|=!|[a-x][0-9]{3}|[a-x][A-Z!%&@_~]|."
 
 
 def vocabulary() -> list[str]:
-    """All tokens, in the order of their ids."""
+    """All tokens of the first alphabet, in the order of their ids."""
     return [
         *_HEAD,
         *(f"={b:03d}" for b in range(BINS)),
@@ -90,7 +95,7 @@ def role_token(name: str) -> str:
     """
     last = re.split(r"[.:/\s]+", name.strip())[-1]
     key = re.sub(r"[^a-z0-9]+", "_", last.lower()).strip("_")
-    role = _SYNONYMS.get(key, key)
+    role = SYNONYMS.get(key, key)
     return f"<{role}>" if role in ROLES else UNKNOWN_ROLE
 
 
@@ -104,6 +109,24 @@ def range_token(value: float) -> str:
         return "[0]"
     decade = min(max(round(2 * math.log10(abs(value))) / 2, -10.0), 10.0) + 0.0  # + 0.0: no negative zero
     return f"[{'+' if value > 0 else '-'}e{decade:g}]"
+
+
+def is_log(values: Sequence[float]) -> bool:
+    """Whether a grid's steps are nearer to equal ratios than to equal differences."""
+    if values[0] <= 0 or len(values) < 3:
+        return False
+    steps = [math.log(b / a) for a, b in pairwise(values)]
+    differences = [b - a for a, b in pairwise(values)]
+    return max(steps) / min(steps) < max(differences) / min(differences)
+
+
+def number_kind(integer: bool, log: bool) -> str:
+    """The letter of a number's kind.
+
+    >>> number_kind(integer=True, log=False)
+    'I'
+    """
+    return "FLIJ"[2 * integer + log]
 
 
 def to_bin(unit: float) -> int:

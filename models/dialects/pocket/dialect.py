@@ -37,10 +37,13 @@ from airtune.grammars import (
 )
 from airtune.grammars.space_check import is_finite_number
 from airtune.models.dialects.hidden import NAMES, revealed, told_problem, told_space
+from airtune.models.dialects.pocket import words
 from airtune.models.dialects.pocket.codec import (
     BINS,
     CHOICES,
     LETTERS,
+    is_log,
+    number_kind,
     range_token,
     role_token,
     score_text,
@@ -56,7 +59,7 @@ AnyHyperparameter: TypeAlias = Hyperparameter[Any, Any]
 # Histories in training have at most 100 trials. A longer one is thinned to its best 50 and 50 of the others, spread
 # evenly over their ranks: what is good matters most, and what is bad only as a map of where not to look.
 MAX_TRIALS = 100
-SETTINGS: Allowed = {"names": NAMES}
+SETTINGS: Allowed = {"names": NAMES, "alphabet": range(1, 3)}
 _BEST = 50
 _OTHER = "use another proposer (for example tpe)"
 
@@ -73,18 +76,9 @@ def _numbers(hp: AnyHyperparameter) -> tuple[float, ...] | None:
     values = tuple(map(float, hp.sequence))
     if any(a >= b for a, b in pairwise(values)) or not math.isfinite(values[-1] - values[0]):
         return None
-    to_unit, _ = _scale(values[0], values[-1], _is_log(values))
+    to_unit, _ = _scale(values[0], values[-1], is_log(values))
     bins = [to_bin(to_unit(v)) for v in values]
     return values if len(set(bins)) == len(bins) else None
-
-
-def _is_log(values: Sequence[float]) -> bool:
-    """Whether a grid's steps are nearer to equal ratios than to equal differences."""
-    if values[0] <= 0 or len(values) < 3:
-        return False
-    steps = [math.log(b / a) for a, b in pairwise(values)]
-    differences = [b - a for a, b in pairwise(values)]
-    return max(steps) / min(steps) < max(differences) / min(differences)
 
 
 def _scale(
@@ -97,10 +91,6 @@ def _scale(
         a, b = math.log(lower), math.log(upper)
         return lambda v: (math.log(v) - a) / (b - a), lambda u: math.exp(a + u * (b - a))
     return lambda v: (v - lower) / (upper - lower), lambda u: lower + u * (upper - lower)
-
-
-def _number_kind(integer: bool, log: bool) -> str:
-    return "FLIJ"[2 * integer + log]
 
 
 def _refusal(hp: AnyHyperparameter, what: str, value: object, allowed: str, hint: str = _OTHER) -> SpaceError:
@@ -126,7 +116,7 @@ def _encode(
             raise _refusal(hp, f"it has {size} values", size, f"at most {BINS} values")
         numbers, kind, ends = _numbers(hp), "O", (0.0, float(size))
         if numbers is not None:
-            kind = _number_kind(all(v.is_integer() for v in numbers), _is_log(numbers))
+            kind = number_kind(all(v.is_integer() for v in numbers), is_log(numbers))
             ends = numbers[0], numbers[-1]
         numbers = numbers or tuple(map(float, range(size)))
         to_unit, _ = _scale(numbers[0], numbers[-1], kind in "LJ")
@@ -147,17 +137,31 @@ def _encode(
         if home not in nearest or distance < nearest[home][0]:
             nearest[home] = (distance, value)
     entries = [(f"{letter}{b:03d}", nearest[b][1]) for b in sorted(nearest)]
-    kind = _number_kind(isinstance(hp, IntegerHyperparameter), log)
+    kind = number_kind(isinstance(hp, IntegerHyperparameter), log)
     return kind, ends, EnumeratedAxis(entries, ordered=True, log=log)
 
 
+def _choice_words(axis: EnumeratedAxis, kind: str) -> list[str]:
+    """Each choice that is called something the model knows, and what it is called."""
+    if kind != "C":
+        return []
+    called = [(axis.text(i), words.word_token(axis.value(i))) for i in range(axis.size)]
+    return [token for text, word in called if word is not None for token in (text, word)]
+
+
 class _Encoding:
-    """One space as the model reads it: its lattice, and the header that never changes."""
+    """One space as the model reads it: its lattice, and the header that never changes, by alphabet."""
 
     def __init__(self, space: ConfigurationSpace) -> None:
         canonical = canonical_lattice(space)
         axes: dict[str, Axis] = {}
-        header: list[str] = []
+        first: list[str] = []
+        second = [
+            token
+            for n, hp in space.items()
+            if isinstance(hp, Constant)
+            for token in words.budget_tokens(n, hp.value)
+        ]
         self._axes: dict[str, EnumeratedAxis] = {}
         varying = [n for n in canonical.names if not isinstance(space[n], Constant)]
         if len(varying) > len(LETTERS):
@@ -174,8 +178,10 @@ class _Encoding:
             kind, ends, axis = _encode(hp, LETTERS[len(self._axes)], full)
             axes[name] = self._axes[name] = axis
             default = axis.text(axis.nearest(hp.default_value))
-            header += [role_token(name), kind, *map(range_token, ends), default]
-        self.header = "".join(header) + ";"
+            facts = [kind, *map(range_token, ends)]
+            first += [role_token(name), *facts, default]
+            second += [words.role_token(name), *facts, *_choice_words(axis, kind), default]
+        self.headers = {1: "".join(first) + ";", 2: "".join(second) + ";"}
         silent = frozenset(axes) - frozenset(self._axes)
         self.lattice = Lattice(space, axes, Notation.bare(silent=silent))
 
@@ -212,12 +218,15 @@ class PocketDialect:
     Attributes:
         names: "hidden": no hyperparameter has a name that the model knows; "permuted": each has another's
             (`airtune.models.dialects.hidden`).
+        alphabet: 2: headers tell what choices are called and how long a training is, and know more roles (`words`).
+            Which one weights have learnt stands in their `airtune.json`.
 
     Raises:
-        ModelError: If that is none of these.
+        ModelError: If one of them has no such value.
     """
 
     names: str = "shown"
+    alphabet: int = 1
 
     # All texts that a value may have.
     value_texts = frozenset(
@@ -250,7 +259,7 @@ class PocketDialect:
         losses = np.array([o.loss for o in told], dtype=np.float64)
         score = {id(o): int(s) for o, s in zip(told, scores(losses, losses), strict=True)} if told else {}
         trials = (trial_text(encoding.values(o.config), score.get(id(o))) for o in shown)
-        return encoding.header + "".join(trials)
+        return encoding.headers[self.alphabet] + "".join(trials)
 
     def render(self, problem: Problem) -> str:
         """The prompt for the next proposal: header, trials from the worst to the best, and the mark `>`.

@@ -18,13 +18,20 @@ from airtune.models.dialects.pocket.codec import (
     BINS,
     CHOICE0,
     CHOICES,
+    FIRST_SIZE,
     HEAD_ID,
+    KINDS,
     LETTERS,
     SCORE0,
+    UNKNOWN_ROLE,
     VALUE0,
-    VOCABULARY_SIZE,
 )
+from airtune.models.dialects.pocket.words import MORE_ROLES, MORE_TOKENS
 
+COMPUTED = (
+    "model.embed_tokens.weight",
+    "lm_head.weight",
+)  # rows of all tokens: from the factors, never trained
 # Frequencies up to 24 half-waves resolve about 1/25 of a scale finely; the geometric ones tell neighbours apart.
 _FREQUENCIES = (*range(1, 25), 32, 48, 64, 96, 128, 192, 256)
 
@@ -79,9 +86,9 @@ class Pocket(nn.Module):
         from transformers import LlamaConfig, LlamaForCausalLM
 
         self.config = LlamaConfig(
-            vocab_size=VOCABULARY_SIZE, hidden_size=width, intermediate_size=hidden, num_hidden_layers=layers,
-            num_attention_heads=heads, num_key_value_heads=heads, max_position_embeddings=4096,
-            tie_word_embeddings=False, rms_norm_eps=1e-5, attn_implementation="sdpa",
+            vocab_size=FIRST_SIZE + len(MORE_TOKENS), hidden_size=width, intermediate_size=hidden,
+            num_hidden_layers=layers, num_attention_heads=heads, num_key_value_heads=heads,
+            max_position_embeddings=4096, tie_word_embeddings=False, rms_norm_eps=1e-5, attn_implementation="sdpa",
             pad_token_id=HEAD_ID["<pad>"], eos_token_id=HEAD_ID["<eos>"], bos_token_id=None,
         )  # fmt: skip
         self.llama: Any = LlamaForCausalLM(self.config)
@@ -107,6 +114,7 @@ class Pocket(nn.Module):
         self.value_out = nn.Parameter(torch.zeros(f, width))
         self.score_out = nn.Parameter(torch.zeros(f, width))
         self.choice_out = nn.Parameter(torch.zeros(len(CHOICES), width))
+        self.more_in = table(len(MORE_TOKENS))
 
     def input_rows(self) -> Tensor:
         """(vocabulary, d) embeddings of all tokens, in the order of their ids."""
@@ -117,24 +125,33 @@ class Pocket(nn.Module):
                 self.score_mark + self.features @ self.score_in,
                 (self.letter_in[:, None] + self.choice_in[None]).flatten(0, 1),
                 (self.letter_in[:, None] + position[None]).flatten(0, 1),
+                self.more_in,
             ]
         )
 
     @torch.no_grad()
     def load_release(self, folder: Path) -> None:
-        """Take over released weights; the factors are those whose rows are nearest to the released rows."""
+        """Take over released weights; the factors are those whose rows are nearest to the released rows.
+
+        Weights of the first alphabet read a new role as an unknown one; what words mean is still to be learnt.
+        """
         from safetensors.torch import load_file
 
         released = load_file(folder / "model.safetensors")
-        self.llama.load_state_dict(released)
-        rows, out = (released[f"{name}.weight"].double() for name in ("model.embed_tokens", "lm_head"))
+        body = {name: values for name, values in released.items() if name not in COMPUTED}
+        self.llama.load_state_dict(body, strict=False)
+        rows, out = (released[name].double() for name in COMPUTED)
+        if len(rows) == FIRST_SIZE:
+            kinds = rows[[HEAD_ID[kind] for kind in KINDS]].mean(0, keepdim=True)
+            unknown = rows[HEAD_ID[UNKNOWN_ROLE]].expand(len(MORE_ROLES), -1)
+            rows = torch.cat([rows, kinds, unknown, self.more_in[1 + len(MORE_ROLES) :].double()])
         letters, choices, features = len(LETTERS), len(CHOICES), self.features.double()
 
         def smooth(rows: Tensor) -> Tensor:  # of many solutions that fit as well, the smallest
             solution: Tensor = torch.linalg.lstsq(features, rows, rcond=1e-3, driver="gelsd").solution
             return solution
 
-        value = rows[VALUE0:].view(letters, BINS, -1)
+        value = rows[VALUE0:FIRST_SIZE].view(letters, BINS, -1)
         position = smooth(value.mean(0))
         letter = (value - features @ position).mean(1)
         choice = rows[CHOICE0:VALUE0].view(letters, choices, -1)
@@ -142,7 +159,7 @@ class Pocket(nn.Module):
             "head_in": rows[:SCORE0], "letter_in": letter, "choice_in": (choice - letter[:, None]).mean(0),
             "score_mark": torch.zeros_like(rows[:1]), "value_in": position, "score_in": smooth(rows[SCORE0:CHOICE0]),
             "value_out": smooth(out[VALUE0 : VALUE0 + BINS]), "score_out": smooth(out[SCORE0:CHOICE0]),
-            "choice_out": out[CHOICE0 : CHOICE0 + choices],
+            "choice_out": out[CHOICE0 : CHOICE0 + choices], "more_in": rows[FIRST_SIZE:],
         }  # fmt: skip
         for name, values in found.items():
             getattr(self, name).copy_(values)
@@ -168,8 +185,11 @@ class Pocket(nn.Module):
         value, choice, score = self.output_rows()
         letters = len(LETTERS)
         head = torch.cat(
-            [torch.zeros_like(self.head_in), score, choice.repeat(letters, 1), value.repeat(letters, 1)]
-        )
+            [
+                torch.zeros_like(self.head_in), score, choice.repeat(letters, 1), value.repeat(letters, 1),
+                torch.zeros_like(self.more_in),
+            ]
+        )  # fmt: skip
         plain = LlamaForCausalLM(self.config)
         plain.load_state_dict(self.llama.state_dict())
         plain.model.embed_tokens.weight.copy_(self.input_rows())

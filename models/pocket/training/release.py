@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from airtune.models.dialects.pocket.codec import EOS, PAD, TOKEN_PATTERN, UNK, vocabulary
+from airtune.models.dialects.pocket.dialect import PocketDialect
+from airtune.models.dialects.pocket.words import MORE_TOKENS
 from airtune.models.pocket.training.net import Pocket
 
 DESCRIPTION = "the bundled model, trained from scratch on generated data (CARD.md)"
@@ -18,7 +20,7 @@ def build_tokenizer() -> Any:
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    words = {token: i for i, token in enumerate(vocabulary())}
+    words = {token: i for i, token in enumerate([*vocabulary(), *MORE_TOKENS])}
     core = Tokenizer(models.BPE(vocab=words, merges=[], unk_token=UNK, ignore_merges=True))
     core.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -43,7 +45,7 @@ def write(model: Pocket, run: dict[str, Any], out: Path) -> None:
 
     Args:
         model: The trained model.
-        run: Its training configuration, kept in `training.json`.
+        run: Its training configuration, kept in `training.json`; its `alphabet` is what the prompts are written in.
         out: Folder; files of the same names are replaced.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -51,7 +53,8 @@ def write(model: Pocket, run: dict[str, Any], out: Path) -> None:
     plain.save_pretrained(out)
     (out / "model.safetensors").chmod(0o644)  # it is written through a private temporary file
     build_tokenizer().save_pretrained(out)
-    (out / "airtune.json").write_text(json.dumps({"dialect": "pocket", "description": DESCRIPTION}) + "\n")
+    dialect = PocketDialect(alphabet=run.get("alphabet", 1)).name
+    (out / "airtune.json").write_text(json.dumps({"dialect": dialect, "description": DESCRIPTION}) + "\n")
     (out / "training.json").write_text(json.dumps(run, indent=1, sort_keys=True) + "\n")
     files = sorted(p for p in out.iterdir() if p.is_file() and p.name != "manifest.json")
     hashes = {p.name: sha256(p) for p in files}

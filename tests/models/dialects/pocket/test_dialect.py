@@ -1,5 +1,7 @@
 """The pocket dialect: the grammar contract on its coarser lattice, its prompts, its limits."""
 
+import re
+
 import numpy as np
 import pytest
 from ConfigSpace import (
@@ -15,7 +17,7 @@ from ConfigSpace import (
 from airtune.benchmarks.measures.spaces import random_space
 from airtune.grammars import DecodeError, SpaceError, canonical_lattice, lattice_grammar, space_grammar
 from airtune.grammars.space_check import violation
-from airtune.models import Dialect, Observation, Problem
+from airtune.models import Dialect, ModelError, Observation, Problem
 from airtune.models.dialects.pocket.codec import LETTERS
 from airtune.models.dialects.pocket.dialect import MAX_TRIALS, PocketDialect
 from airtune.models.pocket.training.release import build_tokenizer
@@ -169,3 +171,53 @@ def test_a_grid_too_fine_for_its_scale_keeps_its_ranks() -> None:
     space = ConfigurationSpace(space=[OrdinalHyperparameter("x", values)])
     grammar = PocketDialect().grammar(space)
     assert [grammar.encode({"x": v}) for v in values] == ["a000", "a500", "a999"]
+
+
+def told(space: ConfigurationSpace, **settings: object) -> str:
+    """The header of a space in the second alphabet."""
+    return PocketDialect(alphabet=2, **settings).render(Problem("t", "", space, "loss"))  # type: ignore[arg-type]
+
+
+def test_the_second_alphabet_tells_words_and_how_long_a_training_is() -> None:
+    space = ConfigurationSpace(
+        space=[
+            Categorical("optimizer", ["Adam", "mine", "sgd"], default="sgd"),
+            Float("svm_C", (1e-2, 1e2), log=True, default=1.0),
+            Constant("max_iter", 8),
+            Constant("verbose", 1),
+        ]
+    )
+    assert told(space) == "<epochs>K[+e1]<optimizer>C[0][+e0.5]aA{adam}aC{sgd}aC<C>L[+e-2][+e2]b500;>"
+    first = PocketDialect().render(Problem("t", "", space, "loss"))
+    assert first == "<optimizer>C[0][+e0.5]aC<?>L[+e-2][+e2]b500;>"
+    assert told(space, names="hidden") == "<?>C[0][+e0.5]aC<?>L[+e-2][+e2]b500;>"
+    other = ConfigurationSpace({"x": (0.0, 1.0), "depth": (1, 3)})
+    assert told(other) == PocketDialect().render(Problem("t", "", other, "loss"))
+    assert PocketDialect(alphabet=2).name == "pocket+alphabet=2"
+    with pytest.raises(ModelError, match="alphabet cannot be 3"):
+        PocketDialect(alphabet=3)
+
+
+def test_names_that_change_places_change_nothing_but_the_roles() -> None:
+    """A liar's names: same tokens otherwise, and the answers' language is the same."""
+    names = ["learning_rate", "momentum", "weight_decay"]
+    ranges = [(1e-4, 1.0), (1e-3, 0.9), (1e-8, 1e-1)]
+
+    def space(order: list[int]) -> ConfigurationSpace:
+        return ConfigurationSpace(
+            space=[Float(names[i], ranges[j], log=True) for i, j in zip(range(3), order, strict=True)]
+        )
+
+    def parts(order: list[int]) -> list[tuple[str, str]]:
+        return re.findall(r"<(\w+)>(L\[[^<]*\])", told(space(order)))
+
+    own = [facts for _, facts in parts([0, 1, 2])]
+    for order in ([0, 1, 2], [1, 0, 2], [2, 0, 1]):
+        assert parts(order) == [(name, own[i]) for name, i in zip(names, order, strict=True)]
+    assert len(set(own)) == 3
+
+
+def test_words_move_with_their_choices() -> None:
+    orders = [["rbf", "poly", "mine"], ["poly", "mine", "rbf"]]
+    told_of = [told(ConfigurationSpace(space=[Categorical("kernel", o, default="rbf")])) for o in orders]
+    assert told_of == ["<kernel>C[0][+e0.5]aA{rbf}aB{poly}aA;>", "<kernel>C[0][+e0.5]aA{poly}aC{rbf}aC;>"]
