@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--out", type=Path, required=True, help="folder of the shards; those that are there are kept"
     )
     parser.add_argument("--hours", type=float, default=float("inf"), help="when to stop, by the clock")
-    parser.add_argument("--rounds", type=int, default=8, help="how many rounds of tables there are in all")
+    parser.add_argument("--rounds", type=int, default=24, help="how many rounds of tables there are in all")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)  # weights that decay to nothing are slow otherwise

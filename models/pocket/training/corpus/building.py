@@ -1,7 +1,9 @@
 """Which tables there are, which are held out, in what order they are made; and their making, which may be stopped.
 
-Rounds of tables, each with every family; a round has up to three shards, cheapest first. Everything about a table
-follows from its family and its number, so that a run that was stopped and resumed writes the bytes of one that was not.
+Rounds of tables, each with every family; a round has up to three shards, cheapest first, and more tables of a family
+the cheaper it is. The first tables of dear families are of few rows and configurations: many data sets teach more than
+large ones. Everything about a table follows from its family and its number, so that a run that was stopped and resumed
+writes the bytes of one that was not.
 """
 
 from __future__ import annotations
@@ -33,9 +35,13 @@ from airtune.models.pocket.training.corpus.problems import losses, make_problem
 FAMILIES: dict[str, Family] = {**OTHERS, **TREES, **NETWORKS}
 HELD_OUT_ALGORITHMS = ("adaboost", "bagging", "kernel_map", "kernel_ridge", "gaussian_process")
 SHORT = 0.25  # share of the tables with trainings cut short, where an algorithm has such
-_TIERS = {"cheap": 0.1, "medium": 0.55, "dear": float("inf")}  # below how many seconds a configuration
-_FIRST, _MOST = 1, 16  # tables of a family in the first round, and at most: each round has twice as many
+_TIERS = {"cheap": 0.1, "medium": 0.35, "dear": float("inf")}  # below how many seconds a configuration
+_TABLES = {"cheap": 4, "medium": 1, "dear": 1}  # of a family in a round
 CONFIGURATIONS = 96  # of a table at most; of networks two thirds
+_SMALL, _SMALL_ROWS = (
+    16,
+    700,
+)  # how many of a dear family's tables are small, and how many rows they have at most
 
 
 def hashed(text: str) -> int:
@@ -77,28 +83,31 @@ class Batch:
     estimate_s: float
 
 
-def configurations(family: Family, parameters: int) -> int:
+def is_small(family: Family, index: int) -> bool:
+    """Whether a table has few rows and half of the configurations: the first ones of families that are dear."""
+    return index < _SMALL and family.cost >= _TIERS["medium"]
+
+
+def configurations(family: Family, parameters: int, index: int) -> int:
     """How many configurations a table has."""
     most = CONFIGURATIONS * 2 // 3 if family.algorithm == "network" else CONFIGURATIONS
-    return min(most, 16 + 24 * parameters)
+    return min(most // 2 if is_small(family, index) else most, 16 + 24 * parameters)
 
 
 def batches(families: Mapping[str, Family], rounds: int) -> Iterator[Batch]:
     """All shards in the order in which they are made."""
-    begin = 0
     for number in range(rounds):
-        end = begin + min(_FIRST << number, _MOST)
         lowest = 0.0
         for tier, highest in _TIERS.items():
             names = sorted(
                 (n for n, f in families.items() if lowest <= f.cost < highest), key=lambda n: families[n].cost
             )
-            work = tuple((n, i) for n in names for i in range(begin, end))
-            estimate = sum(families[n].cost * configurations(families[n], 4) for n, _ in work)
+            first = number * _TABLES[tier]
+            work = tuple((n, i) for i in range(first, first + _TABLES[tier]) for n in names)
+            estimate = sum(families[n].cost * configurations(families[n], 4, i) for n, i in work)
             if work:
                 yield Batch(f"round{number:02d}-{tier}", work, estimate)
             lowest = highest
-        begin = end
 
 
 def build_table(name: str, family: Family, index: int) -> shards.Table:
@@ -106,14 +115,16 @@ def build_table(name: str, family: Family, index: int) -> shards.Table:
     seed = hashed(f"seed {name} {index}")
     rng = np.random.default_rng(seed)
     regression = family.tasks == "r" or (family.tasks == "cr" and rng.uniform() < 0.35)
-    problem = make_problem(int(rng.integers(2**31)), regression, family.rows)
+    fewest, most = family.rows
+    rows = (fewest, min(most, _SMALL_ROWS)) if is_small(family, index) else family.rows
+    problem = make_problem(int(rng.integers(2**31)), regression, rows)
     short, length = family.short is not None and rng.uniform() < SHORT, family.length
     if short and family.short is not None:
         length = Length("short", round(family.short.limit * 2 ** rng.uniform(-1, 1)))
     kinds = ["mse", "mse", "mae"] if regression else ["error", "balanced_error", *["log_loss"] * family.proba]
     metric = str(rng.choice(kinds))
     params = space_of(family, problem, short, rng)
-    codes = draw_codes(params, configurations(family, len(params)), rng)
+    codes = draw_codes(params, configurations(family, len(params), index), rng)
     first = has_default(params)
     configs = [config_of(params, row, default=first and i == 0) for i, row in enumerate(codes)]
     words = [estimator_words(family, params, c, short) for c in configs]
@@ -133,7 +144,7 @@ def build_table(name: str, family: Family, index: int) -> shards.Table:
 def build(
     out: Path,
     hours: float = float("inf"),
-    rounds: int = 8,
+    rounds: int = 24,
     families: Mapping[str, Family] = FAMILIES,
 ) -> dict[str, float]:
     """Make what is missing in a folder: finished tables in `parts`, a shard once all of its tables are there.

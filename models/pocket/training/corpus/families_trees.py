@@ -144,12 +144,12 @@ TREES: dict[str, Family] = {
         number("J", "n_estimators", 20, 300, 50),
         number("L", "learning_rate", 1e-2, 2.0, 1.0),
         number("I", "max_depth", 1, 8, 1),
-    ), tasks="c", length=_TREES, cost=0.4, rows=_ROWS),
+    ), tasks="c", length=_TREES, cost=1.5, rows=_ROWS),
     "bagging": Family("bagging", (
         number("J", "n_estimators", 10, 200, 10),
         number("F", "max_samples", 0.1, 1.0, 1.0),
         number("F", "max_features", 0.1, 1.0, 1.0),
         number("J", "max_depth", 2, 40, 40),
-    ), length=_TREES, fewest=2, cost=0.4, rows=_ROWS),
+    ), length=_TREES, fewest=2, cost=1.5, rows=_ROWS),
 }
 # fmt: on
