@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from airtune.benchmarks.analysis.order_statistics import random_search
 from airtune.models import LanguageModel, Observation, Problem, Request, load_model
 from airtune.models.pocket import training
+from airtune.models.pocket.training import long_tables
 from airtune.models.pocket.training.curriculum import split_tables
 from airtune.models.pocket.training.functions import fresh_functions
 from airtune.models.pocket.training.loss import Loss, development_loss
@@ -32,6 +33,8 @@ from airtune.models.pocket.training.table_spaces import space_of, values_of
 from airtune.models.pocket.training.tables import Table, squared_distances
 
 SHIPPED = Path(training.__file__).parents[1] / "weights"
+
+LARGEST = 16  # hyperparameters of the tables of full trainings that losses are told of
 
 Curve: TypeAlias = NDArray[np.float64]  # (trials,), best loss so far
 Pair: TypeAlias = tuple[list[Curve], list[Curve]]  # a method, its baseline
@@ -140,19 +143,28 @@ def summary(
 
 
 def losses(folder: Path) -> dict[str, float]:
-    """Nats per proposed position on rows of tables that were trained on, and of the development tables.
+    """Nats per proposed position, in the alphabet that the weights have learnt; a uniform guess has 6.91.
 
-    A uniform guess has 6.91. What the first figure is below the second was learnt by heart.
+    On rows of tables of short trainings that were trained on and that were not: what the first figure is below the
+    second was learnt by heart. And of full trainings, by what is held out of them.
     """
     run = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     model = Pocket(*(run[size] for size in ("width", "layers", "heads", "hidden")))
     model.load_release(folder)
+    alphabet = run.get("alphabet", 1)
     training, _ = split_tables(added=run.get("added", False))
     watched = {name: tables for name, tables in split_tables()[1].items() if name in training}
-    return {
-        name: round(development_loss(model, Loss(), tables, "cpu"), 3)
+    found = {
+        name: development_loss(model, Loss(), tables, "cpu", alphabet)
         for name, tables in (("training", training), ("development", watched))
     }
+    long, kept = long_tables.load()
+    for name, some in {"training": long, **kept}.items():
+        if some:
+            found[f"long_{name}"] = development_loss(
+                model, Loss(), some, "cpu", alphabet, batches=32, largest=LARGEST
+            )
+    return {name: round(loss, 3) for name, loss in found.items()}
 
 
 def main() -> None:

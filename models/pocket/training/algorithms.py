@@ -58,6 +58,8 @@ class Algorithm:
         params: Its hyperparameters.
         fewest: A table tunes any `fewest` or more of the parameters, the others being at their default; 0: always all.
         added: On how many more: what the earlier versions of `pocket` were not trained on.
+        budget: How long its trainings are, as a role and a number, where that is shorter than people have it; a table
+            that tunes this role has none.
     """
 
     run: Callable[[Dataset, Sequence[Values]], NDArray[np.float64]]
@@ -65,6 +67,7 @@ class Algorithm:
     params: tuple[Param, ...]
     fewest: int = 0
     added: int = 0
+    budget: tuple[str, int] | None = None
 
 
 _TREE = (
@@ -82,16 +85,16 @@ ALGORITHMS: dict[str, Algorithm] = {
         Param("C", "L", 2**-10, 2**10, 1.0),
         Param("gamma", "L", 2**-10, 2**10, 0.1),
     )),
-    "sgd": Algorithm(estimators.sgd, 220, added=199, params=(
+    "sgd": Algorithm(estimators.sgd, 220, added=199, budget=("epochs", 30), params=(
         Param("alpha", "L", 1e-5, 1.0, 1e-3),
         Param("learning_rate", "L", 1e-5, 1.0, 1e-2),
     )),
-    "forest": Algorithm(estimators.forest, 120, added=46, params=(
+    "forest": Algorithm(estimators.forest, 120, added=46, budget=("n_estimators", 16), params=(
         _TREE[0],
         replace(_TREE[1], default=32),
         *_TREE[2:],
     )),
-    "mlp": Algorithm(estimators.mlp, 110, added=13, params=(
+    "mlp": Algorithm(estimators.mlp, 110, added=13, budget=("epochs", 8), params=(
         Param("depth", "I", 1, 3, 3, 0.0),
         Param("width", "J", 8, 256, 64, 0.5),
         Param("batch_size", "J", 8, 256, 32, 0.3),
@@ -126,7 +129,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         _WEIGHT,
         Param("tol", "L", 1e-6, 1e-1, 1e-4),
     )),
-    "elastic_net": Algorithm(estimators.elastic_net, 120, fewest=2, added=125, params=(
+    "elastic_net": Algorithm(estimators.elastic_net, 120, fewest=2, added=125, budget=("epochs", 20), params=(
         Param("alpha", "L", 1e-6, 1.0, 1e-4),
         Param("l1_ratio", "F", 0.0, 1.0, 0.15, 0.0),
         Param("learning_rate", "L", 1e-5, 1.0, 1e-2),
@@ -143,19 +146,19 @@ ALGORITHMS: dict[str, Algorithm] = {
         choice("weights", "uniform", "distance"),
         choice("metric", "euclidean", "manhattan", "chebyshev"),
     )),
-    "extra_trees": Algorithm(estimators.extra_trees, 80, fewest=3, added=25, params=(
+    "extra_trees": Algorithm(estimators.extra_trees, 80, fewest=3, added=25, budget=("n_estimators", 12), params=(
         *_TREE,
         choice("criterion", "gini", "entropy"),
         choice("bootstrap", False, True),
     )),
-    "histogram_boosting": Algorithm(estimators.histogram_boosting, 50, fewest=3, params=(
+    "histogram_boosting": Algorithm(estimators.histogram_boosting, 50, fewest=3, budget=("n_estimators", 12), params=(
         Param("learning_rate", "L", 1e-3, 1.0, 0.1, 0.5),
         Param("max_leaf_nodes", "J", 2, 128, 31, 0.2),
         Param("min_samples_leaf", "J", 1, 100, 20, 0.2),
         Param("reg_lambda", "L", 1e-6, 1e2, 1e-6),
         Param("colsample_bytree", "F", 0.1, 1.0, 1.0, 0.0),
     )),
-    "xgboost": Algorithm(estimators.xgboost, 120, fewest=2, added=142, params=(
+    "xgboost": Algorithm(estimators.xgboost, 120, fewest=2, added=142, budget=("n_estimators", 20), params=(
         Param("learning_rate", "L", 2**-10, 1.0, 0.3, 0.5),
         Param("max_depth", "J", 1, 50, 6, 0.2),
         Param("colsample_bytree", "F", 0.1, 1.0, 1.0, 0.0),
@@ -164,7 +167,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         Param("min_child_weight", "L", 1.0, 128.0, 1.0, 0.3),
         Param("min_split_loss", "L", 1e-4, 1e2, 1e-4),
     )),
-    "momentum_net": Algorithm(networks.run, 120, fewest=2, added=20, params=(
+    "momentum_net": Algorithm(networks.run, 120, fewest=2, added=20, budget=("epochs", 10), params=(
         Param("learning_rate", "L", 1e-4, 10.0, 1e-2),
         Param("momentum", "F", 0.0, 0.99, 0.9, 0.0),
         Param("weight_decay", "L", 1e-7, 1e-1, 1e-4),
@@ -172,7 +175,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         Param("width", "J", 4, 32, 32, 0.0),
         Param("batch_size", "J", 8, 64, 32, 0.0),
     )),
-    "schedule_net": Algorithm(networks.run, 120, fewest=2, added=160, params=(
+    "schedule_net": Algorithm(networks.run, 120, fewest=2, added=160, budget=("epochs", 10), params=(
         Param("learning_rate", "L", 1e-5, 1.0, 1e-3),
         choice("schedule", "constant", "linear", "cosine"),
         Param("warmup", "F", 0.0, 0.5, 0.0, 0.0),
@@ -180,7 +183,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         Param("weight_decay", "L", 1e-7, 1e-1, 1e-4),
         Param("epochs", "J", 3, 16, 10, 0.0),
     )),
-    "optimizer_net": Algorithm(networks.run, 120, added=160, params=(
+    "optimizer_net": Algorithm(networks.run, 120, added=160, budget=("epochs", 10), params=(
         choice("optimizer", "adam", "sgd", "rmsprop"),
         Param("learning_rate", "L", 1e-5, 1.0, 1e-3),
         Param("momentum", "F", 0.0, 0.99, 0.9, 0.0, only=("optimizer", ("sgd",))),

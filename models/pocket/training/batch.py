@@ -83,17 +83,15 @@ def encode(rng: np.random.Generator, e: Episodes) -> Batch:
     points = np.take_along_axis(e.points, order[:, :, None], 1)
     active = np.take_along_axis(e.active, order[:, :, None], 1)
 
-    default_ids = ids(bins(e.default[:, None]))[:, 0]
-    header = np.concatenate([e.header, default_ids[:, :, None]], axis=2).reshape(b, p * 5)
+    header, header_keep = _headers(e, letters, ids(bins(e.default[:, None]))[:, 0])
     trials = np.concatenate([ids(bins(points)), score_ids[:, :, None]], axis=2).reshape(b, n * (p + 1))
     trials_keep = np.concatenate([active & present[:, :, None], present[:, :, None]], axis=2).reshape(
         b, n * (p + 1)
     )
-    columns = [header, np.full((b, 1), HEAD_ID[";"]), trials]
-    keeps = [np.ones((b, p * 5 + 1), dtype=bool), trials_keep]
-    groups = [np.zeros((b, p * 5 + 1 + n * (p + 1)), dtype=np.int64)]
+    columns, keeps = [header, trials], [header_keep, trials_keep]
+    groups = [np.zeros((b, header.shape[1] + n * (p + 1)), dtype=np.int64)]
     # Supervision is kept beside the token that precedes the target: (target, levels, kind), -1 for none.
-    nothing = np.full((b, p * 5 + 1 + n * (p + 1), 3), -1, dtype=np.int64)
+    nothing = np.full((*groups[0].shape, 3), -1, dtype=np.int64)
     supervision = [nothing]
 
     proposals, queries = bins(e.proposals), bins(e.queries)
@@ -131,7 +129,7 @@ def encode(rng: np.random.Generator, e: Episodes) -> Batch:
     index = np.argsort(~keep, axis=1, kind="stable")[:, : keep.sum(1).max()]
     tokens, keep, group = (np.take_along_axis(x, index, 1) for x in (tokens, keep, group))
     facts = np.take_along_axis(facts, index[:, :, None], 1)
-    group = np.where(keep, group, -1)
+    group, tokens = np.where(keep, group, -1), np.where(keep, tokens, HEAD_ID["<pad>"])
     history = (group == 0).sum(1, keepdims=True)
     start = np.zeros_like(group)
     for g in range(1, 1 + PROPOSALS + QUERIES):
@@ -144,6 +142,21 @@ def encode(rng: np.random.Generator, e: Episodes) -> Batch:
     chosen = flat[where]
     tensors = (tokens, positions, group, where, chosen[:, 0], chosen[:, 1], chosen[:, 2])
     return Batch(*(torch.from_numpy(np.ascontiguousarray(t)) for t in tensors))
+
+
+def _headers(e: Episodes, letters: Ints, default: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+    """Ids of the headers with their defaults (b, p) and the mark that ends them, and which of them are there."""
+    b, p, called = e.words.shape
+    choices = CHOICE0 + letters[:, :, None] * len(CHOICES) + np.arange(called)
+    pairs = np.stack([choices, e.words], axis=3).reshape(b, p, 2 * called)  # each before what it is called
+    ids = np.concatenate([e.header, pairs, default[:, :, None]], axis=2).reshape(b, -1)
+    there = np.ones((b, p, 5 + 2 * called), dtype=bool)
+    there[:, :, 4:-1] = np.repeat(e.words >= 0, 2, axis=2)
+    mark = np.full((b, 1), HEAD_ID[";"])
+    return (
+        np.concatenate([e.budget, ids, mark], axis=1),
+        np.concatenate([e.budget >= 0, there.reshape(b, -1), mark >= 0], axis=1),
+    )
 
 
 def attention_mask(group: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from airtune.models.pocket.training.algorithms import ALGORITHMS, HELD_OUT
 from airtune.models.pocket.training.episodes import Episodes
 from airtune.models.pocket.training.prior import synthetic
 from airtune.models.pocket.training.surfaces import tables_to_mix
-from airtune.models.pocket.training.table_episodes import from_surfaces, from_tables
+from airtune.models.pocket.training.table_episodes import from_surfaces, from_tables, used_at_most
 from airtune.models.pocket.training.tables import Table
 
 TABLES = Path(__file__).parent / "tables.npz"
@@ -21,6 +22,9 @@ DEVELOPMENT = 7  # every seventh table is kept, never trained on; and the algori
 _SIZES = {1: 6, 2: 28, 3: 12, 4: 20, 5: 16, 6: 6, 7: 3, 8: 4, 10: 2, 12: 2, 16: 1}
 _HISTORY_LENGTHS = {3: 0.21, 6: 0.21, 12: 0.22, 24: 0.18, 40: 0.11, 100: 0.07}
 _TABLE_SHARE = 0.55  # of the batches whose size some algorithm has
+# The same where tables of full trainings are there: those, and of what is left, tables of short ones.
+_LONG_SHARE, _SHORT_SHARE = 0.5, 0.35
+_LONG_SIZES = {1: 2, 2: 15, 3: 15, 4: 15, 5: 15, 6: 12, 7: 8, 8: 6, 9: 4, 10: 3, 11: 2, 14: 2, 16: 2}
 
 
 def split_tables(
@@ -47,6 +51,24 @@ def by_size(tables: dict[str, list[Table]]) -> dict[int, list[list[Table]]]:
     return {p: [group for group in groups if group] for p, groups in found.items()}
 
 
+def _drawn(rng: np.random.Generator, shares: Mapping[int, float]) -> int:
+    return int(rng.choice(list(shares), p=np.array(list(shares.values())) / sum(shares.values())))
+
+
+def _of_long(rng: np.random.Generator, tables: dict[str, list[Table]], p: int, b: int) -> list[list[Table]]:
+    """Tables of full trainings with so many hyperparameters or more, each with another one like it in most cases.
+
+    Every family as often as any other; in half of the batches only those with exactly so many.
+    """
+    exact = rng.uniform() < 0.5 and any(len(t.params) == p for group in tables.values() for t in group)
+    groups = [
+        [t for t in g if len(t.params) == p or (not exact and used_at_most(t) >= p)] for g in tables.values()
+    ]
+    groups = [group for group in groups if group]
+    picked = [groups[i] for i in rng.integers(len(groups), size=b)]
+    return [tables_to_mix(rng, group[rng.integers(len(group))], group) for group in picked]
+
+
 def draw(
     rng: np.random.Generator,
     tables: dict[int, list[list[Table]]],
@@ -54,6 +76,8 @@ def draw(
     *,
     borrow: bool = False,
     surfaces: bool = False,
+    alphabet: int = 1,
+    long: dict[str, list[Table]] | None = None,
 ) -> Episodes:
     """Episodes of one size, enough for about `batch_tokens` tokens.
 
@@ -63,17 +87,33 @@ def draw(
         batch_tokens: About how many tokens.
         borrow: Whether some have borrowed names.
         surfaces: Whether tables are read as surfaces, or row by row.
+        alphabet: In which headers are written.
+        long: By family, tables of full trainings, read as surfaces with histories of searches; None: there are none.
     """
-    p = int(rng.choice(list(_SIZES), p=np.array(list(_SIZES.values())) / sum(_SIZES.values())))
-    n = int(rng.choice(list(_HISTORY_LENGTHS), p=list(_HISTORY_LENGTHS.values())))
-    b = max(4, int(batch_tokens / (5 * p + 1 + 0.75 * n * (p + 1) + 6 * (p + 1.5))))
+    from_long = bool(long) and rng.uniform() < _LONG_SHARE
+    p = _drawn(rng, _LONG_SIZES if from_long else _SIZES)
+    if from_long and long:
+        p = min(p, max(used_at_most(t) for group in long.values() for t in group))
+    n = _drawn(rng, _HISTORY_LENGTHS)
+    header = 5 * p if alphabet == 1 else 7 * p
+    b = max(4, int(batch_tokens / (header + 1 + 0.75 * n * (p + 1) + 6 * (p + 1.5))))
     length = rng.integers(0 if n == 3 else n // 2, n + 1, size=b)
-    if p in tables and rng.uniform() < _TABLE_SHARE:  # every algorithm as often as any other
+    if from_long and long:
+        some = _of_long(rng, long, p, b)
+        return from_surfaces(rng, some, n, length, borrow=borrow, alphabet=alphabet, count=p, searches=True)
+    if p in tables and rng.uniform() < (
+        _SHORT_SHARE if long else _TABLE_SHARE
+    ):  # every algorithm as often as any other
         groups = [tables[p][i] for i in rng.integers(len(tables[p]), size=b)]
-        some = [(group[rng.integers(len(group))], group) for group in groups]
+        picked = [(group[rng.integers(len(group))], group) for group in groups]
         if surfaces:
             return from_surfaces(
-                rng, [tables_to_mix(rng, t, group) for t, group in some], n, length, borrow=borrow
+                rng,
+                [tables_to_mix(rng, t, group) for t, group in picked],
+                n,
+                length,
+                borrow=borrow,
+                alphabet=alphabet,
             )
-        return from_tables(rng, [table for table, _ in some], n, length, borrow=borrow)
-    return synthetic(rng, b, p, n, length, borrow=borrow)
+        return from_tables(rng, [table for table, _ in picked], n, length, borrow=borrow, alphabet=alphabet)
+    return synthetic(rng, b, p, n, length, borrow=borrow, alphabet=alphabet)

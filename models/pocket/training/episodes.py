@@ -14,17 +14,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from airtune.models.dialects.pocket.codec import HEAD_ID, ROLES, UNKNOWN_ROLE
+from airtune.models.dialects.pocket.words import ALL_ROLES, TOKEN_ID, WORDS, budget_tokens
 from airtune.models.pocket.training.functions import Bools, Floats, Ints
 
+# (function, activity, snap) -> what a search tried of B functions, (B, N, P).
+Trials: TypeAlias = Callable[
+    [Callable[[Floats, Bools], Floats], Callable[[Floats], Bools], Callable[[Floats], Floats]], Floats
+]
 POOL = 320  # uniform candidates per function
 REFINED = 2 * 64  # further candidates around the best ones, in two rounds
 PROPOSALS, QUERIES = 3, 3  # branches per episode
+CHOICES_CALLED = 8  # most choices of a hyperparameter whose words an episode tells
 # Shares of the episodes whose names are borrowed: roles of other algorithms, that say nothing about this one. They
 # teach that names in an unfamiliar combination may mislead, and that the history counts.
 BORROWED_FUNCTIONS, BORROWED_TABLES = 0.3, 0.08
@@ -44,6 +50,8 @@ class Episodes:
         losses: (B, N) observed losses; NaN beyond a history's end, inf for a failed trial.
         proposals: (B, PROPOSALS, P) positions worth proposing, and their `proposal_active`.
         queries: (B, QUERIES, P) positions to predict, their `query_active`, and their noise-free `query_losses`.
+        words: (B, P, W) ids of what each choice is called; -1: nothing that the model knows, or no choice.
+        budget: (B, 3) ids that say how long a training is; -1: nothing is said.
     """
 
     header: Ints
@@ -58,6 +66,8 @@ class Episodes:
     queries: Floats
     query_active: Bools
     query_losses: Floats
+    words: Ints
+    budget: Ints
 
 
 def pick(rng: np.random.Generator, weight: Floats, k: int) -> Ints:
@@ -94,10 +104,23 @@ def gather(x: NDArray[Any], index: Ints) -> NDArray[Any]:
     )
 
 
-def random_roles(rng: np.random.Generator, p: int) -> Ints:
+def random_roles(rng: np.random.Generator, p: int, alphabet: int = 1) -> Ints:
     """Ids (p,) of roles drawn at random, no role twice, a quarter of them unknown."""
-    ids = np.array([HEAD_ID[f"<{role}>"] for role in rng.permutation(np.array(ROLES))[:p]])
+    roles = ROLES if alphabet == 1 else ALL_ROLES
+    ids = np.array([TOKEN_ID[f"<{role}>"] for role in rng.permutation(np.array(roles))[:p]])
     return np.where(rng.uniform(size=p) < 0.25, HEAD_ID[UNKNOWN_ROLE], ids)
+
+
+def random_words(rng: np.random.Generator, count: int) -> Ints:
+    """Ids (count,) of words drawn at random."""
+    return np.array(
+        [TOKEN_ID[f"{{{word}}}"] for word in rng.choice(np.array(WORDS), size=count)], dtype=np.int64
+    )
+
+
+def budget_ids(role: str, amount: float) -> list[int]:
+    """Ids of what a header says of the length of a training."""
+    return [TOKEN_ID[token] for token in budget_tokens(role, amount)]
 
 
 @dataclass(slots=True)
@@ -124,6 +147,7 @@ def simulate(
     n: int,
     length: Ints,
     default: Floats | None = None,
+    played: Trials | None = None,
 ) -> Simulation:
     """Histories on functions, and candidates.
 
@@ -136,6 +160,7 @@ def simulate(
         n: Room for trials.
         length: (B,), trials of each history, <= n.
         default: (B, P) the defaults; None: drawn, some of them near the minimiser.
+        played: What a search tried, in its order; None: uniform trials and some around the best of them.
     """
     b, p = categorical.shape
 
@@ -170,8 +195,10 @@ def simulate(
         hint = around(best, 1, 0.25)
         trials[:, :1] = np.where(rng.uniform(size=(b, 1, 1)) < 0.4, hint, trials[:, :1])
         default = trials[:, 0]
-    else:
+    elif played is None:
         trials[:, 0] = default
+    if played is not None:
+        trials = played(function, activity, snap)
     candidates = np.concatenate([trials, pool[:, n:], fine, finer], axis=1)
     active = activity(candidates)
     value = function(candidates, active)
@@ -187,7 +214,7 @@ def simulate(
     # Shuffle, so that a short history has guided trials too; the default stays first in half of the episodes.
     key = rng.uniform(size=(b, n))
     key[:, 0] = np.where(rng.uniform(size=b) < 0.5, -1.0, key[:, 0])
-    order = key.argsort(1)
+    order = key.argsort(1) if played is None else np.tile(np.arange(n), (b, 1))
     trials, history_active, observed = (
         gather(trials, order), gather(active[:, :n], order), np.take_along_axis(observed, order, 1)
     )  # fmt: skip
@@ -204,11 +231,27 @@ def simulate(
     )
 
 
-def episodes_of(header: Ints, levels: Ints, categorical: Bools, simulated: Simulation) -> Episodes:
+@dataclass(slots=True)
+class Headers:
+    """What the headers of B episodes say before the defaults: `header`, `words` and `budget` of `Episodes`."""
+
+    header: Ints
+    words: Ints
+    budget: Ints
+
+    @classmethod
+    def empty(cls, b: int, p: int, choices: int) -> Headers:
+        """Headers to be filled in, of spaces with at most so many choices that are called something."""
+        header = np.full((b, p, 4), HEAD_ID[UNKNOWN_ROLE], dtype=np.int64)
+        return cls(header, np.full((b, p, choices), -1, np.int64), np.full((b, 3), -1, np.int64))
+
+
+def episodes_of(headers: Headers, levels: Ints, categorical: Bools, simulated: Simulation) -> Episodes:
     """Simulated histories as episodes, with the spaces' headers; see `Episodes`."""
     candidates, active = simulated.candidates, simulated.candidates_active
     return Episodes(
-        header, levels, categorical, simulated.default, simulated.points, simulated.active, simulated.losses,
+        headers.header, levels, categorical, simulated.default, simulated.points, simulated.active, simulated.losses,
         gather(candidates, simulated.chosen), gather(active, simulated.chosen),
         gather(candidates, simulated.asked), gather(active, simulated.asked), gather(simulated.value, simulated.asked),
+        headers.words, headers.budget,
     )  # fmt: skip

@@ -19,6 +19,7 @@ _MAX_LEVELS = 64
 _SMOOTHING = 10.0  # bins: targets are Gaussian around the point that was good (a neighbour is nearly as good)
 _SCORE_SMOOTHING = 15.0
 _SCORE_WEIGHT = 0.3
+_LARGEST = 6  # hyperparameters of the tables that it is measured on
 _DEVELOPMENT_BATCHES = 8  # batches that the development loss is the mean of
 
 
@@ -76,18 +77,29 @@ class Loss(nn.Module):
 
 
 @torch.no_grad()
-def development_loss(model: Pocket, loss_of: Loss, tables: dict[str, list[Table]], device: str) -> float:
+def development_loss(
+    model: Pocket,
+    loss_of: Loss,
+    tables: dict[str, list[Table]],
+    device: str,
+    alphabet: int = 1,
+    batches: int = _DEVELOPMENT_BATCHES,
+    largest: int = _LARGEST,
+) -> float:
     """Nats per proposed position on tables that are not trained on, row by row: the same batches at every call.
+
+    They are the same in both alphabets, but for what the headers say.
 
     The training loss alone does not tell what was learnt from what was learnt by heart.
     """
     parts, sized = [], by_size(tables)
-    for i in range(_DEVELOPMENT_BATCHES):
+    for i in range(batches):
         rng = np.random.default_rng([2**20, i])
-        size = int(rng.choice([p for p in sorted(sized) if p <= 6]))
+        size = int(rng.choice([p for p in sorted(sized) if p <= largest]))
         groups = [sized[size][i] for i in rng.integers(len(sized[size]), size=24)]
         some = [group[rng.integers(len(group))] for group in groups]
-        batch = encode(rng, from_tables(rng, some, 12, rng.integers(0, 13, size=24))).to(device)
+        batch = encode(rng, from_tables(rng, some, 12, rng.integers(0, 13, size=24), alphabet=alphabet))
+        batch = batch.to(device)
         hidden = model.states(batch.tokens, batch.positions, attention_mask(batch.group))
         parts.append(loss_of(model, batch, hidden)[1].get("position", math.nan))
     return float(np.nanmean(parts))

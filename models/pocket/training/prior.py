@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from airtune.models.dialects.pocket.codec import CHOICES, HEAD_ID, KINDS, UNKNOWN_ROLE, range_token
+from airtune.models.dialects.pocket.codec import CHOICES, HEAD_ID, KINDS, range_token
+from airtune.models.dialects.pocket.words import BUDGETS
 from airtune.models.pocket.training.episodes import (
     BORROWED_FUNCTIONS,
+    CHOICES_CALLED,
     Episodes,
+    Headers,
+    budget_ids,
     episodes_of,
     random_roles,
+    random_words,
     simulate,
 )
 from airtune.models.pocket.training.functions import Bools, Floats, Functions, Ints, snap_to_levels
 
 
 def synthetic(
-    rng: np.random.Generator, b: int, p: int, n: int, length: Ints, *, borrow: bool = False
+    rng: np.random.Generator, b: int, p: int, n: int, length: Ints, *, borrow: bool = False, alphabet: int = 1
 ) -> Episodes:
     """Episodes on functions drawn from the prior.
 
@@ -27,6 +32,7 @@ def synthetic(
         n: Room for trials.
         length: (b,), trials of each history, <= n.
         borrow: Whether some of them have borrowed names; all are unknown otherwise.
+        alphabet: In which the headers are written; in the second one, borrowed choices and lengths of training, too.
     """
     kind = rng.choice(6, size=(b, p), p=[0.3, 0.3, 0.12, 0.1, 0.04, 0.14])  # order of KINDS
     plain = rng.uniform(size=(b, 1)) < 0.5
@@ -48,14 +54,20 @@ def synthetic(
         return snap_to_levels(u, levels, categorical)
 
     simulated = simulate(rng, function, activity, snap, categorical, n, length)
-    header = np.empty((b, p, 4), dtype=np.int64)
-    header[:, :, 0] = HEAD_ID[UNKNOWN_ROLE]
+    headers = Headers.empty(b, p, CHOICES_CALLED if alphabet == 2 else 0)
+    header = headers.header
     if borrow:
         for i in np.flatnonzero(rng.uniform(size=b) < BORROWED_FUNCTIONS):
-            header[i, :, 0] = random_roles(rng, p)
+            header[i, :, 0] = random_roles(rng, p, alphabet)
+            if alphabet == 2:
+                for j in np.flatnonzero(categorical[i] & (rng.uniform(size=p) < 0.5)):
+                    if levels[i, j] <= CHOICES_CALLED:
+                        headers.words[i, j, : levels[i, j]] = random_words(rng, int(levels[i, j]))
+                if rng.uniform() < 0.3:
+                    headers.budget[i] = budget_ids(str(rng.choice(BUDGETS)), 10 ** rng.uniform(0.5, 3))
     header[:, :, 1] = np.array([HEAD_ID[k] for k in KINDS])[kind]
     header[:, :, 2:] = _range_ids(rng, kind, levels)
-    return episodes_of(header, levels, categorical, simulated)
+    return episodes_of(headers, levels, categorical, simulated)
 
 
 def _range_ids(rng: np.random.Generator, kind: Ints, levels: Ints) -> Ints:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -73,6 +74,7 @@ def fit(table: Table) -> PosteriorMean:
     active = ~np.isnan(table.unit)
     x = features(table.params, np.where(active, table.unit, 0.5).astype(np.float64), active)
     y = table.loss.astype(np.float64)
+    y = np.where(np.isfinite(y), y, y[np.isfinite(y)].max())
     y = (y - y.mean()) / (float(y.std()) or 1.0)
     rng = np.random.default_rng(0)
     d = x.shape[1]
@@ -110,7 +112,7 @@ def _ends(p: Param) -> tuple[float, float]:
 
 def cut(rng: np.random.Generator, p: Param) -> Param:
     """The parameter with a part of its range, the default moved into it; choices and short ranges stay."""
-    if p.kind == "C" or (p.kind in "IJ" and p.upper - p.lower < 4):
+    if p.choices or (p.kind in "IJ" and p.upper - p.lower < 4):
         return p
     width = rng.uniform(_NARROWEST, 1)
     start = rng.uniform(0, 1 - width)
@@ -120,6 +122,21 @@ def cut(rng: np.random.Generator, p: Param) -> Param:
     return replace(p, lower=lower, upper=upper, default=float(np.clip(p.default, lower, upper)))
 
 
+def grid_units(p: Param) -> Floats:
+    """Positions of the values of a number that is a list of them."""
+    return np.array([to_unit(p, v) for v in p.choices])
+
+
+def levels_of(p: Param) -> int:
+    """How many values, evenly spaced on its scale, a hyperparameter has; 0 where they count as continuous."""
+    if p.kind == "C":
+        return len(p.choices)
+    if p.choices:
+        steps = np.diff(grid_units(p))
+        return len(p.choices) if np.ptp(steps) < 0.01 else 0
+    return round(p.upper - p.lower) + 1 if p.kind == "I" else 0
+
+
 class Surface:
     """One episode's function, of one table or two of the same hyperparameters.
 
@@ -127,12 +144,15 @@ class Surface:
         rng: Draws how the tables are varied.
         tables: One table, or two that tune the same hyperparameters.
         order: Which of the tables' hyperparameters come in which order.
+        row: The first table's row that says what the others are set to.
 
     Attributes:
         params: The hyperparameters in that order, with this episode's ranges and order of choices.
     """
 
-    def __init__(self, rng: np.random.Generator, tables: Sequence[Table], order: Sequence[int]) -> None:
+    def __init__(
+        self, rng: np.random.Generator, tables: Sequence[Table], order: Sequence[int], row: int = 0
+    ) -> None:
         mine = [tables[0].params[i] for i in order]
         if rng.uniform() < CUT:
             mine = [cut(rng, p) if rng.uniform() < 0.7 else p for p in mine]
@@ -150,6 +170,11 @@ class Surface:
         share = float(rng.uniform()) if len(tables) == 2 else 1.0
         self._parts = list(zip((share, 1 - share), tables, strict=False))
         self._column = {i: j for j, i in enumerate(order)}  # a table's column -> this surface's
+        self._set = {
+            i: to_value(p, u)
+            for i, (p, u) in enumerate(zip(tables[0].params, tables[0].unit[row].tolist(), strict=True))
+            if i not in self._column and not math.isnan(u)
+        }
 
     def default(self) -> Floats:
         """(p,) the position of the default."""
@@ -157,10 +182,7 @@ class Surface:
 
     def levels(self) -> list[int]:
         """How many values each hyperparameter has; 0 where they count as continuous."""
-        return [
-            len(p.choices) if p.kind == "C" else round(p.upper - p.lower) + 1 if p.kind == "I" else 0
-            for p in self.params
-        ]
+        return [levels_of(p) for p in self.params]
 
     def snap(self, unit: Floats) -> Floats:
         """Positions (m, p) moved onto the values that exist."""
@@ -169,6 +191,9 @@ class Surface:
             if p.kind == "C":
                 k = len(p.choices)
                 unit[:, j] = (np.minimum(np.floor(unit[:, j] * k), k - 1) + 0.5) / k
+            elif p.choices:
+                grid = grid_units(p)
+                unit[:, j] = grid[np.abs(unit[:, j, None] - grid).argmin(1)]
             elif p.kind in "IJ":
                 low, high = _ends(p)
                 value = low + unit[:, j] * (high - low)
@@ -194,8 +219,20 @@ class Surface:
 
     def _points(self, table: Table, unit: Floats, active: Bools) -> Floats:
         """Positions (m, p) of this surface as points of a table that has other ranges and another order."""
-        moved, uses = np.empty(unit.shape), np.empty(unit.shape, dtype=bool)
-        for i, theirs in enumerate(table.params):
+        shape = (len(unit), len(table.params))
+        moved, uses = np.full(shape, 0.5), np.ones(shape, dtype=bool)
+        place = {p.role: i for i, p in enumerate(table.params)}
+        for i, theirs in enumerate(table.params):  # parents come first
+            if i not in self._column:
+                if i in self._set:
+                    moved[:, i] = np.clip(to_unit(theirs, self._set[i]), 0, 1)
+                if theirs.only is not None and theirs.only[0] in place:
+                    parent = place[theirs.only[0]]
+                    choices = table.params[parent].choices
+                    allowed = np.array([c in theirs.only[1] for c in choices])
+                    picked = np.minimum((moved[:, parent] * len(choices)).astype(int), len(choices) - 1)
+                    uses[:, i] = uses[:, parent] & allowed[picked]
+                continue
             j = self._column[i]
             mine, choice, column = self.params[j], self._choice[j], unit[:, j].astype(np.float64)
             if choice is not None:
@@ -210,6 +247,10 @@ class Surface:
 
 def tables_to_mix(rng: np.random.Generator, table: Table, others: Sequence[Table]) -> list[Table]:
     """The table, and in most cases one of `others`, itself perhaps, that tunes the same hyperparameters."""
-    roles = [p.role for p in table.params]
-    same = [t for t in others if [p.role for p in t.params] == roles] if rng.uniform() < MIXED else []
+
+    def tunes(one: Table) -> tuple[Any, ...]:
+        return one.short, *((p.role, p.kind, p.choices if p.kind == "C" else ()) for p in one.params)
+
+    mine = tunes(table)
+    same = [t for t in others if tunes(t) == mine] if rng.uniform() < MIXED else []
     return [table, same[rng.integers(len(same))]] if same else [table]

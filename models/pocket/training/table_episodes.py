@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from airtune.models.dialects.pocket.codec import HEAD_ID, UNKNOWN_ROLE, range_token
-from airtune.models.pocket.training.algorithms import Param
 from airtune.models.pocket.training.episodes import (
-    BORROWED_TABLES,
     QUERIES,
     Episodes,
+    Headers,
     Simulation,
     episodes_of,
     gather,
     pick,
-    random_roles,
     simulate,
     targets,
 )
 from airtune.models.pocket.training.functions import Bools, Floats, Functions, Ints
-from airtune.models.pocket.training.surfaces import AMPLITUDE, MOVED, Surface
+from airtune.models.pocket.training.searches import some_search
+from airtune.models.pocket.training.surfaces import AMPLITUDE, MOVED, Surface, levels_of
+from airtune.models.pocket.training.table_headers import borrow_names, header_of, most_choices
 from airtune.models.pocket.training.tables import Table, default_value, to_unit
 
 
@@ -39,14 +39,36 @@ def column_order(rng: np.random.Generator, table: Table) -> list[int]:
     return sorted(range(len(table.params)), key=key)
 
 
-def _header_ids(param: Param, hidden: bool) -> list[int]:
-    """Ids of what a header says of a hyperparameter before its default."""
-    role = UNKNOWN_ROLE if hidden else f"<{param.role}>"
-    return [HEAD_ID[t] for t in (role, param.kind, range_token(param.lower), range_token(param.upper))]
+def used_at_most(table: Table) -> int:
+    """How many hyperparameters a configuration of the table uses at most."""
+    return int((~np.isnan(table.unit)).sum(1).max())
+
+
+def slice_of(rng: np.random.Generator, table: Table, count: int) -> tuple[list[int], int]:
+    """So many columns, in the order in which they are told, and the row that the others are set to as.
+
+    What a dropped hyperparameter would switch off in that row is dropped, too, so the row uses as many.
+    """
+    rows = np.flatnonzero((~np.isnan(table.unit)).sum(1) >= count)
+    row = int(rows[0] if rng.uniform() < 0.5 else rng.choice(rows))
+    used = ~np.isnan(table.unit[row])
+    place = {p.role: i for i, p in enumerate(table.params)}
+    kept: set[int] = set()
+    for column in rng.permutation(len(table.params)).tolist():
+        parent = table.params[column].only
+        if len(kept) < count and (used[column] or (parent is not None and place.get(parent[0]) in kept)):
+            kept.add(column)
+    return [column for column in column_order(rng, table) if column in kept], row
 
 
 def from_tables(
-    rng: np.random.Generator, tables: Sequence[Table], n: int, length: Ints, *, borrow: bool = False
+    rng: np.random.Generator,
+    tables: Sequence[Table],
+    n: int,
+    length: Ints,
+    *,
+    borrow: bool = False,
+    alphabet: int = 1,
 ) -> Episodes:
     """Episodes on real tables; columns and choices shuffled, some roles hidden.
 
@@ -54,39 +76,43 @@ def from_tables(
         rng: The only source of randomness.
         tables: The table of each episode, all of the same number of hyperparameters.
         n: Room for trials.
-        length: (b,), trials of each history, <= n.
+        length: (b,), trials of each history, <= n; of a smaller table, it leaves a fifth of the rows to be proposed.
         borrow: Whether some of them have borrowed names.
+        alphabet: In which the headers are written.
     """
-    b, p = len(tables), len(tables[0].params)
-    header = np.empty((b, p, 4), dtype=np.int64)
+    b, p, rows_each = len(tables), len(tables[0].params), min(len(t.loss) for t in tables)
+    n = min(n, rows_each * 4 // 5)
+    length = np.minimum(length, n)
+    headers = Headers.empty(b, p, most_choices(tables) if alphabet == 2 else 0)
+    naming = rng.spawn(1)[0]  # what is shown is the same in both alphabets
     levels = np.zeros((b, p), dtype=np.int64)
     categorical = np.zeros((b, p), dtype=bool)
-    unit = np.empty((b, len(tables[0].loss), p), dtype=np.float32)
+    unit = np.empty((b, rows_each, p), dtype=np.float32)
     value = np.empty(unit.shape[:2], dtype=np.float32)
     default = np.empty((b, p), dtype=np.float32)
-    hide_all = rng.uniform(size=b) < 0.12
     for i, table in enumerate(tables):
         columns = column_order(rng, table)
-        unit[i], value[i] = table.unit[:, columns], table.loss
-        for j, column in enumerate(columns):
-            param = table.params[column]
-            hidden = hide_all[i] or rng.uniform() < 0.06
-            header[i, j] = _header_ids(param, hidden)
-            if param.kind == "I":
-                levels[i, j] = round(param.upper - param.lower) + 1
+        unit[i], value[i] = table.unit[:rows_each, columns], table.loss[:rows_each]
+        params = [table.params[column] for column in columns]
+        for j, param in enumerate(params):
+            levels[i, j], categorical[i, j] = levels_of(param), param.kind == "C"
             default[i, j] = to_unit(param, default_value(param))
             if param.kind == "C":  # a choice's place in the list means nothing
                 k = len(param.choices)
-                levels[i, j], categorical[i, j] = k, True
-                moved = (rng.permutation(k) + 0.5) / k
+                place = rng.permutation(k)
+                moved = (place + 0.5) / k
                 default[i, j] = moved[int(default[i, j] * k)]
                 old = unit[i, :, j]
                 unit[i, :, j] = np.where(np.isnan(old), old, moved[np.nan_to_num(old * k).astype(int)])
-    if borrow:
-        for row in np.flatnonzero(rng.uniform(size=b) < BORROWED_TABLES):
-            header[row, :, 0] = random_roles(rng, p)
+                params[j] = replace(param, choices=tuple(param.choices[c] for c in np.argsort(place)))
+        header_of(naming, headers, i, table, params, alphabet)
+        if borrow:
+            borrow_names(naming, headers, i, alphabet)
     active = ~np.isnan(unit)
     unit = np.where(active, unit, np.float32(0.5))
+    failed = np.isinf(value)
+    worst = np.where(failed, -np.inf, value).max(1, keepdims=True)
+    value = np.where(failed, worst + 1, value)
     # The history: rows at random, leaning towards good ones by a different amount each time, as searches do.
     rank = value.argsort(1).argsort(1) / value.shape[1]
     lean = np.where(rng.uniform(size=(b, 1)) < 0.4, 0.0, rng.uniform(0, 6, size=(b, 1)))
@@ -95,13 +121,14 @@ def from_tables(
     rows = pick(rng, weight, n)
     order = np.where(rows == 0, -1.0, rng.uniform(size=rows.shape)).argsort(1)  # and it is the first one
     rows = np.take_along_axis(rows, order, 1)
-    observed = np.where(np.arange(n) < length[:, None], np.take_along_axis(value, rows, 1), np.nan)
+    shown = np.where(failed, np.inf, value)
+    observed = np.where(np.arange(n) < length[:, None], np.take_along_axis(shown, rows, 1), np.nan)
     seen = np.where(np.isfinite(observed), observed, np.inf).min(1)
     fresh = value + 0.0
     used = np.where(np.arange(n) < length[:, None], rows, rows[:, :1])
     keep = (length > 0)[:, None]
     np.put_along_axis(
-        fresh, used, np.where(keep, np.float32(9), np.take_along_axis(fresh, used, 1)), 1
+        fresh, used, np.where(keep, worst + 9, np.take_along_axis(fresh, used, 1)), 1
     )  # not again
     chosen = targets(rng, fresh, seen)
     asked = np.concatenate(
@@ -112,14 +139,15 @@ def from_tables(
         axis=1,
     )
     return Episodes(
-        header, levels, categorical, default, gather(unit, rows), gather(active, rows),
+        headers.header, levels, categorical, default, gather(unit, rows), gather(active, rows),
         observed.astype(np.float32), gather(unit, chosen), gather(active, chosen),
         gather(unit, asked), gather(active, asked), np.take_along_axis(value, asked, 1),
+        headers.words, headers.budget,
     )  # fmt: skip
 
 
 def simulate_surfaces(
-    rng: np.random.Generator, surfaces: Sequence[Surface], n: int, length: Ints
+    rng: np.random.Generator, surfaces: Sequence[Surface], n: int, length: Ints, searches: bool = False
 ) -> tuple[Simulation, Ints, Bools]:
     """Histories on surfaces, a random function added to some of them.
 
@@ -128,6 +156,7 @@ def simulate_surfaces(
         surfaces: One of each episode, all of the same number of hyperparameters.
         n: Room for trials.
         length: (b,), trials of each history, <= n.
+        searches: Whether some of the histories are those of searches.
 
     Returns:
         The histories; (b, p) how many values each hyperparameter has, and whether it is a choice.
@@ -152,7 +181,8 @@ def simulate_surfaces(
         return np.asarray(np.stack(of_tables) + amplitude * moved.trend(u, active) / deviation)
 
     default = np.stack([surface.default() for surface in surfaces])
-    simulated = simulate(rng, function, activity, snap, categorical, n, length, default)
+    played = some_search(rng, default, categorical, n) if searches else None
+    simulated = simulate(rng, function, activity, snap, categorical, n, length, default, played)
     return simulated, levels, categorical
 
 
@@ -163,26 +193,34 @@ def from_surfaces(
     length: Ints,
     *,
     borrow: bool = False,
+    alphabet: int = 1,
+    count: int | None = None,
+    searches: bool = False,
 ) -> Episodes:
     """Episodes on surfaces made of real tables; columns and choices shuffled, some roles hidden.
 
     Args:
         rng: The only source of randomness.
-        tables: The one table of each episode, or two of the same hyperparameters, which are mixed; all of the same
-            number of hyperparameters.
+        tables: The one table of each episode, or two of the same hyperparameters, which are mixed.
         n: Room for trials.
         length: (b,), trials of each history, <= n.
         borrow: Whether some of them have borrowed names.
+        alphabet: In which the headers are written.
+        count: How many hyperparameters an episode has, where tables have more, the others being set; None: all tables
+            have the same number.
+        searches: Whether some of the histories are those of searches.
     """
-    surfaces = [Surface(rng, some, column_order(rng, some[0])) for some in tables]
-    simulated, levels, categorical = simulate_surfaces(rng, surfaces, n, length)
-    b, p = levels.shape
-    header = np.empty((b, p, 4), dtype=np.int64)
-    for i, surface in enumerate(surfaces):
-        hide_all = rng.uniform() < 0.12
-        for j, q in enumerate(surface.params):
-            hidden = hide_all or rng.uniform() < 0.06
-            header[i, j] = _header_ids(q, hidden)
-        if borrow and rng.uniform() < BORROWED_TABLES:
-            header[i, :, 0] = random_roles(rng, p)
-    return episodes_of(header, levels, categorical, simulated)
+    surfaces = []
+    for some in tables:
+        whole = count is None or len(some[0].params) == count
+        order, row = (column_order(rng, some[0]), 0) if whole else slice_of(rng, some[0], count or 0)
+        surfaces.append(Surface(rng, some, order, row))
+    simulated, levels, categorical = simulate_surfaces(rng, surfaces, n, length, searches)
+    headers = Headers.empty(
+        len(tables), levels.shape[1], most_choices([some[0] for some in tables]) if alphabet == 2 else 0
+    )
+    for i, (surface, some) in enumerate(zip(surfaces, tables, strict=True)):
+        header_of(rng, headers, i, some[0], surface.params, alphabet)
+        if borrow:
+            borrow_names(rng, headers, i, alphabet)
+    return episodes_of(headers, levels, categorical, simulated)

@@ -5,8 +5,8 @@ error. The ranges are jittered around those in common use, so that a model train
 ranges instead of memorising one.
 
 These are the tables of the first four versions: their trainings are short (8 epochs of a perceptron, 20 rounds of
-boosting), which is another optimum than users have. The next version's come from `corpus`, which trains to the end;
-`train` reads these until then.
+boosting), which is another optimum than users have. The next version's come from `corpus`, which trains to the end
+(`long_tables`); beside those, these are told as short trainings.
 
     python -m airtune.models.pocket.training.tables --out DIR --jobs 2      builds what is missing in DIR (resumable)
     python -m airtune.models.pocket.training.tables --out DIR --pack FILE   packs DIR into one compressed file
@@ -41,12 +41,16 @@ class Table:
         params: The hyperparameters that it tunes, with this table's own ranges.
         unit: (rows, parameters), positions on the unit interval of each parameter's scale, a categorical's in the
             middle of its choice's share; NaN where inactive. Row 0 is the default.
-        loss: (rows,), validation error (1 - balanced accuracy).
+        loss: (rows,), validation error (1 - balanced accuracy); infinite where a training failed.
+        budget: How long a training is, as a role and a number, or None: not by a number.
+        short: Whether that is shorter than people train; a header always says so then.
     """
 
     params: tuple[Param, ...]
     unit: NDArray[np.float32]
     loss: NDArray[np.float32]
+    budget: tuple[str, float] | None = None
+    short: bool = False
 
 
 def to_value(p: Param, u: float) -> Any:
@@ -230,7 +234,10 @@ def load(path: Path) -> dict[str, list[Table]]:
             )
             place = unit[:, tuned].astype(np.float32)
             place = np.where(place == _NOWHERE, np.nan, place / (_NOWHERE - 1)).astype(np.float32)
-            tables[name].append(Table(params, place, loss.astype(np.float32)))
+            budget = algorithm.budget
+            if budget is not None and budget[0] in [p.role for p in params]:
+                budget = None
+            tables[name].append(Table(params, place, loss.astype(np.float32), budget, budget is not None))
     return tables
 
 

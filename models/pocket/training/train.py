@@ -2,6 +2,7 @@
 
     airtune models train pocket --smoke          a tiny one, about a minute, checks that the loss falls
     python -m airtune.models.pocket.training.train --out DIR    the shipped one, in three stages (resumes from DIR)
+    python -m airtune.models.pocket.training.train --out DIR --next    goes on from it with the tables of `corpus`
 
 Every step draws its episodes from (seed, step), so a run that was interrupted and resumed sees what an
 uninterrupted one sees. The learning rate is flat and falls linearly over the last 30 % of the tokens; a run may be
@@ -26,14 +27,14 @@ from torch import nn
 
 from airtune.grammars.errors import AirtuneError
 from airtune.models.dialects.pocket.codec import BINS
+from airtune.models.pocket.training import long_tables
 from airtune.models.pocket.training.batch import attention_mask, encode
 from airtune.models.pocket.training.curriculum import by_size, draw, split_tables
 from airtune.models.pocket.training.loss import Loss, development_loss
-from airtune.models.pocket.training.net import Pocket
+from airtune.models.pocket.training.net import COMPUTED, Pocket
 from airtune.models.pocket.training.tables import Table
 
 _WARM_UP = 5e5  # tokens; not a share of all, so that a run may be made longer until its rate begins to fall
-_DEVELOPMENT_EVERY = 500  # steps between development losses
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,11 @@ class Config:
     borrow_from: int = 0  # step: from here on some names are borrowed, and teach that names may mislead
     surfaces: bool = False  # read tables as surfaces, so that they are not learnt by heart
     added: bool = False  # with the tables that were built after the first three stages
+    alphabet: int = 1  # of the prompts
+    long: bool = False  # with tables of full trainings, and histories of searches
     start: str | None = None  # the folder of weights that it goes on from, optimisers afresh
     kept: float = 0.0  # share of those weights in what is released
+    watch_every: int = 500  # steps between development losses
 
 
 def _optimizers(model: Pocket, rate: float) -> list[torch.optim.Optimizer]:
@@ -79,7 +83,7 @@ def train(
     out: Path | None,
     device: str = "cpu",
     save_every_s: float = 120.0,
-    development: dict[str, list[Table]] | None = None,
+    development: dict[str, dict[str, list[Table]]] | None = None,
 ) -> tuple[Pocket, list[dict[str, float]]]:
     """Train until `config.tokens` tokens were seen; resumes from `out` when it holds a checkpoint.
 
@@ -89,10 +93,10 @@ def train(
         out: Folder of the checkpoint and of `curve.jsonl`, or None to keep nothing.
         device: Where to compute.
         save_every_s: Seconds between checkpoints.
-        development: Tables to watch the loss on, never trained on.
+        development: By a name for the curve, tables to watch the loss on, never trained on.
 
     Returns:
-        The model and its curve, a record per 50 steps; every tenth has the loss on the development tables, too.
+        The model and its curve, a record per 50 steps; some have the losses on the development tables, too.
     """
     torch.manual_seed(config.seed)
     on_cpu = device.startswith("cpu")  # autocast is no faster there
@@ -102,6 +106,7 @@ def train(
     if config.start:
         model.load_release(Path(config.start))
     sized = by_size(tables)
+    long = long_tables.load()[0] if config.long else None
     loss_of = Loss().to(device)
     optimizers = _optimizers(model, config.learning_rate)
     step, seen, seconds = 0, 0, 0.0
@@ -109,7 +114,7 @@ def train(
     checkpoint = out / "checkpoint.pt" if out else None
     if checkpoint and checkpoint.exists():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
-        model.load_state_dict(state["model"])
+        model.load_state_dict(state["model"], strict=False)  # without rows that are computed
         for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         step, seen, seconds, curve = state["step"], state["seen"], state["seconds"], state["curve"]
@@ -118,8 +123,9 @@ def train(
         if not checkpoint:
             return
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        trained = {k: v for k, v in model.state_dict().items() if k.removeprefix("llama.") not in COMPUTED}
         state = {
-            "model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers],
+            "model": trained, "optimizers": [o.state_dict() for o in optimizers],
             "step": step, "seen": seen, "seconds": seconds, "curve": curve, "config": asdict(config),
         }  # fmt: skip
         partial = checkpoint.with_suffix(".part")
@@ -132,7 +138,11 @@ def train(
     while seen < config.tokens:
         rng = np.random.default_rng([config.seed, step])
         borrow = step >= config.borrow_from
-        batch = encode(rng, draw(rng, sized, config.batch_tokens, borrow=borrow, surfaces=config.surfaces))
+        episodes = draw(
+            rng, sized, config.batch_tokens,
+            borrow=borrow, surfaces=config.surfaces, alphabet=config.alphabet, long=long,
+        )  # fmt: skip
+        batch = encode(rng, episodes)
         batch = batch.to(device)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
@@ -157,8 +167,8 @@ def train(
             now = time.monotonic()
             seconds, begun = seconds + now - begun, now
             record = {name: round(float(np.mean(values)), 4) for name, values in sums.items()}
-            if development and step % _DEVELOPMENT_EVERY == 0:
-                record["development"] = round(development_loss(model, loss_of, development, device), 4)
+            for name, watched in (development or {}).items() if step % config.watch_every == 0 else ():
+                record[name] = round(development_loss(model, loss_of, watched, device, config.alphabet), 4)
             curve.append({"step": step, "tokens": seen, "seconds": round(seconds, 1), **record})
             print(json.dumps(curve[-1]), flush=True)
             sums = {}
@@ -198,6 +208,18 @@ STAGES = (
     Config(seed=2, tokens=22e6, learning_rate=1.5e-3, bf16=False),
     Config(seed=3, tokens=17e6, learning_rate=1.5e-3, bf16=False, surfaces=True, kept=0.5),
 )
+# What comes next, from the shipped weights on: tables of algorithms trained as people train them, words of choices.
+NEXT = Config(
+    seed=6,
+    tokens=20e6,
+    learning_rate=1.5e-3,
+    surfaces=True,
+    added=True,
+    alphabet=2,
+    long=True,
+    watch_every=100,
+)
+SHIPPED = Path(__file__).parents[1] / "weights"
 SMOKE = Config(width=32, layers=2, heads=2, hidden=64, tokens=1.5e5, batch_tokens=3000, bf16=False)
 
 
@@ -207,6 +229,7 @@ def main(
     seed: int = 0,
     tokens: float | None = None,
     device: str = "cpu",
+    following: bool = False,
 ) -> dict[str, Any]:
     """Train `pocket`; with `smoke` a tiny one, checking that its loss falls.
 
@@ -214,8 +237,10 @@ def main(
         smoke: Train the tiny one.
         out: Folder for checkpoint and release (`out/weights`); required unless `smoke`.
         seed: The run's seed.
-        tokens: Tokens to see in one run from nothing, or None for the stages of the shipped weights.
+        tokens: Tokens to see in one run, or None for as many as planned.
         device: Where to compute, for example "cuda".
+        following: Go on from the shipped weights with what comes next (`NEXT`); otherwise from nothing, in the stages
+            of the shipped weights, or in the first one alone if `tokens` are given.
 
     Returns:
         First (with `smoke`: a uniform guess's) and last mean loss per proposed value (nats), tokens, whether it fell.
@@ -225,15 +250,17 @@ def main(
     """
     if out is None and not smoke:
         raise AirtuneError("training needs a folder to write to", allowed="a path", hint="pass --out DIR")
-    start: Path | None = None
-    stages = (SMOKE,) if smoke else STAGES if tokens is None else STAGES[:1]
+    start: Path | None = SHIPPED if following else None
+    stages = (SMOKE,) if smoke else (NEXT,) if following else STAGES if tokens is None else STAGES[:1]
     for number, stage in enumerate(stages, 1):
         last = number == len(stages)
         config = replace(
             stage, seed=stage.seed + seed, tokens=tokens or stage.tokens, start=str(start) if start else None
         )
         training, kept = split_tables(added=stage.added)
-        watched = {name: tables for name, tables in kept.items() if name in training}
+        watched = {"development": {name: tables for name, tables in kept.items() if name in training}}
+        if stage.long:
+            watched |= {f"long_{why}": found for why, found in long_tables.load()[1].items() if found}
         folder = out if last or out is None else out / f"stage{number}"
         model, curve = train(config, training, folder, device, development=watched)
         if folder is not None:
@@ -256,6 +283,7 @@ def _command_line(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--out", type=Path)
     parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--next", action="store_true", help="go on from the shipped weights")
     parser.add_argument("--tokens", type=float)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0)
@@ -263,7 +291,7 @@ def _command_line(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.threads:
         torch.set_num_threads(args.threads)
-    print(json.dumps(main(args.smoke, args.out, args.seed, args.tokens, args.device)))
+    print(json.dumps(main(args.smoke, args.out, args.seed, args.tokens, args.device, args.next)))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ConfigSpace import Categorical, ConfigurationSpace, Float, Integer
+from ConfigSpace import Categorical, ConfigurationSpace, Constant, Float, Integer
 
 from airtune.models import Observation, Problem
 from airtune.models.dialects.pocket.codec import (
@@ -18,6 +18,7 @@ from airtune.models.dialects.pocket.codec import (
     role_token,
 )
 from airtune.models.dialects.pocket.dialect import PocketDialect
+from airtune.models.dialects.pocket.words import TOKEN_ID
 from airtune.models.pocket.training import batch as batch_module
 from airtune.models.pocket.training import networks
 from airtune.models.pocket.training import tables as tables_module
@@ -31,6 +32,7 @@ from airtune.models.pocket.training.episodes import (
     PROPOSALS,
     QUERIES,
     Episodes,
+    budget_ids,
 )
 from airtune.models.pocket.training.net import HalfLinear, Pocket
 from airtune.models.pocket.training.prior import synthetic
@@ -49,18 +51,22 @@ def net() -> Pocket:
     return model
 
 
-def test_a_training_row_is_the_prompt_that_the_dialect_renders(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("alphabet", [1, 2])
+def test_a_training_row_is_the_prompt_that_the_dialect_renders(
+    monkeypatch: pytest.MonkeyPatch, alphabet: int
+) -> None:
     """Ids, order, scores and separators: training and use must not drift apart by a single token."""
     space = ConfigurationSpace(
         space=[
             Float("C", (1e-3, 1e3), log=True, default=10.0),
             Integer("max_depth", (1, 9), default=4),
-            Categorical("act", ["p", "q", "r"], default="q"),
+            Categorical("act", ["relu", "q", "tanh"], default="q"),
+            *([Constant("epochs", 8)] if alphabet == 2 else []),
         ]
     )
     u = np.array([[0.25, 0.5, 0.5], [0.75, 0.125, 1 / 6], [0.4, 1.0, 5 / 6]], dtype=np.float32)
     losses = np.array([[0.3, np.inf, 0.1]], dtype=np.float32)
-    choices = ["p", "q", "r"]
+    choices = ["relu", "q", "tanh"]
     configs = [
         {"C": 1e-3 * 1e6 ** float(a), "max_depth": round(1 + 8 * float(b)), "act": choices[int(c * 3)]}
         for a, b, c in u
@@ -69,14 +75,15 @@ def test_a_training_row_is_the_prompt_that_the_dialect_renders(monkeypatch: pyte
         Observation(c, None if np.isinf(y) else float(y), "failed" if np.isinf(y) else "told")
         for c, y in zip(configs, losses[0], strict=True)
     )
-    prompt = PocketDialect().render(Problem("t", "", space, "loss", observations))
+    prompt = PocketDialect(alphabet=alphabet).render(Problem("t", "", space, "loss", observations))
 
     # Names come in the space's own order, which sorts them; the episode must name them the same way.
-    names = list(space)
+    names = [n for n in space if n != "epochs"]
     column = [["C", "max_depth", "act"].index(n) for n in names]
     facts = {"C": ("L", 1e-3, 1e3, 4 / 6, 0), "max_depth": ("I", 1, 9, 0.375, 9), "act": ("C", 0, 3, 0.5, 3)}
     header = [[role_token(n), facts[n][0], range_token(facts[n][1]), range_token(facts[n][2])] for n in names]
     on = np.ones((1, 3, 3), dtype=bool)
+    words = [TOKEN_ID["{relu}"], -1, TOKEN_ID["{tanh}"]] if alphabet == 2 else []
     episode = Episodes(
         header=np.array([[[HEAD_ID[t] for t in h] for h in header]]),
         levels=np.array([[facts[n][4] for n in names]]),
@@ -86,6 +93,8 @@ def test_a_training_row_is_the_prompt_that_the_dialect_renders(monkeypatch: pyte
         proposals=np.repeat(u[None, :1, column], PROPOSALS, 1), proposal_active=np.ones((1, PROPOSALS, 3), dtype=bool),
         queries=np.repeat(u[None, :1, column], QUERIES, 1), query_active=np.ones((1, QUERIES, 3), dtype=bool),
         query_losses=np.full((1, QUERIES), 0.2, dtype=np.float32),
+        words=np.array([[words if n == "act" else [-1] * len(words) for n in names]], dtype=np.int64),
+        budget=np.array([budget_ids("epochs", 8) if alphabet == 2 else [-1] * 3]),
     )  # fmt: skip
     monkeypatch.setattr(batch_module, "LETTERS", "abc")  # all letters taken: no random choice of letters
     row = encode(np.random.default_rng(0), episode)

@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from ConfigSpace import ConfigurationSpace
 from safetensors.torch import load_file
 
+from airtune.models import Problem, Request, load_model
+from airtune.models.dialects.pocket.codec import FIRST_SIZE, HEAD_ID
+from airtune.models.dialects.pocket.words import MORE_TOKENS
 from airtune.models.pocket.training.curriculum import split_tables
 from airtune.models.pocket.training.net import Pocket
 from airtune.models.pocket.training.release import sha256
@@ -19,7 +23,10 @@ RELEASE = Path(__file__).parents[4] / "models" / "pocket" / "weights"
 
 
 def test_released_weights_are_taken_over() -> None:
-    """The rows are those of the release but for the rounding to bfloat16, and the body is the same bits."""
+    """The rows are those of the release but for the rounding to bfloat16, and the body is the same bits.
+
+    New roles are read as unknown ones were.
+    """
     stage = STAGES[-1]
     model = Pocket(stage.width, stage.layers, stage.heads, stage.hidden)
     model.load_release(RELEASE)
@@ -27,6 +34,10 @@ def test_released_weights_are_taken_over() -> None:
     for name, values in model.export(torch.float32).state_dict().items():
         was = released[name].float()
         if name in ("model.embed_tokens.weight", "lm_head.weight"):
+            more, values = values[FIRST_SIZE:], values[:FIRST_SIZE]
+            for i, token in enumerate(MORE_TOKENS):
+                if token.startswith("<"):
+                    torch.testing.assert_close(more[i], was[HEAD_ID["<?>"]])
             assert (values - was).norm() < 0.003 * was.norm()
         else:
             assert torch.equal(values, was)
@@ -71,6 +82,24 @@ def test_a_share_of_the_weights_before_may_be_kept(tmp_path: Path) -> None:
         mean = 0.25 * start + 0.75 * end.float()
         assert (between - mean).norm() <= 0.01 * end.float().norm()
     assert moved > 0.1
+
+
+def test_what_comes_next_goes_on_from_the_shipped_weights_in_the_second_alphabet(tmp_path: Path) -> None:
+    """One step: the release says which alphabet it reads, and its answers are configurations."""
+    main(out=tmp_path, tokens=3e3, following=True)
+    run = json.loads((tmp_path / "weights" / "training.json").read_text())
+    assert run["start"] == sha256(RELEASE / "model.safetensors")
+    model = load_model(tmp_path / "weights")
+    assert model.dialect.name == "pocket+alphabet=2"
+    space = ConfigurationSpace({"optimizer": ["adam", "sgd"], "svm_C": (0.1, 10.0)})
+    grammar = model.dialect.grammar(space)
+    prompt = model.dialect.render(Problem("t", "", space, "loss"))
+    assert "{adam}" in prompt
+    (answer,) = model.generate([Request(prompt, grammar, 0)])
+    assert set(model.dialect.parse(answer.text, grammar)) == set(space)
+    begun, moved = (load_file(folder / "model.safetensors") for folder in (RELEASE, tmp_path / "weights"))
+    name = "model.layers.0.self_attn.q_proj.weight"
+    assert 0 < (begun[name].float() - moved[name].float()).norm() < 0.2 * begun[name].float().norm()
 
 
 def test_the_shipped_weights_are_those_of_the_last_stage() -> None:
