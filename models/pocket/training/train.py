@@ -96,7 +96,7 @@ def train(
         development: By a name for the curve, tables to watch the loss on, never trained on.
 
     Returns:
-        The model and its curve, a record per 50 steps; some have the losses on the development tables, too.
+        The model and its curve, a record per 50 steps and at the end; some have the development losses, too.
     """
     torch.manual_seed(config.seed)
     on_cpu = device.startswith("cpu")  # autocast is no faster there
@@ -163,7 +163,7 @@ def train(
         seen += int((batch.group >= 0).sum())
         for name, value in parts.items():
             sums.setdefault(name, []).append(value)
-        if step % 50 == 0:
+        if step % 50 == 0 or seen >= config.tokens:
             now = time.monotonic()
             seconds, begun = seconds + now - begun, now
             record = {name: round(float(np.mean(values)), 4) for name, values in sums.items()}
