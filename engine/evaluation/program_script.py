@@ -94,8 +94,9 @@ if __name__ == "__main__":
 
     import numpy
 
-    (train_x, train_y), *held = {call}
+    train, *held = {call}
     test_x = numpy.concatenate([x for x, _ in held])
+    train_x, train_y, test_x = map(numpy.ascontiguousarray, (*train, test_x))
     predicted = numpy.asarray(fit_predict(train_x=train_x, train_y=train_y, test_x=test_x, seed={seed}))
     if predicted.shape != (len(test_x),):
         raise SystemExit(f"{{len(test_x)}} predictions were expected, not an array of shape {{predicted.shape}}")

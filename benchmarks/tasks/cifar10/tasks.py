@@ -11,6 +11,7 @@ from pathlib import Path
 
 from airtune.benchmarks.tasks.cifar10.cnn import CnnObjective, cnn_space
 from airtune.benchmarks.tasks.cifar10.data import FILE, halved, image_data
+from airtune.engine.evaluation.program_script import loading_with_airtune
 from airtune.engine.evaluation.programs import ProgramData, program_task
 from airtune.engine.types import Task
 
@@ -60,4 +61,10 @@ def cifar10_task(name: str, folder: Path | None = None) -> Task:
         Sandbox(),
         metric="validation error",
         description=f"Write the program that learns best {_WORDS} ({FEW:,} of shape (3, 16, 16)). {_LOSS}",
+        loading=loading_with_airtune(
+            "the folder of the data",
+            "from airtune.benchmarks.tasks.cifar10.tasks import FILE, small_images",
+            "small_images(FILE.find())",
+        ),
+        score="error",
     )

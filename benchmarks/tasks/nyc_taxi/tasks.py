@@ -7,6 +7,7 @@ from pathlib import Path
 
 from airtune.benchmarks.tasks.nyc_taxi.data import FILE, taxi_data
 from airtune.benchmarks.tasks.nyc_taxi.mlp import MlpObjective, mlp_space
+from airtune.engine.evaluation.program_script import loading_with_airtune
 from airtune.engine.evaluation.programs import program_task
 from airtune.engine.types import Task
 
@@ -47,4 +48,10 @@ def nyc_taxi_task(name: str, folder: Path | None = None) -> Task:
         Sandbox(),
         metric="validation mse",
         description=f"Write the program that learns best {_WORDS}",
+        loading=loading_with_airtune(
+            "the folder of the data",
+            "from airtune.benchmarks.tasks.nyc_taxi.data import FILE, taxi_data",
+            "taxi_data(FILE.find())",
+        ),
+        score="mse",
     )

@@ -6,9 +6,11 @@ import csv
 import gzip
 import hashlib
 import io
+import json
 import math
 import os
 import pickle
+import runpy
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime
@@ -35,6 +37,7 @@ from airtune.benchmarks.tasks.nyc_taxi import data as trips
 from airtune.benchmarks.tasks.nyc_taxi import mlp
 from airtune.benchmarks.tasks.nyc_taxi import tasks as trip_tasks
 from airtune.engine.cli.app import main
+from airtune.engine.evaluation.program_script import PROGRAM
 from airtune.engine.types import TaskError
 from tests.engine.sandbox.here import needs_sandbox
 
@@ -231,6 +234,25 @@ def test_a_program_learns_trips(folder: Path) -> None:
     assert 0 < found["loss"] < 0.05
     assert found == task.objective(nearest)
     assert get_task("cifar10/program", folder).objective.harness.data().train[0].shape == (60, 3, 16, 16)
+
+
+@pytest.mark.parametrize("name", ["nyc_taxi/program", "cifar10/program"])
+def test_a_program_as_a_script(
+    name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its losses are those of the task, to the bit; it finds the data in the folder that AIRTUNE_DATA names.
+
+    In this process, where small files are taken for the right ones; `test_export_program.py` runs scripts outside.
+    """
+    task = get_task(name, folder)
+    config = task.objective.programs.default()
+    found = task.objective.in_sandbox(None)(config)
+    script = task.objective.program_script.replace(PROGRAM, task.objective.programs.render(config))
+    (folder / "train.py").write_text(script)
+    monkeypatch.setenv("AIRTUNE_DATA", str(folder))
+    capsys.readouterr()
+    runpy.run_path(str(folder / "train.py"), run_name="__main__")
+    assert json.loads(capsys.readouterr().out) == found
 
 
 def test_where_data_lie(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
