@@ -199,7 +199,7 @@ def tasks_figure(report: Report) -> Any:
 def _evaluations(axes: Any, budget: int, label: str = "evaluations", sparse: bool = False) -> None:
     """A logarithmic axis of evaluations with plain numbers."""
     axes.set_xscale("log")
-    axes.set_xlim(1, budget)
+    axes.set_xlim(1, max(budget, 2))
     ticks = [tick for tick in TICKS if tick <= budget]
     if sparse:
         ticks = [tick for tick in ticks if tick in (1, 3, 10, 30, 100, 300, 1000)]
