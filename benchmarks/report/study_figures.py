@@ -11,6 +11,7 @@ import numpy as np
 from airtune.benchmarks.report.style import ACCENT, GREY, INK, MUTED, plain_log
 from airtune.engine.types import Trial
 
+_NO_SCALE = ("constant", "free_program")  # of hyperparameters: one value, or any text
 MOST_AXES = 12
 MOST_DRAWN = 1e300
 MOST_MARKS = 1000  # points drawn one by one, in a trajectory: beyond it they are an image within the figure
@@ -79,7 +80,7 @@ def parallel_figure(trials: Sequence[Trial], space: Mapping[str, Any], metric: s
     """Parallel axes: a line per trial through its hyperparameters to its loss; the best fifth in colour."""
     from matplotlib.figure import Figure
 
-    axes_of = [h for h in space.get("hyperparameters", []) if h.get("type") != "constant"][:MOST_AXES]
+    axes_of = [h for h in space.get("hyperparameters", []) if h.get("type") not in _NO_SCALE][:MOST_AXES]
     told = sorted((t for t in trials if t.loss is not None), key=lambda t: -(t.loss or 0.0))
     if len(told) > MOST_LINES:  # of even ranks: worst, ..., best
         told = [told[i] for i in np.linspace(0, len(told) - 1, MOST_LINES).round().astype(int)]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airtune.engine.cli.output import visible
-from airtune.engine.cli.programs import stored_programs
+from airtune.engine.cli.programs import program_source, stored_programs
 from airtune.engine.cli.show_trial import stored_trials
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ def program_script(file: StudyFile, study_name: str | None, number: int) -> str:
     record = file.get(study_name)
     trial = stored_trials(file, record, number)[number].trial
     programs = stored_programs(record.manifest)
-    if programs is None:
+    source = program_source(record.manifest, programs, trial.config)
+    if source is None:
         raise StoreError(
             f"study {record.name!r} is over configurations, and not over programs",
             value=number,
@@ -36,8 +37,7 @@ def program_script(file: StudyFile, study_name: str | None, number: int) -> str:
     harness = record.manifest.get("program_script") or PROGRAM
     before, _, after = harness.partition(PROGRAM)
     head = "".join(f"# {visible(line)}\n" for line in _head(record.name, record.manifest, trial))
-    source = programs.render(trial.config).rstrip("\n")
-    return f"{head}\n{before}{source}{after.rstrip()}\n"
+    return f"{head}\n{before}{source.rstrip()}{after.rstrip()}\n"
 
 
 def _head(study: str, manifest: Mapping[str, Any], trial: Trial) -> list[str]:

@@ -49,6 +49,17 @@ def stored_programs(manifest: Mapping[str, Any]) -> ProgramSpace | None:
         return None
 
 
+def program_source(
+    manifest: Mapping[str, Any], programs: ProgramSpace | None, config: Mapping[str, Any]
+) -> str | None:
+    """The source code of a configuration: a program of a program space, or a free one; None of others."""
+    if programs is not None:
+        return programs.render(config)
+    hyperparameters = manifest["space"].get("hyperparameters")
+    kinds = [one.get("type") for one in hyperparameters or () if isinstance(one, dict)]
+    return str(config.get("source", "")) if kinds == ["free_program"] else None
+
+
 def program_command(file: StudyFile, study: str, number: int) -> str:
     """The command that shows a trial's program."""
     return shlex.join(["airtune", "show", *_named(file, study), "--trial", str(number)])

@@ -15,7 +15,7 @@ from airtune.engine.cli.output import (
     seconds_text,
     trial_json,
 )
-from airtune.engine.cli.programs import difference_lines, program_lines, stored_programs
+from airtune.engine.cli.programs import difference_lines, program_lines, program_source, stored_programs
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from airtune.engine import StudyFile
     from airtune.engine.storage.study_file import StudyRecord, TrialRecord
     from airtune.engine.types import Trial
-    from airtune.grammars import ProgramSpace
 
 Reader: TypeAlias = Callable[[str], dict[str, Any] | None]  # from a model's answer to the configuration
 Words: TypeAlias = Callable[[Mapping[str, Any]], str]  # a configuration on one line
@@ -47,7 +46,7 @@ def show_trial(file: StudyFile, record: StudyRecord, number: int, as_json: bool)
     read = _reader(record, () if transcript is None else (transcript,))
     candidates = _candidates(found, transcript or {}, read)
     programs, best = stored_programs(record.manifest), best_before(records.values(), number)
-    source = None if programs is None else programs.render(found.trial.config)
+    source = program_source(record.manifest, programs, found.trial.config)
     if as_json:
         pending = None if found.pending is None else list(found.pending)
         fields: dict[str, Any] = {"origin": found.origin, "text": found.text, "log": found.log}
@@ -59,9 +58,10 @@ def show_trial(file: StudyFile, record: StudyRecord, number: int, as_json: bool)
         print_json({"study": record.name, **trial_json(found.trial), **fields, "pending": pending})
         return
     trial, words = found.trial, partial(config_words, programs)
+    said = words(trial.config) if programs or source is None else "free"
     lines: list[str | Text] = [
         f"trial {number} of study {record.name!r}: {trial.status}",
-        f"  {'configuration' if source is None else 'program      '}  {words(trial.config)}",
+        f"  {'configuration' if source is None else 'program      '}  {said}",
         f"  proposed by    {ORIGINS.get(found.origin, found.origin)} in {seconds_text(trial.proposal_s)} s",
         f"  evaluated in   {seconds_text(trial.evaluation_s)} s",
     ]
@@ -73,8 +73,9 @@ def show_trial(file: StudyFile, record: StudyRecord, number: int, as_json: bool)
     if trial.reason is not None:
         lines.append(f"  reason         {trial.reason}")
     lines += _candidate_lines(candidates, words)
-    if programs is not None and source is not None:
-        lines += ["program", *program_lines(source), *_difference(programs, source, best)]
+    if source is not None:
+        before = None if best is None else program_source(record.manifest, programs, best.config)
+        lines += ["program", *program_lines(source), *_difference(before, source, best)]
     if transcript is not None:
         lines += _transcript_lines(transcript, partial(_said, read=read, words=words, source=source))
     lines += _section("log", found.log.rstrip()) if found.log else []
@@ -110,11 +111,11 @@ def best_before(records: Iterable[TrialRecord], number: int) -> Trial | None:
     return best_of(one.trial for n, one in known.items() if n < number and n not in pending)
 
 
-def _difference(programs: ProgramSpace, source: str, best: Trial | None) -> list[str | Text]:
+def _difference(before: str | None, source: str, best: Trial | None) -> list[str | Text]:
     """What is new in a program, against the best when it was proposed."""
-    if best is None or best.loss is None:
+    if best is None or best.loss is None or before is None:
         return ["no program had a loss before it"]
-    lines = difference_lines(programs.render(best.config), source)
+    lines = difference_lines(before, source)
     return [f"difference to trial {best.number}, the best before it (loss {loss_text(best.loss)})", *lines]
 
 

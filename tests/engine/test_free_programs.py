@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from airtune.engine import Study, StudyFile, Task, load_proposer, minimize
+from airtune.engine.cli.app import main
 from airtune.engine.replay.derive import replay
 from airtune.engine.replay.report import Options
 from airtune.grammars import AirtuneError, FreeProgram
@@ -84,6 +86,27 @@ def test_a_study(tmp_path: Path) -> None:
     ) as study:
         assert study.run(4).trials[3].loss == 3.0
     assert "ZeroDivisionError" in again.prompts[0]
+
+
+def test_what_a_person_sees(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A trial's source code and what is new in it, a script, and a report, which has no scale to draw texts on."""
+    file = tmp_path / "s.sqlite"
+    with Study(task(), load_proposer("lm", model=Writer(GOOD)), path=file, name="s") as study:
+        study.run(3)
+
+    def said(*arguments: str) -> str:
+        with pytest.raises(SystemExit) as ended:
+            main([*arguments])
+        assert not ended.value.code
+        return capsys.readouterr().out
+
+    shown = said("show", str(file), "--trial", "1")
+    assert "program\n  def f(x):\n      import math\n      return math.sqrt(x)\n" in shown
+    assert "difference to trial 0, the best before it (loss 4)" in shown
+    assert json.loads(said("show", str(file), "--trial", "1", "--json"))["program"] == GOOD[1]
+    assert said("export", str(file), "--program", "1").endswith(GOOD[1])
+    assert "Traceback" not in said("report", str(file), "--out", str(tmp_path / "report"))
+    assert "math.sqrt" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
 
 
 def test_what_was_refused_is_told_before_the_next_answer(tmp_path: Path) -> None:
