@@ -144,7 +144,7 @@ class Surface:
         rng: Draws how the tables are varied.
         tables: One table, or two that tune the same hyperparameters.
         order: Which of the tables' hyperparameters come in which order.
-        row: The first table's row that says what the others are set to.
+        row: The first table's row that says what the others are set to; to their defaults where they are inactive.
 
     Attributes:
         params: The hyperparameters in that order, with this episode's ranges and order of choices.
@@ -171,9 +171,9 @@ class Surface:
         self._parts = list(zip((share, 1 - share), tables, strict=False))
         self._column = {i: j for j, i in enumerate(order)}  # a table's column -> this surface's
         self._set = {
-            i: to_value(p, u)
+            i: default_value(p) if math.isnan(u) else to_value(p, u)
             for i, (p, u) in enumerate(zip(tables[0].params, tables[0].unit[row].tolist(), strict=True))
-            if i not in self._column and not math.isnan(u)
+            if i not in self._column
         }
 
     def default(self) -> Floats:
@@ -224,8 +224,7 @@ class Surface:
         place = {p.role: i for i, p in enumerate(table.params)}
         for i, theirs in enumerate(table.params):  # parents come first
             if i not in self._column:
-                if i in self._set:
-                    moved[:, i] = np.clip(to_unit(theirs, self._set[i]), 0, 1)
+                moved[:, i] = np.clip(to_unit(theirs, self._set[i]), 0, 1)
                 if theirs.only is not None and theirs.only[0] in place:
                     parent = place[theirs.only[0]]
                     choices = table.params[parent].choices

@@ -88,6 +88,12 @@ def is_small(family: Family, index: int) -> bool:
     return index < _SMALL and family.cost >= _TIERS["medium"]
 
 
+def rows_of(family: Family, index: int) -> tuple[int, int]:
+    """Least and most rows of a table's data set."""
+    fewest, most = family.rows
+    return (fewest, min(most, _SMALL_ROWS)) if is_small(family, index) else family.rows
+
+
 def configurations(family: Family, parameters: int, index: int) -> int:
     """How many configurations a table has."""
     most = CONFIGURATIONS * 2 // 3 if family.algorithm == "network" else CONFIGURATIONS
@@ -115,9 +121,7 @@ def build_table(name: str, family: Family, index: int) -> shards.Table:
     seed = hashed(f"seed {name} {index}")
     rng = np.random.default_rng(seed)
     regression = family.tasks == "r" or (family.tasks == "cr" and rng.uniform() < 0.35)
-    fewest, most = family.rows
-    rows = (fewest, min(most, _SMALL_ROWS)) if is_small(family, index) else family.rows
-    problem = make_problem(int(rng.integers(2**31)), regression, rows)
+    problem = make_problem(int(rng.integers(2**31)), regression, rows_of(family, index))
     short, length = family.short is not None and rng.uniform() < SHORT, family.length
     if short and family.short is not None:
         length = Length("short", round(family.short.limit * 2 ** rng.uniform(-1, 1)))

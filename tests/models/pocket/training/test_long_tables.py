@@ -30,7 +30,7 @@ from airtune.models.pocket.training.table_episodes import (
     slice_of,
     used_at_most,
 )
-from airtune.models.pocket.training.tables import Table, to_unit, to_value
+from airtune.models.pocket.training.tables import Table, default_value, to_unit, to_value
 
 UNKNOWN = TOKEN_ID["<?>"]
 
@@ -96,9 +96,7 @@ def test_what_is_held_out_is_never_trained_on() -> None:
 
 def problem_of(one: shards.Table) -> Problem:
     """The data set of a table, drawn again."""
-    rows = building.FAMILIES[one.family].rows
-    if building.is_small(building.FAMILIES[one.family], one.index):
-        rows = rows[0], min(rows[1], 600)
+    rows = building.rows_of(building.FAMILIES[one.family], one.index)
     return make_problem(one.problem["seed"], one.problem["classes"] == 0, rows)
 
 
@@ -220,7 +218,8 @@ def test_a_part_of_a_table_is_the_table_with_the_rest_set(seed: int) -> None:
     whole = Surface(plain, [table], range(len(table.params)))
     part = Surface(plain, [table], order, row)
     unit = part.snap(rng.uniform(size=(20, 2)).astype(np.float32))
-    there = np.tile(np.nan_to_num(table.unit[row], nan=0.5), (20, 1)).astype(np.float32)
+    default = np.array([to_unit(p, default_value(p)) for p in table.params])
+    there = np.tile(np.where(np.isnan(table.unit[row]), default, table.unit[row]), (20, 1)).astype(np.float32)
     there[:, order] = unit
     there = whole.snap(there)
     values = part.value(unit, part.active(unit))
