@@ -28,6 +28,7 @@ from ConfigSpace.hyperparameters import (
 from airtune.benchmarks import get_task
 from airtune.engine.seeds import derive_seed
 from airtune.engine.types import Task, TaskError
+from airtune.grammars import programs_of
 
 PREFIX = "moved/"
 FACTORS = (7, 11, 13, 17)
@@ -73,6 +74,13 @@ def moved_task(name: str) -> Task:
         TaskError: If there is no such task, or its space has what cannot be moved.
     """
     original, moves = _moves(unmoved(name))
+    if programs_of(original.space) is not None:
+        raise TaskError(
+            f"task {name!r}: programs cannot be moved, whose numbers are in their source code",
+            value=name,
+            allowed="tasks with a search space",
+            hint=f"use {original.name!r}",
+        )
     space = _moved_space(original.space, moves)
     return replace(
         original, name=PREFIX + original.name, space=space, objective=MovedObjective(original.name)

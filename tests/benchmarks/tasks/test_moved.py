@@ -110,7 +110,7 @@ def test_suites_clusters_and_tables_are_the_originals() -> None:
     suite = get_suite("moved/hpobench")
     assert suite.tasks == tuple(f"moved/{task}" for task in get_suite("hpobench").tasks)
     assert task_cluster(suite.tasks[0]) == task_cluster(unmoved(suite.tasks[0]))
-    with pytest.raises(AirtuneError, match="'moved/none'"):
+    with pytest.raises(AirtuneError, match="unknown suite 'none'"):
         get_suite("moved/none")
     runs = {("local", t, 0): Run("local", t, 0) for t in (suite.tasks[0], unmoved(suite.tasks[0]))}
     comparison = compare_runs(runs, ("local",), [task for _, task, _ in runs], 1, 3)
@@ -122,3 +122,9 @@ def test_an_unknown_original_is_told() -> None:
     with pytest.raises(TaskError, match="toy/brann") as error:
         get_task("moved/toy/brann")
     assert error.value.hint
+
+
+def test_programs_are_not_moved() -> None:
+    """Bug: their search space was moved, and was then that of no program space any more."""
+    with pytest.raises(TaskError, match="programs cannot be moved"):
+        get_task("moved/sklearn/program/wine")
