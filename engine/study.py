@@ -92,7 +92,7 @@ class Study:
                 task, self.proposer, seed, how.schedule, configs, how.sandbox_entry(task), how.noise
             )
             self.name = name or default_name(self.manifest)
-            self._state = StudyState(self.name, task, seed, self._evaluation.batch)
+            self._state = StudyState(self.name, task, seed, how.batch)
             self._file = opened or closing.enter_context(StudyFile(path))
             self.path = self._file.path
             self.task = how.sandboxed(task, self.path)
@@ -141,8 +141,7 @@ class Study:
 
         Raises:
             SpaceExhausted: If every configuration has been tried.
-            AirtuneError: If it begins a batch and the one before has no results yet, or the proposer fails, or
-                proposes what is not valid or not new (which is stored).
+            AirtuneError: If the batch before has no results yet, or a proposal fails, or is not valid and new (stored).
         """
         if self._state.left:
             number, *_ = self._state.left
@@ -202,8 +201,7 @@ class Study:
         except BaseException:
             self._stop_evaluating()
             raise
-        outcome = self._evaluation.seen(outcome, self.seed, asked.number)
-        return self._finish(asked, outcome, outcome.seconds)
+        return self._finish(asked, self._evaluation.seen(outcome, self.seed, asked.number), outcome.seconds)
 
     def run(
         self, budget: int, on_event: Callable[[Event], None] | None = None, *, keep_going: bool = False

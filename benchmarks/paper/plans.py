@@ -181,7 +181,7 @@ PARTS: Mapping[str, Part] = {
             success="the test loss of the lead is at most the paper's, and random search's on hyperparameters is at "
             "least as many times as large: equal where the paper's figure lies in the interval",
             tests="95 % bootstrap intervals over seeds: there is one data set",
-            departs="8,000 trips of 2016 and a target of our own scale, so the ratio says more than the loss; "
+            departs="5,000 training trips of 2016 and a target of our own scale, so the ratio says more than the loss; "
             "programs come from a typed grammar and run in a sandbox. Programs drawn independently (history=none) "
             "and by models that know nothing stand beside.",
             lead="lm:{model@code}",
