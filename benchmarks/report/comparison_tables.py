@@ -84,7 +84,7 @@ def against_random(report: Report, budget: int) -> Table:
         *([far] if near else []),
         Column("mean rank", "among all methods, 1 is best"),
         Column("win/tie/loss", "tasks, against random search"),
-        Column("test %", "test error of the configuration chosen on validation"),
+        Column("test loss", "of the configuration chosen on validation, mean over the tasks"),
     ]
     made = []
     for row in rows:
@@ -97,7 +97,7 @@ def against_random(report: Report, budget: int) -> Table:
                 *([_BLANK] * len(changes) if row.method == RANDOM else changes),
                 estimated(row.rank, 2),
                 _BLANK if row.method == RANDOM else _tally(row),
-                Cell(number(100 * test, 2), sort=sortable(test)),
+                Cell(significant(test), sort=sortable(test)),
             ]
         )
     plan = report.plan

@@ -8,7 +8,7 @@ from airtune.benchmarks.analysis.comparison import RANDOM
 from airtune.benchmarks.analysis.statistics import NEAR_ZERO, RESAMPLES, Row
 from airtune.benchmarks.report.comparison_tables import report_tables
 from airtune.benchmarks.report.controls import KNOW_NOTHING_MODEL
-from airtune.benchmarks.report.numbers import interval, number, p_value
+from airtune.benchmarks.report.numbers import interval, number, p_value, significant
 from airtune.benchmarks.report.report import Report
 from airtune.benchmarks.running.suites import get_suite
 
@@ -124,9 +124,9 @@ def tiles(report: Report) -> list[dict[str, str]]:
     if test == test:
         made.append(
             (
-                f"{number(100 * test, 2)} %",
-                f"random search {number(100 * base, 2)} %",
-                "test error, mean over tasks",
+                significant(test),
+                f"random search {significant(base)}",
+                "test loss, mean over tasks",
             )
         )
     return [{"value": value, "sub": sub, "label": label} for value, sub, label in made]

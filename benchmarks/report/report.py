@@ -77,7 +77,7 @@ class Report:
 
     @property
     def test_errors(self) -> dict[int, dict[str, float]]:
-        """By budget and method: test error of the configuration chosen on validation; NaN if there is none.
+        """By budget and method: test loss of the configuration chosen on validation; NaN if there is none.
 
         Averaged over seeds and over the tasks that have one.
         """
