@@ -53,6 +53,11 @@ def get_task(name: str, data: Path | None = None) -> Task:
 
     family = name.partition("/")[0]
     if data is not None and family not in NEED_DATA:
+        if name.startswith(tuple(f"moved/{one}/" for one in NEED_DATA)):
+            raise TaskError(
+                f"task {name!r} takes its data folder from the environment", value=str(data),
+                allowed="the environment variable AIRTUNE_DATA=DIR", hint=f"AIRTUNE_DATA={data} instead of --data",
+            )  # fmt: skip
         raise TaskError(
             f"task {name!r} needs no data folder", value=str(data),
             allowed=f"--data with {', '.join(f'{one}/*' for one in NEED_DATA)}, or with --program-space",

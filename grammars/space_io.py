@@ -46,6 +46,13 @@ def read_space(path: str | Path) -> ConfigurationSpace:
     Raises:
         SpaceError: If the file cannot be read, or what is in it is not a usable space.
     """
+    if str(path).endswith(".free"):
+        raise SpaceError(
+            f"{str(path)!r} describes free programs, which have no exact grammar: they cannot be counted or drawn",
+            value=str(path), allowed="a search space in JSON, or a program space (*.space)",
+            hint=f"airtune tune --program-space {path} --data FILE --target COLUMN --score mse --proposer lm "
+            "--dialect code --model MODEL",
+        )  # fmt: skip
     try:
         from .files import read_file
 

@@ -133,8 +133,23 @@ def programs_in(space: ConfigurationSpace) -> ProgramSpace | None:
 
 
 def config_words(programs: ProgramSpace | None, config: Mapping[str, Any], longest: int = 60) -> str:
-    """A configuration on one line; that of a program as the labels of what was chosen, in so many characters."""
-    return config_text(config) if programs is None else programs.outline(config, longest) or "-"
+    """A configuration on one line; that of a program as the labels of what was chosen, in so many characters.
+
+    Of a free program, which has no labels: how many lines it has, and the last one.
+    """
+    if programs is not None:
+        return programs.outline(config, longest) or "-"
+    if (source := free_source(config)) is None:
+        return config_text(config)
+    lines = [line for line in source.splitlines() if line.strip()]
+    text = f"{len(lines)} lines: {lines[-1].strip()}"
+    return text if len(text) <= longest else text[: longest - 3] + "..."
+
+
+def free_source(config: Mapping[str, Any]) -> str | None:
+    """The source code of a free program, or None of any other configuration."""
+    source = config.get("source")
+    return source if len(config) == 1 and isinstance(source, str) and source.endswith("\n") else None
 
 
 def seconds_text(seconds: float | None) -> str:

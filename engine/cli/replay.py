@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from airtune.engine.cli.options import Json, StudyFileArgument, StudyName
-from airtune.engine.cli.output import config_text, err, loss_text, print_json, print_lines
+from airtune.engine.cli.output import config_text, config_words, err, loss_text, print_json, print_lines
 
 if TYPE_CHECKING:
     from airtune.engine.replay.diff import FileDiff, StudyDiff
@@ -236,7 +236,7 @@ def _pair_lines(one: StudyDiff) -> list[str]:
         text = (
             "none"
             if best is None
-            else f"trial {best.number}, {loss_text(best.loss)}: {config_text(best.config)}"
+            else f"trial {best.number}, {loss_text(best.loss)}: {config_words(None, best.config)}"
         )
         lines.append(f"  best of {which}: {text}")
     return lines

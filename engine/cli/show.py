@@ -21,6 +21,7 @@ from airtune.engine.cli.output import (
     best_text,
     config_words,
     exit_after,
+    free_source,
     loss_text,
     print_json,
     print_lines,
@@ -152,7 +153,7 @@ def _show_study(file: StudyFile, record: StudyRecord, as_json: bool) -> None:
     if best_trial is not None:
         words = config_words(programs, best_trial.config, 76)
         print_lines([best_text(best_trial, str(fields["metric"])), f"  {words}"])
-    if best_trial is not None and programs is not None:
+    if best_trial is not None and (programs is not None or free_source(best_trial.config) is not None):
         print_lines([f"  its program: {program_command(file, record.name, best_trial.number)}"])
     counts = f"{record.told} told, {record.failed} failed, {record.asked} without a result"
     print_lines([f"{counts}, {record.violations} violations of the grammar"])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from airtune.engine.cli.output import (
     config_words,
     encodable,
+    free_source,
     loss_text,
     out,
     seconds_text,
@@ -46,7 +47,9 @@ def print_trials(
     shown = out()
     number = None if best is None else best.number
     longest = max(_PROGRAM, shown.width - _BESIDE)
-    for spread, stacked in ((True, False), (True, True), (False, True)):
+    free = programs is None and any(free_source(trial.config) for trial in trials)
+    ways = ((True, False), (True, True), (False, True))
+    for spread, stacked in ways[2:] if free else ways:
         words = None if spread else _words(trials, programs, longest)
         columns, rows = _cells(trials, metric, number, words, stacked)
         rows = [[shown_text(cell, shown.encoding) for cell in row] for row in rows]
@@ -76,7 +79,8 @@ def print_trials(
 
 def _words(trials: Sequence[Trial], programs: ProgramSpace | None, longest: int) -> list[str]:
     """A column of whole configurations, its heading first."""
-    heading = "configuration" if programs is None else "program"
+    free = any(free_source(trial.config) for trial in trials)
+    heading = "configuration" if programs is None and not free else "program"
     return [heading, *(config_words(programs, trial.config, longest) for trial in trials)]
 
 

@@ -36,6 +36,7 @@ from airtune.engine.cli.options import (
 from airtune.engine.cli.output import (
     best_text,
     config_words,
+    free_source,
     print_json,
     print_lines,
     programs_in,
@@ -355,6 +356,9 @@ def _close(study: Study, result: Result, before: int, budget: int, usage: StudyU
         lines.append(usage.text())
     if finished:
         lines.append(f"export: airtune export {path}")
-    if programs is not None and result.best is not None and result.path is not None:
+    of_programs = result.best is not None and (
+        programs is not None or free_source(result.best.config) is not None
+    )
+    if of_programs and result.best is not None and result.path is not None:
         lines += _program_commands(study.name, result.path, result.best)
     print_lines(lines)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 TEST_SHARE, VALIDATION_SHARE, SPLIT_SEED = 0.2, 0.2, 0  # of all rows
 MOST_CATEGORIES = 100  # of one column of words
 PARTS = ("train", "validation", "test")
+# How a column of numbers or dates says that it has none; among words they may be words.
+MISSING = frozenset(("", "?", "-", ".", "na", "n/a", "nan", "<na>", "nat", "null", "none"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,9 @@ def read_again(path: str, target: str | None, score: str, digest: str) -> Progra
     return found.data
 
 
+_FILL = "fill it in, or leave the row or the column out"
+
+
 def _wrong(path: Path, why: str, hint: str, *, value: object = None, allowed: str | None = None) -> TaskError:
     shown = str(path) if value is None else value
     return TaskError(
@@ -123,13 +128,18 @@ def _table(path: Path, content: bytes, target: str) -> tuple[dict[str, NDArray[A
 
     try:
         text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8-sig")
-        names, *rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
+        lines = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
     except (ValueError, OSError, EOFError, zlib.error, csv.Error) as error:
         raise _wrong(path, f"is no table: {error}", "write it as CSV in UTF-8") from error
+    if not lines:
+        raise _wrong(path, "is no table: it is empty", "write a line of names, and the rows below it")
+    names, *rows = lines
     if target not in names or len(set(names)) < len(names):
         message, allowed, hint = unknown_name("column", target, names)
         if target in names:
             message, hint = "two columns have one name", "rename one"
+        elif len(names) == 1:
+            message, hint = f"{message}; its first line is one name", "write commas between the columns"
         raise _wrong(path, message, hint, value=target, allowed=allowed)
     for number, row in enumerate(rows, 2):
         if len(row) != len(names):
@@ -143,7 +153,12 @@ def _table(path: Path, content: bytes, target: str) -> tuple[dict[str, NDArray[A
         if (empty := next((i for i, one in enumerate(texts[name], 2) if not one.strip()), None)) is not None:
             raise _wrong(
                 path, f"column {name!r} has no value in row {empty}, and programs take none for granted",
-                "fill it in, or leave the row or the column out", value=name, allowed="a value in every row",
+                _FILL, value=name, allowed="a value in every row",
+            )  # fmt: skip
+        if (gap := _gap(texts[name])) is not None:
+            raise _wrong(
+                path, f"column {name!r} has {texts[name][gap]!r} in row {gap + 2}, and numbers or dates else",
+                _FILL, value=name, allowed="a value in every row, numbers that are finite",
             )  # fmt: skip
         if name != target:
             columns += encode_column(name, texts[name]).values()
@@ -152,6 +167,33 @@ def _table(path: Path, content: bytes, target: str) -> tuple[dict[str, NDArray[A
     inputs = ", ".join(name for name in names if name != target)
     y = texts[target]
     return {"x": np.stack(columns, axis=1), "y": _targets(y)}, f"predicting {target} from {inputs}"
+
+
+def _gap(texts: Sequence[str]) -> int | None:
+    """Where a column of numbers or dates has a missing value, or an infinite one; None if it has none, or is of words.
+
+    Taken for a word, it would make a column of 0 and 1 of every number.
+    """
+    found = None
+    for i, text in enumerate(texts):
+        word = text.strip()
+        try:
+            there = math.isfinite(float(word))
+        except ValueError:
+            there = word.lower() not in MISSING
+            if there and not _is_date(word):
+                return None
+        if not there and found is None:
+            found = i
+    return found if any(text.strip().lower() not in MISSING for text in texts) else None
+
+
+def _is_date(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def encode_column(name: str, texts: Sequence[str]) -> dict[str, NDArray[np.float64]]:
@@ -246,6 +288,12 @@ def _arrays(path: Path, content: bytes) -> dict[str, NDArray[Any]]:
             raise _wrong(
                 path, f"{x!r} has {len(found[x])} rows and {y!r} {len(found[y])}", "as many targets as rows", value=x
             )  # fmt: skip
+        first, shape = wanted[0], found[x].shape
+        if 0 in shape or shape[1:] != found[first].shape[1:]:
+            raise _wrong(
+                path, f"array {x!r} has the shape {shape}", "give all parts the same columns", value=x,
+                allowed=f"one row or more, each of the shape that those of {first!r} have, {found[first].shape[1:]}",
+            )  # fmt: skip
     return {name: found[name] for name in wanted}
 
 
@@ -256,9 +304,10 @@ def _split(path: Path, arrays: Mapping[str, NDArray[Any]], score: str) -> Progra
     ys = [name for name in arrays if name.endswith("y")]
     classes = np.unique(np.concatenate([arrays[name] for name in ys]))
     if score != "error" and classes.dtype.kind == "U":
+        word = next(str(one) for one in classes if _numbers([one]) is None)
         raise _wrong(
-            path, f"the targets are words ({classes[0]!s}, ...), and the score {score!r} is of numbers",
-            "--score error counts wrong classes", value=str(classes[0]), allowed="numbers",
+            path, f"the targets are words ({word}, ...), and the score {score!r} is of numbers",
+            "--score error counts wrong classes", value=word, allowed="numbers",
         )  # fmt: skip
     y = {
         name: np.searchsorted(classes, arrays[name]) if score == "error" else arrays[name].astype(np.float64)

@@ -88,8 +88,11 @@ def test_a_study(tmp_path: Path) -> None:
     assert "ZeroDivisionError" in again.prompts[0]
 
 
-def test_what_a_person_sees(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A trial's source code and what is new in it, a script, and a report, which has no scale to draw texts on."""
+def test_what_a_person_sees(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table, a trial, what is new in it, a script, and a report, which has no scale to draw texts on."""
+    monkeypatch.setenv("COLUMNS", "80")
     file = tmp_path / "s.sqlite"
     with Study(task(), load_proposer("lm", model=Writer(GOOD)), path=file, name="s") as study:
         study.run(3)
@@ -99,6 +102,12 @@ def test_what_a_person_sees(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
             main([*arguments])
         assert not ended.value.code
         return capsys.readouterr().out
+
+    table = said("show", str(file))
+    assert "3 lines: return math.sqrt(x)" in table
+    assert "def f" not in table
+    assert max(len(line) for line in table.splitlines() if str(file) not in line) <= 80
+    assert "--trial 1" in table
 
     shown = said("show", str(file), "--trial", "1")
     assert "program\n  def f(x):\n      import math\n      return math.sqrt(x)\n" in shown

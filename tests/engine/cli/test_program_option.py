@@ -124,6 +124,8 @@ def test_a_file_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
         (["--target", "sum", "toy/branin"], "--target was given without a program space", "--program-space"),
         (["--program-space", "tiny", "--command", "python x.py"], "does not use", "{program}"),
         (["toy/branin", "--data", "."], "needs no data folder", "--program-space"),
+        (["moved/nyc_taxi/mlp", "--data", "here"], "from the environment", "AIRTUNE_DATA=here"),
+        (["--space", "sums.free", "--command", "x {x}"], "describes free programs", "--program-space sums.free"),
         (["--space", "s.json", "--command", "x {x}", "--data", "."], "--data was given with a search space", "task"),
         (["--program-space", "none.space", *DATA], "cannot read the program space", "UTF-8"),
     ],

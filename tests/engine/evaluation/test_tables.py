@@ -45,6 +45,17 @@ def test_dates() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("words", [["NA", "DE"], ["none", "some"], ["1", "none", "2a"], ["?"]])
+def test_words_that_mean_nothing_elsewhere_are_words_among_words(tmp_path: Path, words: list[str]) -> None:
+    rows = [f"{i},{words[i % len(words)]},{i}\n" for i in range(30)]
+    read = read_data(written(tmp_path, "i,word,y\n" + "".join(rows)), "y", "mse")
+    x, y = read.data.train
+    where = sorted(words)
+    for row, number in zip(x, y, strict=True):
+        chosen = words[int(number) % len(words)]
+        assert row.tolist() == [number, *(float(one == chosen) for one in where)]
+
+
 def test_classes_of_words_are_numbers_in_their_order_and_stratified(tmp_path: Path) -> None:
     rows = [f"{i},{'no' if i % 5 else 'yes'}\n" for i in range(100)]
     read = read_data(written(tmp_path, "x,y\n" + "".join(rows)), "y", "error")
@@ -111,6 +122,14 @@ def test_arrays(tmp_path: Path) -> None:
             "101 different words",
         ),
         ('x,y\n"1,2\n', "y", "mse", "is no table"),
+        ("\n\n", "y", "mse", "is no table: it is empty"),
+        ("x;y\n1;2\n", "y", "mse", "write commas between the columns"),
+        ("x,y\n" + "1,2\n" * 20 + "NaN,2\n", "y", "mse", "column 'x' has 'NaN' in row 22"),
+        ("x,y\n" + "1,2\n" * 20 + " n/a,2\n", "y", "mse", "column 'x' has ' n/a' in row 22"),
+        ("x,y\n" + "1,2\n" * 20 + "inf,2\n", "y", "mse", "column 'x' has 'inf' in row 22"),
+        ("x,y\n" + "2016-03-01,2\n" * 20 + "NaT,2\n", "y", "mse", "column 'x' has 'NaT' in row 22"),
+        ("x,y\n" + "1,2\n" * 20 + "1,null\n", "y", "mse", "column 'y' has 'null' in row 22"),
+        ("x,y\n" + "1,2\n" * 20 + "1,b\n", "y", "mse", "the targets are words (b, ...)"),
     ],
 )
 def test_tables_that_are_refused(tmp_path: Path, text: str, target: str | None, score: str, why: str) -> None:
@@ -146,6 +165,14 @@ def test_other_files_that_are_refused(tmp_path: Path) -> None:
         ({"train_x": X, "train_y": Y, "validation_x": X}, "no array 'validation_y'"),
         ({"x": X, "y": Y[:5]}, "'x' has 60 rows and 'y' 5"),
         ({"x": Y, "y": Y}, "array 'x' has the shape (60,)"),
+        (
+            {"train_x": X, "train_y": Y, "validation_x": X[:, :2], "validation_y": Y},
+            "has the shape (60, 2, 8, 8)",
+        ),
+        (
+            {"train_x": X, "train_y": Y, "validation_x": X[:0], "validation_y": Y[:0]},
+            "has the shape (0, 3, 8, 8)",
+        ),
         ({"x": X, "y": X}, "array 'y' has the shape"),
         ({"x": np.full((60, 2), np.nan), "y": Y}, "NaN or infinity"),
         ({"x": np.full((60, 2), "a"), "y": Y}, "no numbers"),
