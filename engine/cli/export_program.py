@@ -44,6 +44,8 @@ def _head(study: str, manifest: Mapping[str, Any], trial: Trial) -> list[str]:
     """What it is and what it needs, in lines without line breaks."""
     from importlib.metadata import version
 
+    from airtune.engine.evaluation.noise import TRUE_LOSS
+
     task, metric = (" ".join(str(manifest[field]).split()) for field in ("task", "metric"))
     result = (
         f"failed: {' '.join((trial.reason or '').split())}" if trial.status == "failed" else "no result yet"
@@ -56,7 +58,13 @@ def _head(study: str, manifest: Mapping[str, Any], trial: Trial) -> list[str]:
         result,
     ]
     if "program_script" in manifest:
-        return [*lines, "Run it with the packages that the study was run with: it prints the same losses."]
+        prints = (
+            "it prints the same losses, without the noise"
+            if TRUE_LOSS in trial.info
+            else "it prints the same losses"
+        )
+        what = prints if trial.loss is not None else "it shows how the program ends"
+        return [*lines, f"Run it with the packages that the study was run with: {what}."]
     return [
         *lines,
         f"The program alone: what it was evaluated with ({task}) is not known to the study.",

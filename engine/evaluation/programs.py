@@ -261,5 +261,6 @@ def check_function(source: str) -> None:
         f"the default program of the program space does not define {wanted}",
         value=[one.name for one in defined],
         allowed=f"programs that define {wanted} at the top, and return a prediction for each row of test_x",
-        hint="change the space, or use a harness of your own: --command 'python harness.py {program}'",
+        hint="change the space (of free programs: the signature), or use a harness of your own, for spaces: "
+        "--command 'python harness.py {program}'",
     )

@@ -130,6 +130,40 @@ def test_of_an_objective_in_python_the_program_alone(
         ast.parse(text)
 
 
+def test_the_head_promises_losses_where_there_are_some(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    plain = get_task("sklearn/program/wine")
+    task = Task("mine", plain.space, Script())
+    configs = [plain.space.get_default_configuration(), plain.space.sample_configuration()]
+    for noise in (None, "0.5"):
+        path = tmp_path / f"{noise}.sqlite"
+        evaluation = Evaluation(noise=noise)
+        with Study(
+            task, "random", path=path, first=[dict(one) for one in configs], evaluation=evaluation
+        ) as study:
+            assert [trial.loss is None for trial in study.run(2).trials] == [False, True]
+        told, failed = (exported(capfdbinary, str(path), "--program", str(number)) for number in range(2))
+        assert (
+            "it prints the same losses, without the noise." if noise else "it prints the same losses."
+        ) in told
+        assert "# failed: " in failed
+        assert "it shows how the program ends." in failed
+
+
+class Script:
+    """An objective of which a script is kept: the first call has a loss, the second one none."""
+
+    program_script = "{program}\n"
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, config: dict[str, Any]) -> float:
+        self.calls += 1
+        return 1.0 if self.calls % 2 else float("nan")
+
+
 def test_a_file_to_write_to_and_what_is_refused(own: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     exported(capfdbinary, str(own), "--program", "0", "-o", str(own.parent / "train.py"))
     assert (own.parent / "train.py").read_text() == exported(capfdbinary, str(own), "--program", "0")

@@ -174,6 +174,16 @@ def test_free_programs_run_in_the_sandbox_as_those_of_a_space_do(tmp_path: Path)
     assert (tmp_path / "sums.csv").exists()
 
 
+def test_another_signature_is_refused_with_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sums.free").write_text(FREE.replace("fit_predict", "learn"))
+    with pytest.raises(SystemExit) as ended:
+        main(["tune", "--program-space", "sums.free", *DATA])
+    assert ended.value.code == 2
+    assert "of free programs: the signature" in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
