@@ -16,7 +16,8 @@ Intervals are percentiles of a bootstrap over clusters and seeds. Tasks on one d
 (`tasks.clusters`): clusters are drawn with replacement, each with all of its tasks, and then, for every task, seeds.
 All methods get the same clusters and the same seeds, so that what the studies of one number have in common (a default
 to begin with; between language models behind one proposer the seed itself) does not widen an interval. Between
-methods that have nothing in common this changes nothing.
+methods that have nothing in common this changes nothing. With one cluster only seeds are drawn; where these do not
+change the figure either (one seed, or on which all agree), there is no interval, and not one of a single point.
 """
 
 from __future__ import annotations
@@ -142,11 +143,11 @@ def compare(
         bootstrap: `bootstrap_means(best, clusters)`, where the caller has it already.
     """
     bootstrap = bootstrap_means(best, clusters) if bootstrap is None else bootstrap
-    means = best.mean(axis=2)
-    places = _rank_estimates(means, bootstrap)
+    means, single = best.mean(axis=2), len(set(clusters)) == 1
+    places = _rank_estimates(means, bootstrap, single)
     base = list(methods).index(reference)
     return [
-        _row(means[[m, base]], bootstrap[:, [m, base]], method, reference, budget, places[m])
+        _row(means[[m, base]], bootstrap[:, [m, base]], method, reference, budget, places[m], single)
         for m, method in enumerate(methods)
     ]
 
@@ -161,11 +162,11 @@ def pairwise(
 ) -> list[Row]:
     """One method against every other, in their order; the arguments are those of `compare`."""
     bootstrap = bootstrap_means(best, clusters) if bootstrap is None else bootstrap
-    means = best.mean(axis=2)
+    means, single = best.mean(axis=2), len(set(clusters)) == 1
     mine = list(methods).index(focal)
-    place = _rank_estimates(means, bootstrap)[mine]
+    place = _rank_estimates(means, bootstrap, single)[mine]
     return [
-        _row(means[[mine, m]], bootstrap[:, [mine, m]], focal, method, budget, place)
+        _row(means[[mine, m]], bootstrap[:, [mine, m]], focal, method, budget, place, single)
         for m, method in enumerate(methods)
         if m != mine
     ]
@@ -224,12 +225,14 @@ def interval(values: Array) -> tuple[Array, Array]:
     return low, high
 
 
-def _rank_estimates(means: Array, bootstrap: Array) -> list[Estimate]:
+def _rank_estimates(means: Array, bootstrap: Array, single: bool) -> list[Estimate]:
     values, spread = ranks(means).mean(axis=-1), np.nanmean(ranks(bootstrap), axis=-1)
-    return [_estimate(float(value), spread[:, m]) for m, value in enumerate(values)]
+    return [estimate_of(float(value), spread[:, m], single) for m, value in enumerate(values)]
 
 
-def _row(means: Array, bootstrap: Array, method: str, reference: str, budget: int, place: Estimate) -> Row:
+def _row(
+    means: Array, bootstrap: Array, method: str, reference: str, budget: int, place: Estimate, single: bool
+) -> Row:
     """The row of two methods, (method, reference) on the axis before the last, which is the tasks."""
     signs = outcomes(means[0], means[1])
     figures, spread = _figures(means), _figures(bootstrap)
@@ -243,7 +246,7 @@ def _row(means: Array, bootstrap: Array, method: str, reference: str, budget: in
         losses=int((signs < 0).sum()),
         tasks=means.shape[1],
         tasks_far=int((np.abs(means[1]) >= NEAR_ZERO).sum()),
-        **{name: _estimate(float(value), spread[name]) for name, value in figures.items()},
+        **{name: estimate_of(float(value), spread[name], single) for name, value in figures.items()},
     )
 
 
@@ -270,9 +273,16 @@ def _over_tasks(reduce: Reduce, reduce_known: Reduce, values: Array) -> Array:
     return np.where(empty, np.nan, reduced)
 
 
-def _estimate(value: float, spread: Array) -> Estimate:
-    spread = spread[~np.isnan(spread)]
-    if math.isnan(value) or len(spread) == 0:
+def estimate_of(value: float, spread: Array, single: bool) -> Estimate:
+    """A figure with its interval, if it has one.
+
+    Args:
+        value: The figure.
+        spread: The same of every resample; what is not finite is left out.
+        single: Whether there is one cluster: one in which nothing differs says nothing of others.
+    """
+    spread = spread[np.isfinite(spread)]
+    if math.isnan(value) or len(spread) == 0 or (single and np.ptp(spread) <= TIE * np.abs(spread).max()):
         return Estimate(value, math.nan, math.nan)
     low, high = interval(spread)
     return Estimate(value, float(low), float(high))

@@ -14,7 +14,7 @@ from airtune.benchmarks.paper.words import figure, without_interval, worth_words
 
 # How the claims are called, and what of a row they are.
 FIGURES = {"beats": "beats", "median": "median_change", "mean": "mean_change"}
-WORST: tuple[Verdict, ...] = ("worse", "equal", "better", "no figure")
+WORST: tuple[Verdict, ...] = ("worse", "no figure", "equal", "better")
 KNOW_NOTHING = "the same around a model that knows nothing"
 
 
@@ -85,7 +85,7 @@ def answer(lead: Sequence[Line], arms: Mapping[str, Compared]) -> str:
     first = lead[0]
     arm = arms[first.arm]
     tasks = len(arm.comparison.tasks)
-    said = [f"{first.method} after {arm.last} evaluations on {tasks} tasks: "]
+    said = [f"{first.method} after {arm.last} evaluations on {tasks} task{'s' if tasks > 1 else ''}: "]
     said.append("; ".join(f"{line.what} {figure(line.ours, line.unit)}{_paper(line)}" for line in lead))
     if first.control is not None:
         said.append(

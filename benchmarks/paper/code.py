@@ -79,9 +79,9 @@ def _table(one: Compared) -> Table:
         test, seen = _tests(one, method, look), one.best(method, look)
         mine = [trial for run in one.runs if run.method == method for trial in run.trials[:look]]
         failed = sum(trial.status == "failed" for trial in mine)
-        spread = float(test.mean(axis=0).std(ddof=1)) if test.shape[1] > 1 else 0.0
+        spread = f" ± {float(test.mean(axis=0).std(ddof=1)):.2g}" if test.shape[1] > 1 else ""
         cells = (
-            f"{test.mean():.3g} ± {spread:.2g}",
+            f"{test.mean():.3g}{spread}",
             f"{seen.mean():.3g}",
             f"{failed} of {len(mine)}" if mine else "–",
         )

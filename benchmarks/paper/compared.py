@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,7 +17,7 @@ from airtune.benchmarks.analysis.statistics import (
     Row,
     bootstrap_means,
     compare,
-    interval,
+    estimate_of,
     outcomes,
 )
 from airtune.benchmarks.paper.protocol import Arm
@@ -116,11 +115,7 @@ def estimated(values: Array, clusters: Sequence[str], statistic: Statistic) -> E
     value = float(statistic(values.mean(axis=2)))
     with np.errstate(divide="ignore", invalid="ignore"):  # of ratios, where a resample has none
         spread = statistic(bootstrap_means(values, clusters))
-    spread = spread[np.isfinite(spread)]
-    if math.isnan(value) or not len(spread):
-        return Estimate(value, math.nan, math.nan)
-    low, high = interval(spread)
-    return Estimate(value, float(low), float(high))
+    return estimate_of(value, spread, len(set(clusters)) == 1)
 
 
 def difference(one: Array, other: Array, clusters: Sequence[str]) -> Estimate:

@@ -113,7 +113,7 @@ class Options:
     Attributes:
         models: The language models, the one that the first screen is about first; empty for those of the plan.
         suite: In place of every suite.
-        budget: Evaluations, at most what the plan says.
+        budget: Evaluations; it is looked at after all of them, too.
         seeds: Studies per method and task.
     """
 
@@ -219,15 +219,22 @@ def _changed(arm: Arm, options: Options, said: list[str]) -> Arm:
     if options.models:
         new = replace(new, models=None)
     if options.suite is not None and options.suite != arm.suite:
-        moved = "moved/" if arm.suite.startswith("moved/") and not options.suite.startswith("moved/") else ""
+        moved = "moved/" if arm.suite.startswith("moved/") else ""
+        if moved and options.suite.startswith("moved/"):
+            raise AirtuneError(
+                f"suite {options.suite!r} is on other ranges already, and {arm.name!r} is what moves it",
+                value=options.suite,
+                allowed="a suite as it is",
+                hint=f"--suite {options.suite.removeprefix('moved/')}",
+            )
         get_suite(options.suite)
         new = replace(new, suite=moved + options.suite)
         said.append(f"suite {new.suite} in place of {arm.suite}")
     if options.seeds is not None and options.seeds != arm.seeds:
         new = replace(new, seeds=options.seeds)
-        said.append(f"{options.seeds} seeds in place of {arm.seeds}")
+        said.append(f"{options.seeds} seed{'s' if options.seeds > 1 else ''} in place of {arm.seeds}")
     if options.budget is not None and options.budget != arm.budget:
-        looks = tuple(sorted({min(look, options.budget) for look in arm.looks}))
+        looks = tuple(sorted({min(look, options.budget) for look in arm.looks} | {options.budget}))
         new = replace(new, budget=options.budget, looks=looks)
         said.append(f"{options.budget} evaluations in place of {arm.budget}")
     return new

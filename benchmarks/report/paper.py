@@ -19,9 +19,10 @@ from airtune.benchmarks.analysis.statistics import curve_bands
 from airtune.benchmarks.analysis.table import Table
 from airtune.benchmarks.paper.plans import PAPER, PARTS
 from airtune.benchmarks.paper.running import RESULT, TIMES, Done
+from airtune.benchmarks.paper.words import without_interval
 from airtune.benchmarks.report import figures
 from airtune.benchmarks.report.landscapes import landscapes
-from airtune.benchmarks.report.paper_figures import forest, line_text, range_text
+from airtune.benchmarks.report.paper_figures import estimate_of, forest, line_text, range_text
 from airtune.benchmarks.report.report import make_report
 from airtune.benchmarks.report.style import embedded, inline, save_svg
 from airtune.grammars import AirtuneError, write_file
@@ -29,9 +30,9 @@ from airtune.grammars import AirtuneError, write_file
 SIGNS = {"better": "▲", "equal": "=", "worse": "▼", "no figure": "○"}
 MEANING = {
     "better": "better than the paper",
-    "equal": "as in the paper",
+    "equal": "not told apart from the paper",
     "worse": "worse than the paper",
-    "no figure": "the paper gives no figure",
+    "no figure": "the paper gives no figure, or ours has no interval",
 }
 FIGURES = {
     "regret": "mean normalised regret by evaluations",
@@ -156,7 +157,7 @@ def _brief(lead: Mapping[str, Any] | None) -> dict[str, str]:
         "what": lead["what"],
         "ours": line_text(lead["ours"], lead["unit"]),
         "paper": range_text(lead["paper"], lead["unit"]),
-        "control": line_text(lead["control"], lead["unit"]).partition(" [")[0] if lead["control"] else "",
+        "control": without_interval(estimate_of(lead["control"]), lead["unit"]) if lead["control"] else "",
     }
 
 

@@ -27,7 +27,7 @@ class Noise:
     """See the module's docstring.
 
     Attributes:
-        text: As the user wrote it.
+        text: As the user wrote it, without spaces: it is part of what a study is.
         factors: The ends of the range of a uniform factor; None for a normal deviate that is added.
         deviation: The standard deviation of that.
     """
@@ -69,9 +69,9 @@ def read_noise(text: str) -> Noise:
         if uniform:
             low, high = float(uniform[1]), float(uniform[2])
             if 0.0 < low < high < math.inf:
-                return Noise(text, (low, high))
+                return Noise("".join(text.split()), (low, high))
         elif 0.0 < (deviation := float(text)) < math.inf:
-            return Noise(text, None, deviation)
+            return Noise(text.strip(), None, deviation)
     except ValueError:
         pass
     raise AirtuneError(

@@ -204,7 +204,7 @@ class Evaluation:
         if self.noise is not None:
             from airtune.engine.evaluation.noise import read_noise
 
-            read_noise(self.noise)
+            object.__setattr__(self, "noise", read_noise(self.noise).text)
         if self.isolate is False and (self.timeout_s is not None or self.jobs > 1):
             several = self.timeout_s is None
             raise AirtuneError(

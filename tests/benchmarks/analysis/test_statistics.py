@@ -187,6 +187,18 @@ def test_the_spread_of_one_tasks_mean_is_the_textbook_one() -> None:
     np.testing.assert_allclose(means.mean(axis=0), best.mean(axis=2), atol=0.05)
 
 
+def test_of_one_data_set_a_point_is_no_interval() -> None:
+    """One seed, or seeds that agree, say nothing of other data sets; of several data sets that agree it is one."""
+    best = np.array([[[0.5, 0.6], [0.7, 0.8]], [[0.9, 1.1], [1.2, 1.3]]])  # methods, tasks, seeds
+    for clusters, seeds, shown in ((["a", "a"], 1, False), (["a", "a"], 2, True), (["a", "b"], 1, True)):
+        row = statistics.compare(best[..., :seeds], ["lm", "random"], "random", 5, clusters)[0]
+        again = pairwise(best[..., :seeds], ["lm", "random"], "lm", 5, clusters)[0]
+        assert not math.isnan(row.mean_change.low) == shown
+        assert again == row
+        assert math.isnan(row.beats.low) == math.isnan(row.rank.low) == (clusters == ["a", "a"])
+        assert (row.beats.value, row.rank.value) == (100.0, 1.0)
+
+
 def test_tasks_are_resampled() -> None:
     """Seeds that agree: all spread comes from which tasks are there, sqrt(variance over tasks / tasks), to 10 %.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ import pytest
 from airtune.benchmarks.analysis.comparison import Run
 from airtune.benchmarks.analysis.statistics import Estimate
 from airtune.benchmarks.paper import against_random, code, contamination, hybrid, noise
+from airtune.benchmarks.paper.against_random import worst
 from airtune.benchmarks.paper.compared import Compared, Pair, difference, holm_tests, joined, matched
 from airtune.benchmarks.paper.noise import evaluated_again
 from airtune.benchmarks.paper.plans import PARTS
 from airtune.benchmarks.paper.protocol import Arm, Options, Part, protocol_of
-from airtune.benchmarks.paper.words import figure, worth_words
+from airtune.benchmarks.paper.results import Line
+from airtune.benchmarks.paper.words import figure, without_interval, worth_words
 from airtune.benchmarks.running.plan import Plan
 from airtune.benchmarks.running.suites import get_suite
 from airtune.engine.evaluation.noise import TRUE_LOSS, read_noise
@@ -83,6 +86,38 @@ def test_a_part_is_as_bad_as_its_worst_figure() -> None:
     assert "the paper 81.25 %" in result.answer
 
 
+def test_one_task_and_one_seed_have_no_interval_and_no_verdict() -> None:
+    """A bootstrap of one value is that value: printed as an interval, it would be better or worse than any figure."""
+    protocol = protocol_of(PARTS["table1"], ("scripted",), Options(suite="toy/branin", budget=4, seeds=1))
+    losses = {"lm:scripted": 1.0, "default+lm:scripted": 1.0, "lm:uniform@chat": 2.0, "random": 3.0}
+    plan = Plan("toy/branin", tuple(losses), 1, 4)
+    runs = tuple(run for run in runs_of(losses, tasks=["toy/branin"]) if run.seed == 0)
+    result = against_random.evaluate(
+        protocol, {"published": Compared(protocol.part.arms[0], plan, runs, Path())}
+    )
+    lead = [line for line in result.lines if line.lead]
+    assert [(line.ours.value, math.isnan(line.ours.low), line.verdict) for line in lead] == [
+        (pytest.approx(line.ours.value), True, "no figure") for line in lead
+    ]
+    assert lead[0].ours.value == 100.0
+    assert result.verdict == "no figure"
+    assert "on 1 task: beats random search 100.0 % (no interval) (the paper 81.25 %)" in result.answer
+    assert all("[" not in cell for row in result.tables[0].rows for cell in row)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "least"),
+    [
+        (("better", "no figure"), "no figure"),
+        (("equal", "no figure", "worse"), "worse"),
+        (("better", "equal"), "equal"),
+    ],
+)
+def test_a_figure_without_an_interval_does_not_let_a_part_hold(verdicts: Any, least: str) -> None:
+    nothing = Estimate(1.0, math.nan, math.nan)
+    assert worst([Line("a", "m", "x", nothing, verdict=verdict) for verdict in verdicts]) == least
+
+
 def test_what_is_matched_counts_ties() -> None:
     mine = np.array([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0], [4.0, 4.0]])
     other = np.array([[1.0, 1.0], [3.0, 3.0], [2.0, 2.0], [5.0, 5.0]])
@@ -132,9 +167,9 @@ def test_arms_on_other_ranges_are_joined_task_by_task() -> None:
     assert "257c51b8" in result.notes[0] or "model.safetensors" in result.notes[0]
 
 
-def noisy_runs(methods: tuple[str, ...], text: str) -> tuple[Run, ...]:
+def noisy_runs(methods: tuple[str, ...], text: str, tasks: tuple[str, ...]) -> tuple[Run, ...]:
     runs = []
-    for run in runs_of(dict.fromkeys(methods, 2.0)):
+    for run in runs_of(dict.fromkeys(methods, 2.0), tasks=tasks):
         trials = []
         for trial in run.trials:
             true = float(trial.loss or 0.0)
@@ -144,17 +179,19 @@ def noisy_runs(methods: tuple[str, ...], text: str) -> tuple[Run, ...]:
     return tuple(runs)
 
 
-def test_noise_costs_what_was_chosen_wrongly() -> None:
-    protocol = protocol_of(PARTS["noise"], ("scripted",), Options(suite="toy", budget=4))
+@pytest.mark.parametrize("suite", ["toy", "moved/toy"])
+def test_noise_costs_what_was_chosen_wrongly(suite: str) -> None:
+    tasks = get_suite(suite).tasks
+    protocol = protocol_of(PARTS["noise"], ("scripted",), Options(suite=suite, budget=4))
     methods = ("lm:scripted", "random")
-    plan = Plan("toy", methods, 3, 4)
+    plan = Plan(suite, methods, 3, 4)
     without, with_ = protocol.part.arms
     arms = {
-        "without": Compared(without, plan, runs_of(dict.fromkeys(methods, 2.0)), Path()),
+        "without": Compared(without, plan, runs_of(dict.fromkeys(methods, 2.0), tasks=tasks), Path()),
         "with": Compared(
             with_,
-            Plan("toy", methods, 3, 4, noise=with_.noise),
-            noisy_runs(methods, str(with_.noise)),
+            Plan(suite, methods, 3, 4, noise=with_.noise),
+            noisy_runs(methods, str(with_.noise), tasks),
             Path(),
         ),
     }
@@ -184,6 +221,8 @@ def test_figures_in_words() -> None:
     assert figure(Estimate(81.25, 69.4, 93.8)) == "81.2 % [69, 94]"
     assert figure(Estimate(-0.0312, -0.1, 0.05), "") == "−0.031 [−0.100, 0.050]"
     assert figure(Estimate(float("nan"), 0, 0)) == "–"
+    assert figure(Estimate(100.0, math.nan, math.nan)) == "100.0 % (no interval)"
+    assert without_interval(Estimate(81.25, 69.4, 93.8)) == "81.2 %"
     assert worth_words("better", 1e-9) == "the model adds to it (p < 0.0001)"
     assert worth_words("", None) == "not tested"
 
@@ -197,12 +236,18 @@ def test_programs_are_measured_by_test_losses_and_by_random_search_on_hyperparam
     assert set(protocol.plans()["programs"].methods) == set(losses)
 
     def arm(one: Arm, methods: dict[str, float]) -> Compared:
-        runs = []
+        runs, apart = [], 0.01 if one is programs else -0.01  # seeds differ: there are intervals
         for method, loss in methods.items():
             for seed in range(3):
                 # The second has the lower validation loss, and is chosen; the third comes after the look.
                 trials = [
-                    Trial(n, {}, "told", 3.0 - n, info={"test_loss": loss if n == 1 else 9.0})
+                    Trial(
+                        n,
+                        {},
+                        "told",
+                        3.0 - n,
+                        info={"test_loss": loss * (1 + apart * (seed - 1)) if n == 1 else 9.0},
+                    )
                     for n in range(3)
                 ]
                 runs.append(Run(method, one.suite, seed, trials))

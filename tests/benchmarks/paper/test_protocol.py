@@ -84,6 +84,20 @@ def test_another_suite_stays_on_other_ranges() -> None:
     assert [arm.suite for arm in arms] == ["toy", "moved/toy"]
 
 
+def test_a_suite_on_other_ranges_is_not_compared_with_itself() -> None:
+    with pytest.raises(AirtuneError, match="on other ranges already") as error:
+        protocol_of(PARTS["contamination"], MODELS, Options(suite="moved/toy"))
+    assert error.value.hint == "--suite toy"
+    assert {
+        arm.suite for arm in protocol_of(PARTS["noise"], MODELS, Options(suite="moved/toy")).part.arms
+    } == {"moved/toy"}
+
+
+def test_all_of_a_larger_budget_is_looked_at() -> None:
+    assert protocol_of(PARTS["table1"], MODELS, Options(budget=12)).part.arms[0].looks == (10, 12)
+    assert protocol_of(PARTS["table5"], MODELS, Options(budget=20)).part.arms[0].looks == (10, 20)
+
+
 def test_an_arm_with_models_of_its_own_keeps_them_until_the_user_names_others() -> None:
     arms = {arm.name: arm for arm in PARTS["table5"].arms}
     assert arms["published"].models == ("pocket",)

@@ -114,6 +114,7 @@ def test_another_noise_is_another_study(tmp_path: Path) -> None:
         Study(TASK, "random", path=path, name="it", evaluation=Evaluation(noise="0.2"))
     with pytest.raises(StoreError, match=r"another noise: 0\.1, now none"):
         Study(TASK, "random", path=path, name="it")
+    assert Evaluation(noise=" U(0.9, 1.1) ") == Evaluation(noise="U(0.9,1.1)")  # the same, so it goes on
     with Study(TASK, "random", path=path, evaluation=Evaluation(noise="0.2")) as study:  # its own name
         assert study.name.endswith("noise=0.2")
 
