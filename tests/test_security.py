@@ -37,6 +37,8 @@ RUNNING = {
     "subprocess.getoutput",
     "subprocess.getstatusoutput",
 }
+# What may all the same, and why.
+RUNS = {("grammars/programs/free.py", "compile"): "nothing is run: it finds what parses and is no program"}
 
 
 def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
@@ -78,10 +80,14 @@ def test_pickles_stay_between_our_own_processes() -> None:
 
 
 def test_no_text_is_run_and_no_shell_reads_any() -> None:
+    """The exceptions are named, and each still needs to be one."""
+    running = set()
     for path, tree in SOURCES.items():
         for called, call in calls(tree):
-            assert called not in RUNNING, f"{path}:{call.lineno}: {called}"
+            if called in RUNNING:
+                running.add((path, called))
             assert keyword(call, "shell") in (None, "False"), f"{path}:{call.lineno}: shell"
+    assert running == RUNS.keys()
 
 
 def test_no_code_of_a_checkpoint_is_trusted() -> None:

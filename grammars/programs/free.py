@@ -49,13 +49,7 @@ class FreeProgram:
     max_tokens: int = 512
 
     def __post_init__(self) -> None:
-        usual = (
-            re.fullmatch(r"\w+\((\w+(, \w+)*)?\)", self.signature, re.ASCII) and "__" not in self.signature
-        )
-        try:
-            compile(f"def {self.signature}:\n pass", "signature", "exec")
-        except (SyntaxError, ValueError):
-            usual = None
+        usual = _is_signature(self.signature)
         if not usual:
             raise SpaceError(
                 f"{self.signature!r} is not the signature of a function", value=self.signature,
@@ -63,7 +57,10 @@ class FreeProgram:
                 hint="write it as Python does, without defaults, types and stars",
             )  # fmt: skip
         for module in self.imports:
-            if not re.fullmatch(r"[A-Za-z]\w*(\.[A-Za-z]\w*)*", module, re.ASCII) or "__" in module:
+            if (
+                not all(re.fullmatch(r"[A-Za-z]\w*", part, re.ASCII) for part in module.split("."))
+                or "__" in module
+            ):
                 raise SpaceError(
                     f"{module!r} is not the name of a module", value=module,
                     allowed="names such as numpy or sklearn.svm", hint="correct it",
@@ -104,13 +101,9 @@ class FreeProgram:
         """
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter(
-                    "ignore"
-                )  # of literals that are called, for example: it will fail, and say so
+                warnings.simplefilter("ignore")  # of literals that are called: it will fail, and say so
                 tree = ast.parse(source)
-                compile(
-                    tree, "program", "exec", dont_inherit=True
-                )  # finds an argument given twice, for example
+                compile(tree, "program", "exec", dont_inherit=True)  # finds more than the parser
             normal = ast.unparse(tree)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             where = f" in line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
@@ -163,6 +156,20 @@ class FreeProgram:
                 f"line {line} has {type(node).__name__}, which is not allowed", value=source,
                 allowed="functions, and names of their own",
             )  # fmt: skip
+
+
+def _is_signature(text: str) -> bool:
+    """Whether a text is a function's name and the names of its arguments, written as Python writes them."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            (function,) = ast.parse(f"def {text}:\n pass").body
+    except (SyntaxError, ValueError):
+        return False
+    if not isinstance(function, ast.FunctionDef) or not text.isascii() or "__" in text:
+        return False
+    names = [argument.arg for argument in function.args.args]
+    return len({*names}) == len(names) and text == f"{function.name}({', '.join(names)})"
 
 
 def free_from_items(items: Sequence[Any]) -> ConfigurationSpace:
