@@ -38,6 +38,7 @@ sys.stdin.read()
 
 class TestSmolLM2(RealModelContract, ModelContract):
     prompts: ClassVar[Path] = GOLDEN / "smollm2-messages.json"
+    level: ClassVar[int] = 0  # without the server
 
     @pytest.fixture(scope="class")
     @classmethod

@@ -244,6 +244,10 @@ class TestSmolLM2(RealModelContract, VLLMContract):
         with loopback():
             super().test_a_replay_gives_the_same_bits(study)
 
+    def test_a_study_of_programs_is_written_and_replayed(self, loading: Loading, tmp_path: Path) -> None:
+        with loopback():
+            super().test_a_study_of_programs_is_written_and_replayed(loading, tmp_path)
+
 
 class TestDeterministic(LiveModelContract):
     """With `deterministic`: the contract, the self-test, and answers that are equal bit for bit in any batch."""
