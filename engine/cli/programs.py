@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from airtune.engine.cli.output import programs_in, shown_text
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.text import Text
 
     from airtune.engine.storage.study_file import StudyFile
@@ -60,7 +62,7 @@ def program_source(
     return str(config.get("source", "")) if kinds == ["free_program"] else None
 
 
-def program_command(file: StudyFile, study: str, number: int) -> str:
+def show_command(file: StudyFile, study: str, number: int) -> str:
     """The command that shows a trial's program."""
     return shlex.join(["airtune", "show", *_named(file, study), "--trial", str(number)])
 
@@ -74,6 +76,15 @@ def _named(file: StudyFile, study: str) -> list[str]:
     """The words that name a study: the file alone where it holds no other."""
     several = len(file.studies(verify=False, skipped=[])) > 1
     return [str(file.path), *(["--study-name", study] if several else [])]
+
+
+def best_commands(path: Path, study: str, number: int) -> list[str]:
+    """How to see the best program, and to take it along."""
+    from airtune.engine.storage.study_file import StudyFile
+
+    with StudyFile(path, readonly=True) as file:
+        shown, taken = (command(file, study, number) for command in (show_command, export_command))
+    return [f"the best program: {shown}", f"as a script: {taken}"]
 
 
 def program_lines(source: str) -> list[Text]:

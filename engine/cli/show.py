@@ -28,7 +28,7 @@ from airtune.engine.cli.output import (
     print_table,
     trial_json,
 )
-from airtune.engine.cli.programs import program_command, stored_programs
+from airtune.engine.cli.programs import show_command, stored_programs
 from airtune.engine.cli.trial_table import print_trials
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def _show_study(file: StudyFile, record: StudyRecord, as_json: bool) -> None:
         words = config_words(programs, best_trial.config, 76)
         print_lines([best_text(best_trial, str(fields["metric"])), f"  {words}"])
     if best_trial is not None and (programs is not None or free_source(best_trial.config) is not None):
-        print_lines([f"  its program: {program_command(file, record.name, best_trial.number)}"])
+        print_lines([f"  its program: {show_command(file, record.name, best_trial.number)}"])
     counts = f"{record.told} told, {record.failed} failed, {record.asked} without a result"
     print_lines([f"{counts}, {record.violations} violations of the grammar"])
     if usage is not None:

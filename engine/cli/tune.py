@@ -124,8 +124,14 @@ def tune(
         what = task_of_programs(
             program_space, data, target, score, command, objective, others={"TASK": task, "--space": space}, here=here
         )  # fmt: skip
+    elif task is not None and space is None and command is None and objective is None:
+        from airtune.benchmarks import get_task
+
+        what = get_task(task, data)
     else:
-        what = _the_task(task, space, command, objective, data, here=here)
+        from airtune.engine.cli.own_task import own_task
+
+        what = own_task(task, space, command, objective, data, here=here)
     evaluation = _sandboxed(evaluation, what, sandbox, sandbox_setting or ())
     settings = [*(model_setting or ()), *(["deterministic=strict"] if deterministic else [])]
     configs = [] if first is None else _configs(first, what)
@@ -217,67 +223,6 @@ def _sandboxed(
     return evaluation
 
 
-def _the_task(
-    task: str | None,
-    space: Path | None,
-    command: str | None,
-    objective: str | None,
-    data: Path | None,
-    *,
-    here: bool,
-) -> Task:
-    """The one task that the options describe; a command's program is looked for where it runs `here`.
-
-    Raises:
-        AirtuneError: If they describe none, or more than one.
-    """
-    from airtune import engine
-    from airtune.grammars import AirtuneError, read_space
-
-    given = {"TASK": task, "--command": command, "--objective": objective}
-    named = [option for option, value in given.items() if value is not None]
-    example = "airtune tune sklearn/svm/digits"
-    own = "airtune tune --space space.json --command 'python train.py --lr {lr}'"
-    if len(named) != 1:
-        said = f"{' and '.join(named)} were both given" if named else "no task was given"
-        if space is not None and not named:
-            said = f"the space {str(space)!r} was given, but nothing to evaluate in it"
-        raise AirtuneError(
-            f"{said}: there must be one task", value=named,
-            allowed="one of TASK, --command, --objective",
-            hint=f"for example {own if space is not None else example}",
-        )  # fmt: skip
-    if space is None:
-        if task is None:
-            raise AirtuneError(
-                f"{named[0]} was given without a search space", value=named[0],
-                allowed="--space FILE.json", hint=f"for example {own}",
-            )  # fmt: skip
-        from airtune.benchmarks import get_task
-
-        return get_task(task, data)
-    if data is not None:
-        raise AirtuneError(
-            "--data was given with a search space of numbers and choices", value=str(data),
-            allowed="--data with --program-space, or with a bundled task that needs data",
-            hint="let the objective read its data itself",
-        )  # fmt: skip
-    if task is not None and ":" not in task:
-        raise AirtuneError(
-            f"task {task!r} brings its own search space, and --space was given too", value=task,
-            allowed="a bundled task without --space, or module:attribute with --space",
-            hint="leave --space out",
-        )  # fmt: skip
-    searched = read_space(space)
-    if command is not None:
-        program = engine.command_objective(command, searched)
-        if here:
-            program.check()
-        return engine.Task(command, searched, program)
-    called = objective or task or ""
-    return engine.Task(called, searched, engine.load_objective(called))
-
-
 def _document(study: Study, result: Result, budget: int, usage: StudyUsage | None) -> dict[str, object]:
     """The result as the JSON document."""
     return {
@@ -297,13 +242,17 @@ def _document(study: Study, result: Result, budget: int, usage: StudyUsage | Non
 
 
 def _last_words(name: str, path: str) -> list[str]:
-    """The last line that a failed trial printed, in full; its reason may be no more than the beginning of it."""
+    """Where the last failure's reason is, and the last line that it printed, in full."""
+    from airtune.engine.cli.programs import show_command
     from airtune.engine.storage.study_file import StudyFile
 
     with StudyFile(path, readonly=True) as file:
-        logs = [record.log for record in file.records(name) if record.trial.status == "failed"]
-    printed = [line.strip() for line in re.split(r"[\r\n]", logs[-1] if logs else "") if line.strip()]
-    return [f"its last output: {printed[-1]}"] if printed else []
+        failed = [record for record in file.records(name) if record.trial.status == "failed"]
+        if not failed:
+            return []
+        why = f"why: {show_command(file, name, failed[-1].trial.number)}"
+    printed = [line.strip() for line in re.split(r"[\r\n]", failed[-1].log or "") if line.strip()]
+    return [why, *([f"its last output: {printed[-1]}"] if printed else [])]
 
 
 def _best(trial: Trial | None, metric: str, programs: ProgramSpace | None) -> list[str]:
@@ -312,26 +261,13 @@ def _best(trial: Trial | None, metric: str, programs: ProgramSpace | None) -> li
     return [best_text(trial, metric), f"  {config_words(programs, trial.config, 76)}"]
 
 
-def _program_commands(name: str, path: Path, best: Trial) -> list[str]:
-    """How to see the best program, and to take it along."""
-    from airtune.engine.cli.programs import export_command, program_command
-    from airtune.engine.storage.study_file import StudyFile
-
-    with StudyFile(path, readonly=True) as file:
-        shown, taken = (command(file, name, best.number) for command in (program_command, export_command))
-    return [f"the best program: {shown}", f"as a script: {taken}"]
-
-
 def _close(study: Study, result: Result, before: int, budget: int, usage: StudyUsage | None) -> None:
     """The closing table, the best configuration, and where to go from here."""
     trials, path, programs = result.trials, str(result.path), programs_in(study.task.space)
     print_trials(trials, study.task.metric, result.best, programs)
-    lines = []
-    if result.best is not None:
-        lines += _best(result.best, study.task.metric, programs)
-    elif result.stopped != "interrupted":
-        lines.append("no trial has a loss: every evaluation failed; airtune show FILE --trial 0 shows why")
-        lines += _last_words(study.name, path)
+    lines = _best(result.best, study.task.metric, programs)
+    if result.best is None and result.stopped != "interrupted":
+        lines += ["no trial has a loss: every evaluation failed", *_last_words(study.name, path)]
     finished = len([trial for trial in trials if trial.status != "asked"])
     lines.append(f"study {study.name!r} in {path}: {finished} of {budget} trials")
     if result.stopped == "interrupted":
@@ -360,5 +296,7 @@ def _close(study: Study, result: Result, before: int, budget: int, usage: StudyU
         programs is not None or free_source(result.best.config) is not None
     )
     if of_programs and result.best is not None and result.path is not None:
-        lines += _program_commands(study.name, result.path, result.best)
+        from airtune.engine.cli.programs import best_commands
+
+        lines += best_commands(result.path, study.name, result.best.number)
     print_lines(lines)

@@ -126,7 +126,8 @@ def require_deterministic(model: LanguageModel, mode: str) -> SelfTest | None:
             difference,
             value=found.bits_differ,
             allowed="0 requests that differ",
-            hint="try dtype=bfloat16 or float32 and threads=1, or deterministic=warn to go on regardless",
+            hint="try dtype=float32 and threads=1 (bfloat16 depends on the batch where the processor has AMX), or "
+            "deterministic=warn to go on regardless",
         )
     warnings.warn(f"{difference}; going on, as asked (deterministic=warn)", stacklevel=3)
     return found

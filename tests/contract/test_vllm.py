@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import torch
 from pytest_socket import disable_socket, enable_socket
 
 from airtune.benchmarks import get_task
@@ -256,7 +257,7 @@ class TestDeterministic(LiveModelContract):
     @pytest.fixture(scope="class")
     @classmethod
     def model(cls) -> LanguageModel:
-        return started("pocket", deterministic="strict", dtype="bfloat16")
+        return started("pocket", deterministic="strict", dtype="float32")
 
     def test_bits_do_not_depend_on_the_batch(self, model: LanguageModel) -> None:
         mixed = self.cases.mixed
@@ -276,6 +277,20 @@ class TestDeterministic(LiveModelContract):
         alone = together(model, tmp_path / "alone.airtune", [3])
         among = together(model, tmp_path / "among.airtune", range(17))
         assert alone == among
+
+
+def test_bfloat16_is_deterministic_or_refused() -> None:
+    """Where the processor has AMX, vLLM chooses its kernels of bfloat16 by the size of the batch."""
+    hint = None
+    try:
+        model = started("pocket", deterministic="strict", dtype="bfloat16")
+    except ModelError as refused:
+        hint = refused.hint or ""
+    if hint is None:
+        assert model.manifest()["self_test"]["passed"]
+    else:
+        assert torch.cpu.get_capabilities()["amx_bf16"]
+        assert "float32" in hint
 
 
 def together(model: LanguageModel, path: Path, seeds: Sequence[int], budget: int = 6) -> str:
