@@ -18,7 +18,7 @@ def own_task(
     *,
     here: bool,
 ) -> Task:
-    """The one task that the options describe, not a bundled one; a command's program is looked for where it runs `here`.
+    """The one task that the options describe; a command's program is looked for where it runs `here`.
 
     Raises:
         AirtuneError: If they describe none, or more than one.

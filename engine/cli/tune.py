@@ -292,11 +292,9 @@ def _close(study: Study, result: Result, before: int, budget: int, usage: StudyU
         lines.append(usage.text())
     if finished:
         lines.append(f"export: airtune export {path}")
-    of_programs = result.best is not None and (
-        programs is not None or free_source(result.best.config) is not None
-    )
-    if of_programs and result.best is not None and result.path is not None:
+    best = result.best
+    if best is not None and (programs is not None or free_source(best.config) is not None):
         from airtune.engine.cli.programs import best_commands
 
-        lines += best_commands(result.path, study.name, result.best.number)
+        lines += best_commands(Path(path), study.name, best.number)
     print_lines(lines)
