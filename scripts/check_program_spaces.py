@@ -3,8 +3,9 @@
     python scripts/check_program_spaces.py --parse 100000 --types 1000 --run 2000 --out FOLDER
 
 Programs are drawn as the conditional search space draws, every choice by itself, or (`--uniform programs`) so that each
-program is as likely as any other, which makes most of them deep networks. What runs, in the sandbox, is a program as it
-is, on a table of 60 rows, or 60 images, made from a seed; three classes. Failures are counted by reason.
+program is as likely as any other, which makes most of them deep networks. A program runs as it is, on a table of
+60 rows, or 60 images, made from a seed; three classes. Each runs in a sandbox of its own, where most of the time goes
+into imports; `--together 100` runs a hundred in one process without a sandbox. Failures are counted by reason.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import ast
 import collections
 import json
+import multiprocessing
 import subprocess
 import sys
 import time
@@ -64,10 +66,38 @@ def failure(source: str, seed: int, name: str) -> str | None:
     return None if np.isfinite(loss) else "not finite"
 
 
+def failure_here(source: str, seed: int, name: str) -> str | None:
+    """As `failure`, in this process."""
+    import torch
+
+    torch.set_num_threads(1)
+    (x, y), (test_x, _) = (data := table(seed, name)).train, data.validation
+    names: dict[str, Any] = {}
+    try:
+        exec(compile(source, "program", "exec"), names)
+        predicted = np.asarray(names["fit_predict"](train_x=x, train_y=y, test_x=test_x, seed=seed))
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"[:140]
+    if predicted.shape != (TEST_ROWS,):
+        return f"predictions of shape {predicted.shape}"
+    if name in LEARN_CLASSES:
+        return None if np.isin(predicted, range(CLASSES)).all() else "no class"
+    return None if np.isfinite(predicted).all() else "not finite"
+
+
+def failures(sources: list[str], name: str, together: int) -> collections.Counter[str | None]:
+    """How often each reason was found; None counts the programs that ran."""
+    if not together:
+        return collections.Counter(failure(source, n, name) for n, source in enumerate(sources))
+    jobs = [(source, n, name) for n, source in enumerate(sources)]
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=together) as pool:
+        return collections.Counter(pool.starmap(failure_here, jobs, chunksize=1))
+
+
 def main() -> int:
     """Check all shipped spaces; the exit code says whether all parsed and passed mypy."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    for name, default in (("parse", 1000), ("types", 0), ("run", 0), ("seed", 0)):
+    for name, default in (("parse", 1000), ("types", 0), ("run", 0), ("together", 0), ("seed", 0)):
         options.add_argument(f"--{name}", type=int, default=default)
     options.add_argument("--uniform", choices=("choices", "programs"), default="choices")
     options.add_argument("--spaces", nargs="*", default=shipped_spaces())
@@ -97,7 +127,7 @@ def main() -> int:
             found.update(typed=len(files), mypy=done.stdout.splitlines()[-1])
             good = good and done.returncode == 0
         begun = time.perf_counter()
-        reasons = collections.Counter(failure(source, n, name) for n, source in enumerate(some[: given.run]))
+        reasons = failures(some[: given.run], name, given.together)
         found.update(ran=reasons.total(), finite=reasons.pop(None, 0), failures=dict(reasons))
         found["run_seconds"] = round(time.perf_counter() - begun, 1)
         print(json.dumps({"space": name, **found}), flush=True)
