@@ -14,7 +14,7 @@ city's Taxi and Limousine Commission): the file `nyc_taxi_40k.csv.gz`, see `data
    validation, the next 8,000 for testing. The others are not used: a training then takes seconds of one core.
 
 `mlp` standardises features and target with the training part's means and deviations, and undoes the latter before it
-scores; `program` gives features and targets as above to programs of the space `tabular_regression`, in the sandbox.
+scores; `program` gives features and targets as above to programs of the space `trips.space`, in the sandbox.
 
 The paper (arXiv 2312.04528, section on code generation) does not say how it scaled the durations, which trips it used
 or what its random search ranged over: losses here compare with each other, not with its own.

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from airtune.benchmarks.tasks.nyc_taxi.data import FILE, taxi_data
 from airtune.benchmarks.tasks.nyc_taxi.mlp import MlpObjective, mlp_space
 from airtune.engine.evaluation.program_script import loading_with_airtune
 from airtune.engine.evaluation.programs import program_task
 from airtune.engine.types import Task
+
+if TYPE_CHECKING:
+    from airtune.grammars import ProgramSpace
 
 _WORDS = (
     "a table of taxi trips in New York City (5,000 of 2016) that predicts how long a trip takes: the logarithm of its "
@@ -21,6 +26,14 @@ _WORDS = (
 def nyc_taxi_names() -> list[str]:
     """The names of the tasks, whether or not the data are there."""
     return ["nyc_taxi/mlp", "nyc_taxi/program"]
+
+
+def trip_programs() -> ProgramSpace:
+    """The program space of `nyc_taxi/program`."""
+    from airtune.grammars.programs import ProgramSpace, program_space, read_rules
+
+    own = files(__package__).joinpath("trips.space").read_text(encoding="utf-8")
+    return ProgramSpace((*read_rules(own), *program_space("tabular_regression").rules[1:]))
 
 
 def nyc_taxi_task(name: str, folder: Path | None = None) -> Task:
@@ -39,11 +52,10 @@ def nyc_taxi_task(name: str, folder: Path | None = None) -> Task:
         words = f"Tune a multilayer perceptron and its optimiser (PyTorch) for {_WORDS}"
         return Task(name, mlp_space(), MlpObjective(path), "validation mse", words)
     from airtune.engine import Sandbox
-    from airtune.grammars import program_space
 
     return program_task(
         name,
-        program_space("tabular_regression"),
+        trip_programs(),
         partial(taxi_data, path),
         Sandbox(),
         metric="validation mse",
