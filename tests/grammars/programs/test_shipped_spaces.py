@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from check_program_spaces import draws, failure, table
+import torch
+from check_program_spaces import CLASSES, draws, failure, table
 from ConfigSpace import ConfigurationSpace
 
 from airtune.engine.manifest import space_hash, space_json
@@ -90,6 +91,31 @@ def test_programs_run(space: ProgramSpace) -> None:
     """On a table of 60 rows; the predictions are finite, one for each row of the test."""
     for number, source in enumerate(some(space, 3)):
         assert failure(source, number, name_of(space)) is None, source
+
+
+@pytest.mark.parametrize("name", ["images", "tabular_classification", "tabular_regression"])
+def test_shapes_of_networks_fit(name: str) -> None:
+    """A network that a program builds gives one row for each: by torch's meta device, without numbers."""
+    data, programs, seen = table(0, name), program_space(name), 0
+    given = {"train_x": data.train[0], "train_y": data.train[1], "test_x": data.validation[0], "seed": 1}
+    for source in some(programs, 60):
+        module = ast.parse(source)
+        function = module.body.pop()
+        assert isinstance(function, ast.FunctionDef)
+        lines = [ast.unparse(line) for line in function.body]
+        first = [n for n, line in enumerate(lines) if ", layers = " in line]
+        last = [n for n, line in enumerate(lines) if line.startswith("model = nn.Sequential")]
+        if not last:
+            continue  # an estimator of scikit-learn
+        names: dict[str, Any] = {**given, "torch": torch}
+        exec("\n".join([ast.unparse(module), *lines[: first[0]]]), names)
+        with torch.device("meta"):
+            exec("\n".join(lines[first[0] : last[0] + 1]), names)
+            made = names["model"](torch.empty(5, *names["train_x"].shape[1:]))
+        assert made.device.type == "meta"
+        assert made.shape == (5, 1 if name == "tabular_regression" else CLASSES), source
+        seen += 1
+    assert seen > 30
 
 
 def test_a_program_does_the_same_again(space: ProgramSpace) -> None:
