@@ -16,6 +16,7 @@ from airtune.engine.evaluation.outcome import Outcome
 from airtune.engine.seeds import derive_seed
 from airtune.engine.types import Trial
 from airtune.grammars import AirtuneError
+from airtune.grammars.space_check import is_finite_number
 
 TRUE_LOSS = "true_loss"  # of a trial's further numbers: the loss before the noise
 _NUMBER = r"\s*([-+.\dEe]+)\s*"
@@ -84,4 +85,5 @@ def read_noise(text: str) -> Noise:
 
 def true_loss(trial: Trial) -> float | None:
     """The loss of a trial before noise was added, which is its loss where none was."""
-    return trial.loss if trial.loss is None else float(trial.info.get(TRUE_LOSS, trial.loss))
+    found = trial.info.get(TRUE_LOSS)
+    return float(found) if trial.loss is not None and is_finite_number(found) else trial.loss

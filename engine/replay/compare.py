@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airtune.engine.evaluation.noise import TRUE_LOSS, read_noise
+from airtune.engine.evaluation.noise import TRUE_LOSS, read_noise, true_loss
 from airtune.engine.replay.stored import StoredStudy
 from airtune.engine.types import Proposal
 from airtune.grammars import AirtuneError, canonical_grammar
@@ -116,15 +116,9 @@ def compare(
 def _noise(stored: StoredStudy, number: int) -> Iterator[tuple[str, Any, Any]]:
     """A trial's loss, and what its noise makes of its true loss."""
     trial, noise = stored.records[number].trial, stored.manifest.get("noise")
-    if (
-        noise is None or trial.loss is None or TRUE_LOSS not in trial.info
-    ):  # of a result that was told, none is added
-        return
-    yield (
-        "loss with noise",
-        trial.loss,
-        read_noise(str(noise)).on(float(trial.info[TRUE_LOSS]), stored.state.seed, number),
-    )
+    true = true_loss(trial)
+    if noise is not None and true is not None and TRUE_LOSS in trial.info:  # to what was told none was added
+        yield "loss with noise", trial.loss, read_noise(noise).on(true, stored.state.seed, number)
 
 
 def _pairs(

@@ -23,7 +23,7 @@ MANIFEST = {
     "task": _TEXT, "description": _TEXT, "metric": _TEXT, "space": _OBJECT, "space_hash": _TEXT, "proposer": _TEXT,
     "temperature": "?" + _NUMBER, "seed": _SEED, "schedule": _TEXT, "model": "?" + _OBJECT, "model_hash": "?" + _TEXT,
     "versions": _OBJECT, "hardware": "?" + _OBJECT, "comparison": "?" + _OBJECT,
-    "first": _OBJECTS, "program_script": _TEXT,
+    "first": _OBJECTS, "program_script": _TEXT, "noise": _TEXT,
 }  # fmt: skip
 MODEL = {
     "model": _TEXT, "dialect": _TEXT, "backend": _TEXT, "files": _OBJECT, "versions": _OBJECT, "settings": _OBJECT,

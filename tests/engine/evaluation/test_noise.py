@@ -16,7 +16,7 @@ from airtune.engine.evaluation.noise import TRUE_LOSS, read_noise, true_loss
 from airtune.engine.evaluation.outcome import Outcome
 from airtune.engine.replay.derive import replay
 from airtune.engine.replay.report import Options
-from airtune.engine.types import StoreError
+from airtune.engine.types import StoreError, Trial
 from airtune.grammars import AirtuneError
 
 SPACE = ConfigurationSpace({"x": (0.0, 1.0)})
@@ -138,3 +138,21 @@ def test_replay_checks_the_noise(tmp_path: Path) -> None:
     assert study.diverging == {5}
     assert study.first is not None
     assert study.first.what == "loss with noise"
+
+
+def test_what_a_file_says_of_noise_is_not_trusted(tmp_path: Path) -> None:
+    assert [
+        true_loss(Trial(0, {}, "told", 2.0, info={TRUE_LOSS: value}))
+        for value in (1.5, "x", True, 10**400, None)
+    ] == [1.5, 2.0, 2.0, 2.0, 2.0]
+    path = tmp_path / "a.sqlite"
+    _study(path, 3)
+    with closing(sqlite3.connect(path)) as file:
+        file.execute('UPDATE trials SET info = \'{"true_loss": "x"}\' WHERE number = 2')
+        file.commit()
+    assert [study.diverging for study in replay(path).studies] == [{2}]
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("UPDATE studies SET manifest = json_set(manifest, '$.noise', 0.1)")
+        file.commit()
+    with pytest.raises(StoreError, match="noise"):
+        replay(path)
