@@ -7,14 +7,16 @@ asked and have no result are evaluated first of all, under their numbers.
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from typing import Any
 
 from airtune.engine.asking import ask_together
 from airtune.engine.evaluation.noise import TRUE_LOSS, read_noise, true_loss
-from airtune.engine.evaluation.outcome import Outcome, evaluate
+from airtune.engine.evaluation.outcome import LOG_LENGTH, Outcome, evaluate
 from airtune.engine.manifest import check_same_study
 from airtune.engine.proposers.base import check_limits
 from airtune.engine.state import StudyState
@@ -150,8 +152,12 @@ class LockStepRunner:
 
 
 def _computed(task: Task, trial: Trial) -> TrialUpdate:
-    outcome = evaluate(task.objective, trial.config)
-    return TrialUpdate(task.name, outcome.told(trial, outcome.seconds), outcome.log)
+    """What an evaluation in this process gives; what is printed meanwhile is the trial's, not the terminal's."""
+    printed = io.StringIO()
+    with redirect_stdout(printed), redirect_stderr(printed):
+        outcome = evaluate(task.objective, trial.config)
+    log = (printed.getvalue() + outcome.log)[-LOG_LENGTH:]
+    return TrialUpdate(task.name, outcome.told(trial, outcome.seconds), log)
 
 
 def check_comparable(name: str, path: str, stored: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:

@@ -315,6 +315,25 @@ def test_a_slow_evaluation_is_made_once_for_all_studies_of_a_task() -> None:
             assert all(trial.evaluation_s is not None for trial in trials)
 
 
+def test_what_an_evaluation_prints_is_kept_with_the_trial(capfd: pytest.CaptureFixture[str]) -> None:
+    def objective(config: dict[str, float]) -> float:
+        print("begun")
+        print("ill-conditioned", file=sys.stderr)
+        return diverges({"x": config["x"] - 2})["loss"]
+
+    task = Task("test/talks", ConfigurationSpace({"x": [1, 3]}), objective)
+    study = StudyState("test/talks/random/0", task, 0)
+    with StudyFile(None) as file:
+        file.acquire(study.name)
+        runner = LockStepRunner(file, load_proposer("random"), [study], {study.name: {}})
+        while runner.step(2):
+            pass
+        logs = sorted(record.log for record in file.records(study.name))
+    assert logs[0] == "begun\nill-conditioned\n"
+    assert logs[1].startswith("begun\nill-conditioned\nTraceback")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_processes_that_are_only_starting_do_not_hear_ctrl_c() -> None:
     """A Ctrl-C within their first second ended them in a traceback each, in the middle of a library's import."""
     code = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
