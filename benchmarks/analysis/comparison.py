@@ -4,7 +4,8 @@ Three rules, stated here once and printed in every report:
 
 - A trial that failed has used up its evaluation and has no loss. Until a study has a loss, its best is the
   worst loss that anyone saw on the task (on a table task, the worst in the table); wherever else a loss is missing
-  from a mean, of random search's evaluations or of a table, it is the worst as well.
+  from a mean, of random search's evaluations or of a table, it is the worst as well. Where what a study chose has
+  no test error, or nothing was chosen, it is the worst that any method's choice had by then.
 - A study that ended early, because its space was exhausted, keeps its best.
 - On a table task, random search's figures are its exact expectations, not its runs' (`order_statistics`).
 - Where losses had noise, what is best is told by the losses that the search saw, and its figures are the true loss of
@@ -22,7 +23,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,6 @@ from airtune.benchmarks.tasks.clusters import task_cluster
 from airtune.benchmarks.tasks.moved import unmoved
 from airtune.benchmarks.tasks.toy import minimum
 from airtune.engine.evaluation.noise import TRUE_LOSS, true_loss
-from airtune.engine.storage.study_file import COMPARISON_FILE
 from airtune.engine.types import TaskError, Trial
 from airtune.grammars import AirtuneError
 
@@ -65,11 +64,6 @@ class Run:
 
 
 Runs = Mapping[tuple[str, str, int], Run]
-
-
-def comparison_path(path: Path) -> Path:
-    """The study file of a comparison: the path itself, or the file in that folder."""
-    return path / COMPARISON_FILE if path.is_dir() else path
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +212,8 @@ def compare_runs(
                 for trial in run
             ]
             reference[t] = np.median(random) - floor if random else math.nan
+    worst_test = np.fmax.reduce(test, axis=(0, 2))[None, :, None]
+    test = np.where(np.isnan(test) & ~np.isnan(best), worst_test, test)
     sampled, capped = best.copy(), np.minimum(best, reference[None, :, None, None])
     if RANDOM in methods:
         at = methods.index(RANDOM)

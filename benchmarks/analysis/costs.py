@@ -9,8 +9,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from airtune.benchmarks.analysis.comparison import comparison_path
 from airtune.benchmarks.analysis.table import Table
+from airtune.engine.storage.opening import study_file
 from airtune.engine.storage.study_file import StudyFile
 from airtune.engine.storage.usage import study_usage
 
@@ -101,7 +101,7 @@ def comparison_costs(path: Path, methods: tuple[str, ...]) -> list[Costs]:
     made = {method: Costs(method) for method in methods}
     texts: dict[tuple[str, str, int, str], int] = {}
     seconds: dict[str, list[float]] = {method: [] for method in methods}
-    with StudyFile(comparison_path(path), readonly=True) as file:
+    with StudyFile(study_file(path), readonly=True) as file:
         for study in file.studies():
             method = (study.manifest.get("comparison") or {}).get("method")
             if method not in made:

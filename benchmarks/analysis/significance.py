@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from airtune.benchmarks.analysis.statistics import TIE, Array
 
 LEVEL = 0.05
+Verdict = Literal["better", "no clear difference", "worse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,18 @@ def over_tasks(method: Array, reference: Array) -> tuple[float, int]:
         reference: The same of the other method.
     """
     return wilcoxon(method, reference, scale=1.0)
+
+
+def over_sets(method: Array, reference: Array, clusters: Sequence[str]) -> tuple[float, int]:
+    """The same of the data sets' means, `clusters` the data set of each task."""
+    sets = np.array(clusters)
+    chosen = [sets == name for name in dict.fromkeys(clusters)]
+    return over_tasks(*(np.array([values[of].mean() for of in chosen]) for values in (method, reference)))
+
+
+def verdict_of(p: float, direction: int) -> Verdict:
+    """What a test says of a method, in a word or two; `direction` as `wilcoxon` has it."""
+    return "no clear difference" if p > LEVEL else "better" if direction < 0 else "worse"
 
 
 def critical_difference(methods: int, tasks: int) -> float:

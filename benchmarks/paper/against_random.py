@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from airtune.benchmarks.analysis.comparison import RANDOM
+from airtune.benchmarks.analysis.numbers import significant
 from airtune.benchmarks.analysis.statistics import Estimate, Row
-from airtune.benchmarks.paper.compared import Compared, Pair, holm_tests, label
+from airtune.benchmarks.paper.compared import Compared, Pair, holm_tests, label, power_note
 from airtune.benchmarks.paper.protocol import Protocol, filled
 from airtune.benchmarks.paper.results import Line, Result, Table, Verdict, of_claim
 from airtune.benchmarks.paper.words import figure, without_interval, worth_words
@@ -24,16 +28,14 @@ def evaluate(protocol: Protocol, arms: Mapping[str, Compared]) -> Result:
     lead = [line for line in lines if line.lead]
     return Result(
         verdict=worst(lead), answer=answer(lead, arms), lines=tuple(lines),
-        tables=tuple(rank_table(one) for one in arms.values()),
+        tables=tuple(rank_table(one) for one in arms.values()), notes=power_note(arms, control_pairs(protocol, arms)),
     )  # fmt: skip
 
 
 def compared_lines(protocol: Protocol, arms: Mapping[str, Compared]) -> list[Line]:
     """A line for every claim, arm and method that asks a model that may know something."""
     found = list(_methods(protocol, arms))
-    tests = holm_tests(
-        arms, [Pair(arm, method, control, arms[arm].last) for arm, method, control in found if control]
-    )
+    tests = holm_tests(arms, control_pairs(protocol, arms))
     lines, first = [], next(iter(arms))
     leading = (arms[first].arm.models or protocol.models)[0]
     rows = {name: one.rows(one.last) for name, one in arms.items()}
@@ -52,6 +54,12 @@ def compared_lines(protocol: Protocol, arms: Mapping[str, Compared]) -> list[Lin
             )  # fmt: skip
             lines.append(line)
     return lines
+
+
+def control_pairs(protocol: Protocol, arms: Mapping[str, Compared]) -> list[Pair]:
+    """The tests of those lines: one family."""
+    found = _methods(protocol, arms)
+    return [Pair(arm, method, control, arms[arm].last) for arm, method, control in found if control]
 
 
 def _methods(protocol: Protocol, arms: Mapping[str, Compared]) -> Sequence[tuple[str, str, str]]:
@@ -105,22 +113,23 @@ def _paper(line: Line) -> str:
 
 
 def rank_table(one: Compared) -> Table:
-    """Every method of an arm: beats random, changes, rank, test error."""
+    """Every method of an arm: beats random, changes, rank, test loss."""
     look, comparison = one.last, one.comparison
     rows = one.rows(look)
     test = comparison.test[..., look - 1]
     body = []
     for m, method in enumerate(comparison.methods):
         row = rows[method]
-        told = test[m][~(test[m] != test[m])]
+        told = float(test[m][~np.isnan(test[m])].mean()) if not np.isnan(test[m]).all() else math.nan
         cells: Sequence[Any] = (
             label(method) + (" (exact)" if method == RANDOM and comparison.exact.all() else ""),
             *((figure(row.beats, "%", 0), figure(row.median_change, "%", 1), figure(row.mean_change, "%", 1))
               if method != RANDOM else ("–", "–", "–")),
             figure(row.rank, "", 2),
-            f"{100 * float(told.mean()):.2f} %" if len(told) else "–",
+            significant(told),
         )  # fmt: skip
         body.append((rows[method].rank.value, tuple(map(str, cells))))
-    title = f"{one.arm.name}: {one.plan.suite}, {look} evaluations, {one.plan.seeds} seeds, by mean rank"
-    heads = ("method", "beats random", "median change", "mean change", "mean rank", "test error")
+    seeds = f"{one.plan.seeds} seed{'s' if one.plan.seeds > 1 else ''}"
+    title = f"{one.arm.name}: {one.plan.suite}, {look} evaluations, {seeds}, by mean rank"
+    heads = ("method", "beats random", "median change", "mean change", "mean rank", "test loss")
     return Table(title, heads, tuple(cells for _, cells in sorted(body, key=lambda pair: pair[0])))

@@ -52,10 +52,8 @@ def evaluate(protocol: Protocol, arms: Mapping[str, Compared]) -> Result:
 
 
 def _tests(one: Compared, method: str, look: int) -> Array:
-    """Test losses of what was chosen, shape (tasks, seeds); of a search without any, the worst that anyone had."""
-    test = one.comparison.test[..., look - 1]
-    found = test[one.comparison.methods.index(method)]
-    return np.asarray(np.where(np.isnan(found), np.nanmax(test, axis=(0, 2))[:, None], found))
+    """Test losses of what was chosen, shape (tasks, seeds)."""
+    return one.comparison.test[one.comparison.methods.index(method), :, :, look - 1]
 
 
 def _test(one: Compared, method: str, look: int) -> Estimate:
@@ -79,13 +77,17 @@ def _table(one: Compared) -> Table:
         test, seen = _tests(one, method, look), one.best(method, look)
         mine = [trial for run in one.runs if run.method == method for trial in run.trials[:look]]
         failed = sum(trial.status == "failed" for trial in mine)
-        spread = f" ± {float(test.mean(axis=0).std(ddof=1)):.2g}" if test.shape[1] > 1 else ""
+        spread = (
+            f" ± {float(test.mean(axis=0).std(ddof=1)) / test.shape[1] ** 0.5:.2g}"
+            if test.shape[1] > 1
+            else ""
+        )
         cells = (
             f"{test.mean():.3g}{spread}",
             f"{seen.mean():.3g}",
             f"{failed} of {len(mine)}" if mine else "–",
         )
         rows.append((float(test.mean()), (label(method), *cells)))
-    title = f"{one.arm.name}: losses after {look} evaluations, {one.plan.seeds} seeds (± their standard deviation)"
+    title = f"{one.arm.name}: losses after {look} evaluations, {one.plan.seeds} seeds (± the standard error)"
     heads = ("method", "test loss", "validation loss", "failed")
     return Table(title, heads, tuple(row for _, row in sorted(rows, key=lambda pair: pair[0])))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from airtune.benchmarks.analysis.comparison import RANDOM, Comparison, Run, compare_runs
-from airtune.benchmarks.analysis.significance import LEVEL, holm, over_tasks
+from airtune.benchmarks.analysis.significance import LEVEL, holm, over_sets, verdict_of
 from airtune.benchmarks.analysis.statistics import (
     Array,
     Estimate,
@@ -104,18 +104,19 @@ def _compared(runs: Sequence[Run], methods: Sequence[str], plan: Plan) -> Compar
     return compare_runs(by_key, methods, tasks, plan.seeds, plan.budget)
 
 
-def estimated(values: Array, clusters: Sequence[str], statistic: Statistic) -> Estimate:
+def estimated(values: Array, clusters: Sequence[str], statistic: Statistic, share: bool = False) -> Estimate:
     """A statistic of means over seeds, with its bootstrap interval over data sets and seeds.
 
     Args:
         values: Shape (methods, tasks, seeds).
         clusters: The data set of each task.
         statistic: From means of shape (..., methods, tasks), which may have NaN, to shape (...).
+        share: Whether it is a percentage.
     """
     value = float(statistic(values.mean(axis=2)))
     with np.errstate(divide="ignore", invalid="ignore"):  # of ratios, where a resample has none
         spread = statistic(bootstrap_means(values, clusters))
-    return estimate_of(value, spread, len(set(clusters)) == 1)
+    return estimate_of(value, spread, len(set(clusters)), share)
 
 
 def difference(one: Array, other: Array, clusters: Sequence[str]) -> Estimate:
@@ -125,9 +126,9 @@ def difference(one: Array, other: Array, clusters: Sequence[str]) -> Estimate:
     )
 
 
-def mean(values: Array, clusters: Sequence[str]) -> Estimate:
-    """The mean over tasks of values of shape (tasks, seeds)."""
-    return estimated(values[None], clusters, lambda m: np.nanmean(m[..., 0, :], axis=-1))
+def mean(values: Array, clusters: Sequence[str], share: bool = False) -> Estimate:
+    """The mean over tasks of values of shape (tasks, seeds); `share`: they are percentages."""
+    return estimated(values[None], clusters, lambda m: np.nanmean(m[..., 0, :], axis=-1), share)
 
 
 def matched(one: Array, other: Array, clusters: Sequence[str]) -> Estimate:
@@ -137,7 +138,7 @@ def matched(one: Array, other: Array, clusters: Sequence[str]) -> Estimate:
         found = outcomes(means[..., 0, :], means[..., 1, :])
         return np.asarray(100.0 * np.nanmean(np.where(np.isnan(found), np.nan, found >= 0), axis=-1))
 
-    return estimated(np.stack([one, other]), clusters, share)
+    return estimated(np.stack([one, other]), clusters, share, share=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,19 +156,27 @@ def holm_tests(arms: Mapping[str, Compared], pairs: Sequence[Pair]) -> dict[Pair
 
     Wilcoxon's signed-rank test of the differences between the data sets' mean normalised regrets.
     """
-    raw = {pair: _by_set(arms[pair.arm], pair) for pair in dict.fromkeys(pairs)}
+    raw = {pair: _tested(arms[pair.arm], pair) for pair in dict.fromkeys(pairs)}
     adjusted = holm([p for p, _ in raw.values()])
     return {
-        pair: (p, "no clear difference" if p > LEVEL else "better" if direction < 0 else "worse")
+        pair: (p, verdict_of(p, direction))
         for p, (pair, (_, direction)) in zip(adjusted, raw.items(), strict=True)
     }
 
 
-def _by_set(arm: Compared, pair: Pair) -> tuple[float, int]:
-    sets = np.array(arm.comparison.clusters)
-    names = list(dict.fromkeys(arm.comparison.clusters))
-    means = [
-        np.array([arm.regret(method, pair.look)[sets == name].mean() for name in names])
-        for method in (pair.method, pair.other)
-    ]
-    return over_tasks(*means)
+def _tested(arm: Compared, pair: Pair) -> tuple[float, int]:
+    means = (arm.regret(method, pair.look).mean(axis=1) for method in (pair.method, pair.other))
+    return over_sets(*means, arm.comparison.clusters)
+
+
+def power_note(arms: Mapping[str, Compared], pairs: Sequence[Pair]) -> tuple[str, ...]:
+    """That no test of a family can tell a difference, where the data sets are too few for so many; else nothing."""
+    sets = max((len(set(arms[pair.arm].comparison.clusters)) for pair in pairs), default=0)
+    least = 2.0 ** (1 - sets)
+    if least * len(pairs) <= LEVEL:
+        return ()
+    return (
+        f"Over {sets} data set{'s' if sets > 1 else ''} the smallest possible p-value is {least:.2g}, and Holm’s first "
+        f"step over {len(pairs)} tests asks for {LEVEL / len(pairs):.2g}: none against a control can pass it, whatever "
+        "the difference.",
+    )

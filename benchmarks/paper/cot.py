@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from airtune.benchmarks.paper.against_random import compared_lines, rank_table
-from airtune.benchmarks.paper.compared import Compared, difference, label
+from airtune.benchmarks.paper.against_random import compared_lines, control_pairs, rank_table
+from airtune.benchmarks.paper.compared import Compared, difference, label, power_note
 from airtune.benchmarks.paper.protocol import Protocol, filled
 from airtune.benchmarks.paper.results import Result, of_claim
 from airtune.benchmarks.paper.words import figure
@@ -32,4 +32,5 @@ def evaluate(protocol: Protocol, arms: Mapping[str, Compared]) -> Result:
         "difference).",
         lines=(*lines, *others),
         tables=tuple(rank_table(one) for one in arms.values()),
+        notes=power_note(arms, control_pairs(protocol, arms)),
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from airtune.benchmarks.analysis.costs import Costs, comparison_costs
-from airtune.benchmarks.paper.against_random import answer, compared_lines, rank_table
-from airtune.benchmarks.paper.compared import Compared, label
+from airtune.benchmarks.paper.against_random import answer, compared_lines, control_pairs, rank_table
+from airtune.benchmarks.paper.compared import Compared, label, power_note
 from airtune.benchmarks.paper.protocol import Protocol
 from airtune.benchmarks.paper.results import Result, Table
 
@@ -20,7 +20,7 @@ def evaluate(protocol: Protocol, arms: Mapping[str, Compared]) -> Result:
         answer=answer([line for line in lines if line.lead], arms),
         lines=tuple(lines),
         tables=tuple(tables),
-        notes=("Seconds are with the times of this part.",),
+        notes=("Seconds are with the times of this part.", *power_note(arms, control_pairs(protocol, arms))),
     )
 
 

@@ -12,7 +12,6 @@ from airtune.benchmarks.paper.protocol import Arm, Claim, Part
 
 PAPER = "arXiv 2312.04528"
 MODELS = ("llama_cpp:smollm2", "pocket")  # the first is the one that the first screen is about
-LARGE = 30  # evaluations from which on only small models are run everywhere, on the 2 cores that this is planned for
 
 # Random search, and what is granted the default first, as the model's prompt shows it: without these, knowing the
 # default passes for knowing the problem.
@@ -23,9 +22,12 @@ IMAGES = ("lm:{model}", "default+lm:{model}", "lm:{control}", "random", "default
 PROGRAMS = ("lm:{model@code}", "lm:{model@code+history=none}", "lm:{control@code}", "random", "uniform")
 OURS = ("default+lm+gp:pocket", "default+lm+gp:uniform@pocket")
 
+INTERVALS = (
+    "95 % bootstrap intervals over data sets and seeds, of shares on which all data sets agree exact ones"
+)
 TESTS = (
-    "95 % bootstrap intervals over data sets and seeds; a method against its know-nothing control: Wilcoxon's "
-    "signed-rank test, exact, over the data sets' mean normalised regrets, Holm's correction over the part"
+    f"{INTERVALS}; a method against its know-nothing control: Wilcoxon's signed-rank test, exact, over the data sets' "
+    "mean normalised regrets, Holm's correction over the part"
 )
 AGAINST_PAPER = (
     "each figure of the lead method is at least the paper's: that lies in our 95 % interval (equal) or below it "
@@ -126,7 +128,7 @@ PARTS: Mapping[str, Part] = {
             ),
             success="compressed takes fewer tokens of prompts, and zero lies in the interval of the difference of "
             "mean normalised regret (equal), or compressed is better",
-            tests=TESTS,
+            tests=INTERVALS,
             departs="HPOBench's perceptron in place of all 32 tasks.",
             speech="chat",
         ),
@@ -147,7 +149,7 @@ PARTS: Mapping[str, Part] = {
             ),
             success="zero lies in the interval of the difference of mean normalised regret (equal), or noise helps; "
             "regret is that of the true loss of what the search chose by noisy ones",
-            tests=TESTS,
+            tests=INTERVALS,
         ),
         Part(
             name="noise-cifar10",
@@ -265,7 +267,7 @@ PARTS: Mapping[str, Part] = {
             "tasks as they are and the same with hyperparameters renamed and ranges moved and scaled; a gap above "
             "it is what names and remembered numbers are worth to the model, whether by knowledge of the field or "
             "of the benchmark",
-            tests=TESTS,
+            tests=INTERVALS,
             departs="The paper has no such experiment.",
         ),
         Part(
@@ -283,7 +285,7 @@ PARTS: Mapping[str, Part] = {
             ),
             success="with the grammar every answer is valid and new; what the same model loses without it stands "
             "beside",
-            tests="95 % bootstrap intervals over tasks and seeds",
+            tests=INTERVALS,
             departs="The paper gives no figure.",
             speech="chat",
         ),

@@ -86,7 +86,6 @@ class Part:
         departs: How what is run differs from the paper, and why.
         lead: The template of the method that the first screen is about.
         speech: Which models it can be done with.
-        models: Whose models they are, if not those of all parts.
     """
 
     name: str

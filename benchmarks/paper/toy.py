@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airtune.benchmarks.paper.against_random import answer, compared_lines, rank_table
-from airtune.benchmarks.paper.compared import Compared, label
+from airtune.benchmarks.paper.against_random import answer, compared_lines, control_pairs, rank_table
+from airtune.benchmarks.paper.compared import Compared, label, power_note
 from airtune.benchmarks.paper.protocol import Protocol
 from airtune.benchmarks.paper.results import Result
 
@@ -21,7 +21,10 @@ def evaluate(protocol: Protocol, arms: Mapping[str, Compared]) -> Result:
         answer=answer([line for line in lines if line.lead], arms),
         lines=tuple(lines),
         tables=tuple(rank_table(one) for one in arms.values()),
-        notes=(f"Drawn is seed {SEED} of every method: the first, not the best.",),
+        notes=(
+            f"Drawn is seed {SEED} of every method: the first, not the best.",
+            *power_note(arms, control_pairs(protocol, arms)),
+        ),
         data={"trajectories": [path for one in arms.values() for path in trajectories(one)]},
     )
 

@@ -97,7 +97,7 @@ def _share(searches: Sequence[Search], key: str, mode: str, prompt: str | None =
         by_place.setdefault((one.task, one.seed), []).append(share)
     seeds = 1 + max(one.seed for one in chosen)
     values = np.array([[np.mean(by_place[task, seed]) for seed in range(seeds)] for task in tasks])
-    return mean(values, [task_cluster(task) for task in tasks])
+    return mean(values, [task_cluster(task) for task in tasks], share=True)
 
 
 def _table(model: str, searches: Sequence[Search], prompts: Sequence[str]) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from airtune.benchmarks.analysis.numbers import p_value
 from airtune.benchmarks.analysis.statistics import Estimate
 from airtune.benchmarks.paper.results import Worth
 
@@ -39,13 +40,12 @@ def worth_words(worth: Worth, p: float | None) -> str:
     """What a test against a control says."""
     if not worth or p is None:
         return "not tested"
-    shown = "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}" if p < 0.1 else f"p = {p:.2f}"
     words = {
         "better": "the model adds to it",
         "worse": "the model is worse",
         "no clear difference": "no clear difference",
     }
-    return f"{words[worth]} ({shown})"
+    return f"{words[worth]} (p = {p_value(p)})".replace("= <", "<")
 
 
 def _plain(value: float, shown: str) -> str:

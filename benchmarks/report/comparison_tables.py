@@ -9,10 +9,10 @@ import numpy as np
 
 from airtune.benchmarks.analysis.comparison import RANDOM, Array
 from airtune.benchmarks.analysis.costs import Costs, costs_table
+from airtune.benchmarks.analysis.numbers import DASH, estimated, number, p_value, significant, sortable
 from airtune.benchmarks.analysis.statistics import Row, change
 from airtune.benchmarks.analysis.table import Cell, Column, Table
 from airtune.benchmarks.report.controls import Pair
-from airtune.benchmarks.report.numbers import DASH, estimated, number, p_value, significant, sortable
 from airtune.benchmarks.report.report import Report
 
 _BLANK = Cell(DASH, kind="none")
@@ -84,20 +84,24 @@ def against_random(report: Report, budget: int) -> Table:
         *([far] if near else []),
         Column("mean rank", "among all methods, 1 is best"),
         Column("win/tie/loss", "tasks, against random search"),
-        Column("test loss", "of the configuration chosen on validation, mean over the tasks"),
+        Column(
+            "test loss",
+            "of the configuration chosen on validation, mean over the tasks; of one task ± standard error over seeds",
+        ),
     ]
     made = []
     for row in rows:
         changes = [estimated(row.beats, 0), estimated(row.median_change, 1), estimated(row.mean_change, 1)]
         changes += [estimated(row.mean_change_far, 1)] if near else []
         test = report.test_errors[budget][row.method]
+        spread = spread_of_test(report, row.method, budget)
         made.append(
             [
                 _name(report, row.method),
                 *([_BLANK] * len(changes) if row.method == RANDOM else changes),
                 estimated(row.rank, 2),
                 _BLANK if row.method == RANDOM else _tally(row),
-                Cell(significant(test), sort=sortable(test)),
+                Cell(significant(test), spread, sort=sortable(test)),
             ]
         )
     plan = report.plan
@@ -105,6 +109,20 @@ def against_random(report: Report, budget: int) -> Table:
         f"{plan.suite}: {budget} evaluations, {len(report.tasks)} tasks, {plan.seeds} seeds, against {RANDOM}"
     )
     return Table(f"{title}; positive changes are better", columns, made)
+
+
+def spread_of_test(report: Report, method: str, budget: int, task: str | None = None) -> str:
+    """`± 0.0012`, the standard error over seeds of the test loss on a task of a single data set; empty elsewhere.
+
+    Args:
+        report: The comparison.
+        method: Whose.
+        budget: Evaluations.
+        task: One of its tasks; by default the only one, if it is.
+    """
+    spreads = report.test_spreads(budget)[method]
+    value = spreads[task] if task else next(iter(spreads.values())) if len(spreads) == 1 else math.nan
+    return "" if math.isnan(value) else f"± {significant(value, 2)}"
 
 
 def against_each(report: Report, budget: int) -> Table:
@@ -197,7 +215,8 @@ def by_task(report: Report, budget: int, names: Sequence[str]) -> Table:
         cells = [Cell(names[t], sort=t, kind="name")]
         for method in methods:
             loss, test = means[method][task], tests[method][task]
-            sub = "" if math.isnan(test) else f"test {significant(test, 3)}"
+            spread = spread_of_test(report, method, budget, task)
+            sub = "" if math.isnan(test) else f"test {significant(test, 3)} {spread}".rstrip()
             kind = "best" if loss <= lowest + 1e-12 * abs(lowest) else ""
             cells.append(Cell(significant(loss), sub, sortable(loss), kind))
         rows.append(cells)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from airtune.benchmarks.analysis.comparison import RANDOM, Array, Comparison
-from airtune.benchmarks.analysis.significance import LEVEL, Verdicts, holm, over_tasks
+from airtune.benchmarks.analysis.significance import Verdicts, holm, over_sets, verdict_of
 from airtune.benchmarks.analysis.statistics import Row, pairwise
 from airtune.benchmarks.running.plan import HIDDEN, LOCAL, Plan, knows_nothing, names_hidden, proposer_of
 from airtune.models.spec import ModelSpec, parse_spec
@@ -44,7 +44,7 @@ class Pair:
     @property
     def verdict(self) -> str:
         """What the test says, in a word or two."""
-        return _verdict(self.p, self.direction)
+        return verdict_of(self.p, self.direction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Added:
     @property
     def verdict(self) -> str:
         """What the test says, in a word or two."""
-        return _verdict(self.p, self.direction)
+        return verdict_of(self.p, self.direction)
 
     def json(self) -> dict[str, Any]:
         """As JSON."""
@@ -116,7 +116,6 @@ def what_models_add(
     best, test = comparison.best[..., budget - 1], comparison.test[..., budget - 1]
     sets = np.array(comparison.clusters)
     regret = comparison.regret[..., budget - 1].mean(axis=2)
-    by_set = np.stack([regret[:, sets == name].mean(axis=1) for name in dict.fromkeys(sets)], axis=1)
     made = []
     for control in controls:
         both = [comparison.methods.index(name) for name in (control.method, control.reference)]
@@ -126,7 +125,7 @@ def what_models_add(
         on_test = None
         if tested.any():
             (on_test,) = pairwise(test[both][:, tested], names, names[0], budget, list(sets[tested]))
-        made.append(Added(row, control.what, *over_tasks(*by_set[both]), on_test))
+        made.append(Added(row, control.what, *over_sets(*regret[both], comparison.clusters), on_test))
     adjusted = holm([one.p for one in made])
     return [replace(one, p=p) for one, p in zip(made, adjusted, strict=True)]
 
@@ -165,7 +164,3 @@ def _hides(control: ModelSpec, spec: ModelSpec, spoken: str) -> bool:
     settings = {*(control.dialect or "").split("+")} - {HIDDEN}
     alike = settings == {*(spec.dialect or spoken or (control.dialect or "").partition("+")[0]).split("+")}
     return alike and replace(control, dialect=None) == replace(spec, dialect=None)
-
-
-def _verdict(p: float, direction: int) -> str:
-    return "no clear difference" if p > LEVEL else "better" if direction < 0 else "worse"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from airtune.benchmarks.analysis.comparison import RANDOM
+from airtune.benchmarks.analysis.numbers import interval, number, p_value, significant
 from airtune.benchmarks.analysis.statistics import NEAR_ZERO, RESAMPLES, Row
-from airtune.benchmarks.report.comparison_tables import report_tables
+from airtune.benchmarks.report.comparison_tables import report_tables, spread_of_test
 from airtune.benchmarks.report.controls import KNOW_NOTHING_MODEL
-from airtune.benchmarks.report.numbers import interval, number, p_value, significant
 from airtune.benchmarks.report.report import Report
 from airtune.benchmarks.running.suites import get_suite
 
@@ -107,6 +107,7 @@ def tiles(report: Report) -> list[dict[str, str]]:
     budget = report.budgets[-1]
     row = focal_row(report, budget)
     test, base = report.test_errors[budget][row.method], report.test_errors[budget][RANDOM]
+    mine, other = (spread_of_test(report, method, budget) for method in (row.method, RANDOM))
     moved = row.median_change.value
     made = [
         (f"{number(row.beats.value, 0)} %", interval(row.beats, 0), "of tasks where it beats random search"),
@@ -125,8 +126,8 @@ def tiles(report: Report) -> list[dict[str, str]]:
         made.append(
             (
                 significant(test),
-                f"random search {significant(base)}",
-                "test loss, mean over tasks",
+                f"{mine and f'{mine}, '}random search {significant(base)} {other}".rstrip(),
+                "test loss, ± standard error over seeds" if mine else "test loss, mean over tasks",
             )
         )
     return [{"value": value, "sub": sub, "label": label} for value, sub, label in made]
@@ -178,7 +179,8 @@ def method_notes(report: Report) -> list[tuple[str, str]]:
             "Intervals",
             f"95 % percentile intervals of {RESAMPLES} bootstrap resamples, the same for all methods: data sets with "
             "replacement, each with all its tasks (a task that shares no data set counts as one), and for each task "
-            "seeds",
+            "seeds. A share on which all data sets agree goes at least as far as Clopper and Pearson’s exact interval "
+            "for so many data sets",
         ),
         (
             "Tests",
@@ -199,7 +201,11 @@ def method_notes(report: Report) -> list[tuple[str, str]]:
             "worst loss that any study saw on the task (on a table task, the worst in the table); so is every loss "
             "that is missing from a mean",
         ),
-        ("Test error", "Of the configuration that was chosen on validation, the earliest of equals"),
+        (
+            "Test error",
+            "Of the configuration that was chosen on validation, the earliest of equals; where there is none, the "
+            "worst that any method’s choice had. Of a single task with its standard error over seeds",
+        ),
         ("Seconds of a proposal", "Those of a batch are shared out evenly over its studies"),
     ]
     if exact:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup, escape
 
+from airtune.benchmarks.analysis.numbers import significant
 from airtune.benchmarks.tasks.toy import FUNCTIONS, Function
 
 SIZE = 200.0  # of a panel, in SVG's units
@@ -41,7 +42,7 @@ def _ground(name: str) -> Markup:
 
 def _told(points: Sequence[Sequence[float | None]]) -> dict[str, str]:
     losses = [loss for _, _, loss in points if loss is not None]
-    return {"best": f"{min(losses):.3g}".replace("-", "−") if losses else "–"}
+    return {"best": significant(min(losses, default=None))}
 
 
 def _panel(name: str, points: Sequence[Sequence[float | None]]) -> Markup:

@@ -12,13 +12,13 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from airtune.benchmarks.analysis.comparison import comparison_path
 from airtune.benchmarks.report.comparison_page import comparison_page
 from airtune.benchmarks.report.density_figure import Density
 from airtune.benchmarks.report.source import load_source
 from airtune.benchmarks.report.study_page import study_page
 from airtune.benchmarks.report.style import Output
 from airtune.engine.cli.output import visible
+from airtune.engine.storage.opening import study_file
 from airtune.grammars import AirtuneError, write_file
 
 PAGE = "report.html"
@@ -42,7 +42,7 @@ def write_report(
         AirtuneError: If there is nothing to report on, or the folder cannot be written.
     """
     source = load_source(path) if study is None else None
-    file = source.path if source is not None else comparison_path(path)
+    file = source.path if source is not None else study_file(path)
     folder = out if out is not None else _beside(file, study)
     try:
         folder.mkdir(parents=True, exist_ok=True)

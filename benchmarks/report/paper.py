@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from airtune.benchmarks.analysis.numbers import p_value
 from airtune.benchmarks.analysis.seconds import regret_over_seconds
 from airtune.benchmarks.analysis.statistics import curve_bands
 from airtune.benchmarks.analysis.table import Table
@@ -105,16 +106,15 @@ def write_paper_report(folder: Path) -> Path:
     return page
 
 
-def _departing(titles: list[str], parts: int) -> str:
-    named = f"all {parts} parts" if len(titles) == parts > 1 else ", ".join(titles)
-    return f"not the declared plan, but a trial of it: {named}"
-
-
 def _part(folder: Path) -> dict[str, Any]:
     """What the page shows of a part."""
     result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
     name, plan = result["part"], result["plan"]
-    lead = next((line for line in result["lines"] if line["lead"]), None)
+    leads = [line for line in result["lines"] if line["lead"]]
+    decides = [
+        line for line in leads if line["verdict"] == result["verdict"]
+    ]  # a part is as bad as its worst figure
+    lead = next(iter(decides or leads), None)
     drawn = [
         (f"{arm['name']}: {words}", embedded(path, f"{name}-{_slug(arm['name'])}-{kind}"))
         for kind, words in FIGURES.items()
@@ -165,7 +165,7 @@ def _lines(lines: list[dict[str, Any]]) -> Table:
     """Every figure of a part, the paper's and the control's beside it."""
     rows = []
     for line in lines:
-        tested = f"{line['worth']} (p = {line['p']:.2g})" if line["p"] is not None else "–"
+        tested = f"{line['worth']} (p = {p_value(line['p'])})" if line["p"] is not None else "–"
         rows.append(
             (
                 line["method"],

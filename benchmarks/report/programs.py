@@ -10,6 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from airtune.benchmarks.analysis.numbers import DASH, aligned, significant, sortable
 from airtune.benchmarks.analysis.programs import (
     ChoiceMade,
     ancestors,
@@ -18,7 +19,6 @@ from airtune.benchmarks.analysis.programs import (
     lineage,
 )
 from airtune.benchmarks.analysis.table import Cell, Column, Table
-from airtune.benchmarks.report.numbers import DASH, aligned, significant, sortable
 from airtune.benchmarks.report.program_figures import MOST_CHOICES, ancestry_figure, structure_figure
 from airtune.benchmarks.report.proposals import Shown
 from airtune.benchmarks.report.style import Output, draw

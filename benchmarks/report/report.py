@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -73,7 +73,7 @@ class Report:
     @property
     def means(self) -> dict[int, dict[str, dict[str, float]]]:
         """By budget: best loss (regret for toy tasks) averaged over seeds, by method and task."""
-        return {b: self._by_task(self.comparison.best, b) for b in self.budgets}
+        return {b: self._by_task(self.comparison.best, b, _mean) for b in self.budgets}
 
     @property
     def test_errors(self) -> dict[int, dict[str, float]]:
@@ -88,11 +88,22 @@ class Report:
 
     def task_tests(self, budget: int) -> dict[str, dict[str, float]]:
         """The same by method and task."""
-        return self._by_task(self.comparison.test, budget)
+        return self._by_task(self.comparison.test, budget, _mean)
 
-    def _by_task(self, values: Array, budget: int) -> dict[str, dict[str, float]]:
+    def test_spreads(self, budget: int) -> dict[str, dict[str, float]]:
+        """The same of one data set: the standard error of each over seeds; NaN of several, and where it is exact."""
+        if len(set(self.comparison.clusters)) > 1:
+            return {m: dict.fromkeys(self.tasks, math.nan) for m in self.comparison.methods}
+        spreads = self._by_task(self.comparison.test, budget, _standard_error)
+        exact = [t for t, e in zip(self.tasks, self.comparison.exact, strict=True) if e]
+        spreads.get(RANDOM, {}).update(dict.fromkeys(exact, math.nan))
+        return spreads
+
+    def _by_task(
+        self, values: Array, budget: int, reduce: Callable[[Array], float]
+    ) -> dict[str, dict[str, float]]:
         return {
-            m: {t: _mean(values[i, j, :, budget - 1]) for j, t in enumerate(self.tasks)}
+            m: {t: reduce(values[i, j, :, budget - 1]) for j, t in enumerate(self.tasks)}
             for i, m in enumerate(self.comparison.methods)
         }
 
@@ -223,3 +234,8 @@ def _mean(values: Array) -> float:
     """The mean of what is there; NaN if nothing is."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else math.nan
+
+
+def _standard_error(values: Array) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.std(ddof=1)) / math.sqrt(len(known)) if len(known) > 1 else math.nan

@@ -10,8 +10,8 @@ from typing import Any
 
 from airtune.benchmarks.analysis.comparison import RANDOM, Array
 from airtune.benchmarks.analysis.costs import Costs
+from airtune.benchmarks.analysis.numbers import DASH, significant
 from airtune.benchmarks.analysis.table import Cell, Column, Table
-from airtune.benchmarks.report.numbers import DASH, significant
 from airtune.benchmarks.report.report import Report
 from airtune.benchmarks.report.style import GREY, INK, PAPER, strokes
 from airtune.benchmarks.running.plan import KNOW_NOTHING, proposer_of

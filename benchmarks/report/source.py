@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airtune.benchmarks.analysis.comparison import RANDOM, Run, comparison_path
+from airtune.benchmarks.analysis.comparison import RANDOM, Run
 from airtune.engine import StudyFile
+from airtune.engine.storage.opening import study_file
 from airtune.grammars import AirtuneError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def load_source(path: Path) -> Source:
     """
     from airtune.benchmarks.running.runner import load_plan, load_runs
 
-    file = comparison_path(path)
+    file = study_file(path)
     if path.is_dir() and not file.exists():
         raise AirtuneError(
             f"folder {str(path)!r} has no {file.name}",

@@ -10,11 +10,11 @@ from typing import Any
 
 from ConfigSpace import ConfigurationSpace
 
+from airtune.benchmarks.analysis.numbers import significant, sortable
 from airtune.benchmarks.analysis.table import Cell, Column, Table
 from airtune.benchmarks.report.density_figure import Density, add_densities
 from airtune.benchmarks.report.failures import failures_by_reason
 from airtune.benchmarks.report.manifests import configuration_command, manifest_parts, study_commands
-from airtune.benchmarks.report.numbers import significant, sortable
 from airtune.benchmarks.report.programs import (
     MOST_CHARACTERS,
     add_programs,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from airtune.benchmarks.analysis.numbers import DASH, aligned, sortable
 from airtune.benchmarks.analysis.table import Cell, Column, Table
-from airtune.benchmarks.report.numbers import DASH, aligned, sortable
 from airtune.engine.storage.study_file import TrialRecord
 from airtune.grammars import ProgramSpace
 

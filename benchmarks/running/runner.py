@@ -8,6 +8,7 @@ number of processes, nor on the order of the work, nor on what interrupted it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from airtune.benchmarks import get_task
-from airtune.benchmarks.analysis.comparison import Run, comparison_path
+from airtune.benchmarks.analysis.comparison import Run
 from airtune.benchmarks.running.lockstep import LockStepRunner, check_comparable
 from airtune.benchmarks.running.plan import (
     DEFAULT_MODEL,
@@ -32,6 +33,7 @@ from airtune.engine.evaluation.pool import Evaluation
 from airtune.engine.manifest import study_manifest
 from airtune.engine.proposers import load_proposer
 from airtune.engine.state import StudyState
+from airtune.engine.storage.opening import study_file
 from airtune.engine.storage.study_file import COMPARISON_FILE, StudyFile
 from airtune.engine.types import Proposer, Task
 from airtune.grammars import AirtuneError
@@ -167,7 +169,7 @@ def load_plan(path: Path) -> Plan:
     Raises:
         AirtuneError: If there is none.
     """
-    path = comparison_path(path)
+    path = study_file(path)
     with StudyFile(path, readonly=True) as file:
         stored = file.document(DOCUMENT)
         manifests = [record.manifest for record in file.studies() if "comparison" in record.manifest]
@@ -196,9 +198,9 @@ def load_runs(path: Path, plan: Plan | None = None) -> list[Run]:
 
     Args:
         path: Its study file, or the folder that has it.
-        plan: Only the runs that it has; None for all.
+        plan: Only the runs and trials that it has; None for all.
     """
-    with StudyFile(comparison_path(path), readonly=True) as file:
+    with StudyFile(study_file(path), readonly=True) as file:
         return _runs(file, plan)
 
 
@@ -209,7 +211,10 @@ def _runs(file: StudyFile, plan: Plan | None) -> list[Run]:
         what = study.manifest.get("comparison")
         if what is None or (plan is not None and (what["method"] not in order or what["seed"] >= plan.seeds)):
             continue
-        records = [one for one in file.records(study.name) if one.trial.status != "asked"]
+        last = math.inf if plan is None else plan.budget  # a larger budget may have been asked for before
+        records = [
+            one for one in file.records(study.name) if one.trial.status != "asked" and one.trial.number < last
+        ]
         trials, origins = [one.trial for one in records], [one.origin for one in records]
         dialect = str((study.manifest.get("model") or {}).get("dialect", ""))
         runs.append(Run(what["method"], study.manifest["task"], what["seed"], trials, origins, dialect))

@@ -13,10 +13,10 @@ def task_cluster(task: str) -> str:
 
     >>> task_cluster("hpobench/svm/credit-g"), task_cluster("hpobench/mlp/credit-g@epochs=9")
     ('hpobench/credit-g', 'hpobench/credit-g')
-    >>> task_cluster("toy/branin")
-    'toy/branin'
+    >>> task_cluster("sklearn/program/digits-images"), task_cluster("toy/branin")
+    ('sklearn/digits', 'toy/branin')
     """
-    task = task.removeprefix("moved/")  # on other ranges, but on the same data
+    task = task.removeprefix("moved/").removesuffix("-images")  # in another form, but on the same data
     family, *rest = task.partition("@")[0].split("/")
     if family in ONE_DATA_SET:
         return family

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from airtune.engine.cli.options import NOISE_HELP, Json, JsonNotTables, ModelSettings, TakeOver
+from airtune.engine.cli.options import NOISE_HELP, Json, JsonNotTables, ModelSettings, TakeOver, names_in
 from airtune.engine.cli.output import err, out, print_json, print_lines
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ def bench(
         from airtune.benchmarks.tasks.data_folder import DATA_VARIABLE
 
         os.environ[DATA_VARIABLE] = str(data.absolute())  # for the processes, too
-    named = _names(models) or ["pocket"]
-    methods = with_models(tuple(_names(proposers)) or DEFAULT_METHODS, named)
+    named = names_in(models) or ["pocket"]
+    methods = with_models(tuple(names_in(proposers)) or DEFAULT_METHODS, named)
     methods = with_controls(methods, named[0]) if controls else methods
     if needs_random(methods, tasks, noise):
         methods = (*methods, RANDOM)
@@ -141,7 +141,7 @@ def compare(
     from airtune.grammars import write_file
 
     plan = compare_plan(
-        _names(models), suite=suite, proposer=proposer, baselines=_names(baselines), seeds=seeds, budget=budget,
+        names_in(models), suite=suite, proposer=proposer, baselines=names_in(baselines), seeds=seeds, budget=budget,
         temperature=temperature,
     )  # fmt: skip
     report = make_report(plan, _run(plan, output, jobs, take_over))
@@ -279,8 +279,3 @@ def _run(plan: Plan, folder: Path, jobs: int, take_over: bool) -> list[Run]:
 def _say_where(folder: Path) -> None:
     tables = folder / "report.md"
     print_lines([f"tables: {tables}", f"studies: airtune show {folder}", f"page: airtune report {folder}"])
-
-
-def _names(text: str | None) -> list[str]:
-    """The names in a list with commas."""
-    return [name.strip() for name in (text or "").split(",") if name.strip()]

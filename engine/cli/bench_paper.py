@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from airtune.engine.cli.options import JsonNotTables, TakeOver
+from airtune.engine.cli.options import JsonNotTables, TakeOver, names_in
 from airtune.engine.cli.output import err, print_json, print_lines
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def paper(
     from airtune.benchmarks.paper.running import checked_protocols, chosen_parts, possible_protocols, run_part
     from airtune.grammars import AirtuneError
 
-    named = _names(models)
-    parts = chosen_parts(_names(part))
+    named = names_in(models)
+    parts = chosen_parts(names_in(part))
     if plan:
         from airtune.benchmarks.paper.declared import plans_markdown
 
@@ -151,7 +151,3 @@ def _document(one: Done) -> dict[str, object]:
         "departures": list(one.protocol.departures),
         "folder": str(one.folder),
     }
-
-
-def _names(text: str | None) -> list[str]:
-    return [name.strip() for name in (text or "").split(",") if name.strip()]

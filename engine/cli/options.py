@@ -114,6 +114,11 @@ def check_density(density: bool, options: Mapping[str, object]) -> None:
             )  # fmt: skip
 
 
+def names_in(text: str | None) -> list[str]:
+    """The names in a list with commas."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
 def with_kind(args: Sequence[str]) -> list[str]:
     """The arguments with "bubblewrap" behind each --sandbox that has no value.
 

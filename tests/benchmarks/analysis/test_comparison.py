@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 
@@ -42,11 +40,22 @@ def test_failures_early_ends_and_test_errors() -> None:
     made = compare_runs(both, ("random", "a"), 4)
     assert made.best[0, 0, 0].tolist() == [0.8, 0.5, 0.5, 0.5]
     assert made.best[1, 0, 0].tolist() == [0.9, 0.7, 0.7, 0.7]  # the worst anyone saw; then kept to the end
-    np.testing.assert_allclose(made.test[1, 0, 0], [math.nan, 7.0, 7.0, 7.0])
+    np.testing.assert_allclose(
+        made.test[1, 0, 0], [8.0, 7.0, 7.0, 7.0]
+    )  # the worst that anyone had chosen by then
     assert made.known[0] == 0.5
     assert made.reference[0] == pytest.approx((0.6 + 0.8) / 2)  # the median
     np.testing.assert_allclose(made.regret[0, 0, 0], [1.0, 0, 0, 0])  # 1.5 counts as 1
     assert made.budgets == (2, 4)
+
+
+def test_a_search_without_any_loss_counts_in_the_mean_of_test_errors() -> None:
+    """Bug: that mean was over the seeds that had one: a method looked the better the more of its searches failed."""
+    both = runs(random=[told(0.5), told(0.9)], a=[told(0.6), told(None)], b=[told(None), told(None)])
+    made = compare_runs(both, ("random", "a", "b"), 1)
+    assert made.test[:, 0, :, 0].tolist() == [[5.0, 9.0], [6.0, 9.0], [9.0, 9.0]]
+    without = {key: Run(*key, [Trial(0, {}, "told", 0.5)]) for key in both}
+    assert np.isnan(compare_runs(without, ("random", "a", "b"), 1).test).all()
 
 
 def test_toy_losses_are_regrets() -> None:

@@ -15,10 +15,13 @@ from airtune.benchmarks.analysis.statistics import (
     RESAMPLES,
     TIE,
     Array,
+    Estimate,
     Row,
     bootstrap_means,
     change,
     curve_bands,
+    estimate_of,
+    exact_interval,
     interval,
     outcomes,
     pairwise,
@@ -199,6 +202,38 @@ def test_of_one_data_set_a_point_is_no_interval() -> None:
         assert (row.beats.value, row.rank.value) == (100.0, 1.0)
 
 
+@pytest.mark.parametrize(("sets", "each_has"), [(8, 1), (8, 4), (3, 1)])
+def test_data_sets_that_all_agree_prove_no_more_than_so_many_can(sets: int, each_has: int) -> None:
+    """Bug: a method that won on all of eight data sets was better than 81 % by an interval of [100, 100].
+
+    Had it a chance of p to win on a data set, it would win on all n with p to the n: at least 2.5 % from the lower end.
+    """
+    best = np.stack([np.full((sets * each_has, 2), 0.5), np.full((sets * each_has, 2), 0.4)])
+    clusters = [f"t{i // each_has}" for i in range(sets * each_has)]
+    end = 100 * 0.025 ** (1 / sets)
+    won, lost = compare(best, clusters)[1].beats, compare(best[::-1], clusters)[1].beats
+    assert (won.low, won.value, won.high) == (pytest.approx(end), 100.0, 100.0)
+    assert (lost.low, lost.value, lost.high) == (0.0, 0.0, pytest.approx(100 - end))
+
+
+def test_the_exact_interval_is_scipys_and_never_narrows_one() -> None:
+    from scipy.stats import binomtest
+
+    for won in range(9):
+        exact = binomtest(won, 8).proportion_ci(0.95, "exact")
+        assert exact_interval(100 * won / 8, 8) == pytest.approx((100 * exact.low, 100 * exact.high))
+    wide = np.repeat([50.0, 100.0], [9, 91])  # all are won, but not in every resample of seeds
+    assert estimate_of(100.0, wide, 8, share=True) == Estimate(100.0, 50.0, 100.0)
+    narrow = np.repeat([87.5, 100.0], [9, 91])
+    assert estimate_of(100.0, narrow, 8, share=True).low == pytest.approx(exact_interval(100.0, 8)[0])
+    assert estimate_of(98.0, narrow, 8, share=True).low == 87.5
+    half = estimate_of(50.0, np.full(9, 50.0), 4, share=True)  # one of two tasks, on each of four data sets
+    assert (half.low, half.high) == pytest.approx(exact_interval(50.0, 4))
+    assert estimate_of(50.0, np.full(9, 50.0), 4) == Estimate(
+        50.0, 50.0, 50.0
+    )  # of a change nothing is known
+
+
 def test_tasks_are_resampled() -> None:
     """Seeds that agree: all spread comes from which tasks are there, sqrt(variance over tasks / tasks), to 10 %.
 
@@ -255,7 +290,7 @@ def test_methods_are_resampled_together() -> None:
     random = np.random.default_rng(4).random((6, 8)) + 0.5
     row = compare(np.stack([random, 0.9 * random]))[1]
     assert (row.mean_change.low, row.mean_change.high) == pytest.approx((10.0, 10.0))
-    assert (row.beats.low, row.rank.low, row.rank.high) == (100.0, 1.0, 1.0)
+    assert (row.rank.low, row.rank.high) == (1.0, 1.0)
     means = bootstrap_means(np.stack([random, random + 1.0]), each(6))
     np.testing.assert_allclose(means[:, 1], means[:, 0] + 1.0)
 

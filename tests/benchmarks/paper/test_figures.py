@@ -14,7 +14,16 @@ from airtune.benchmarks.analysis.comparison import Run
 from airtune.benchmarks.analysis.statistics import Estimate
 from airtune.benchmarks.paper import against_random, code, contamination, hybrid, noise
 from airtune.benchmarks.paper.against_random import worst
-from airtune.benchmarks.paper.compared import Compared, Pair, difference, holm_tests, joined, matched
+from airtune.benchmarks.paper.compared import (
+    Compared,
+    Pair,
+    difference,
+    holm_tests,
+    joined,
+    matched,
+    mean,
+    power_note,
+)
 from airtune.benchmarks.paper.noise import evaluated_again
 from airtune.benchmarks.paper.plans import PARTS
 from airtune.benchmarks.paper.protocol import Arm, Options, Part, protocol_of
@@ -81,7 +90,7 @@ def test_a_part_is_as_bad_as_its_worst_figure() -> None:
     one = compared("published", losses, protocol.part)
     result = against_random.evaluate(protocol, {"published": one})
     by_words = {line.what: line.verdict for line in result.lines if line.lead}
-    assert by_words["beats random search"] == "better"
+    assert by_words["beats random search"] == "equal"  # six of six functions: 54 to 100 %
     assert result.verdict == min(by_words.values(), key=["worse", "equal", "better"].index)
     assert "the paper 81.25 %" in result.answer
 
@@ -122,6 +131,9 @@ def test_what_is_matched_counts_ties() -> None:
     mine = np.array([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0], [4.0, 4.0]])
     other = np.array([[1.0, 1.0], [3.0, 3.0], [2.0, 2.0], [5.0, 5.0]])
     assert matched(mine, other, list("abcd")).value == 75.0
+    assert matched(mine, mine, list("abcd")) == Estimate(100.0, pytest.approx(100 * 0.025 ** (1 / 4)), 100.0)
+    assert mean(np.full((4, 2), 100.0), list("abcd"), share=True) == matched(mine, mine, list("abcd"))
+    assert mean(np.full((4, 2), 100.0), list("abcd")) == Estimate(100.0, 100.0, 100.0)
     assert difference(mine, other, list("abcd")).value == pytest.approx(-0.25)
     assert difference(mine, mine, list("abcd")) == Estimate(0.0, 0.0, 0.0)
 
@@ -135,6 +147,11 @@ def test_the_hybrid_is_measured_by_bayesian_optimisation_at_every_look() -> None
     result = hybrid.evaluate(protocol, {"published": compared("published", losses, protocol.part)})
     shares = {line.method: (line.ours.value, line.control and line.control.value) for line in result.lines}
     assert shares == {"hybrid:scripted": (50.0, 0.0), "default+hybrid:scripted": (100.0, 100.0)}
+    assert {(line.method, line.worth) for line in result.lines} == {
+        ("hybrid:scripted", "no clear difference"), ("default+hybrid:scripted", "no clear difference")
+    }  # fmt: skip
+    assert result.lines[1].p == pytest.approx(2 * 2 / 2**6)  # worse on all six functions, and Holm's of two
+    assert "over 2 tests asks for 0.025: none against a control can pass it" in result.notes[0]
     assert result.verdict == "equal"  # 50 % with an interval around 65.6; the other is better
 
 
@@ -144,6 +161,11 @@ def test_tests_are_corrected_together() -> None:
     both = holm_tests({"toy": one}, [Pair("toy", "a", "b", 4), Pair("toy", "b", "a", 4)])
     (p, worth), *_ = alone.values()
     assert (p, worth) == (2 / 2**6, "better")
+    assert power_note({"toy": one}, [Pair("toy", "a", "b", 4)]) == ()
+    assert power_note({"toy": one}, list(both)) == (
+        "Over 6 data sets the smallest possible p-value is 0.031, and Holm’s first step over 2 tests asks for 0.025: "
+        "none against a control can pass it, whatever the difference.",
+    )
     assert [found for found in both.values()] == [(4 / 2**6, "no clear difference")] * 2
 
 

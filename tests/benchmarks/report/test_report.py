@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 from ConfigSpace import ConfigurationSpace
 
+from airtune.benchmarks.analysis.numbers import aligned, number, significant
 from airtune.benchmarks.analysis.significance import holm, over_tasks
 from airtune.benchmarks.analysis.table import Cell, Column, Table
 from airtune.benchmarks.report import make_report, report_markdown, report_tables, study_page, write_report
+from airtune.benchmarks.report.comparison_tables import against_random
 from airtune.benchmarks.report.findings import headline, model_note, sentences, tiles
 from airtune.benchmarks.report.manifests import configuration_command
-from airtune.benchmarks.report.numbers import aligned, number, significant
 from airtune.benchmarks.report.source import Source, whole_part
 from airtune.benchmarks.running.plan import Plan
 from airtune.benchmarks.running.runner import run_suite
@@ -226,6 +227,24 @@ def test_an_unfinished_comparison_is_shown_as_far_as_it_goes() -> None:
     assert part.notes == ("1 of the 6 tasks of the suite have no study here",)
     with pytest.raises(AirtuneError, match="nothing can be compared yet"):
         whole_part(path, plan, [replace(run, trials=run.trials[:1], origins=run.origins[:1]) for run in runs])
+
+
+def test_of_one_task_the_test_loss_has_its_standard_error_over_seeds() -> None:
+    """As the paper's table 4 has it: in the table, in that of tasks, and in the tile."""
+    plan = make_plan(("lm", "random"), suite="nyc_taxi/mlp")
+    runs = make_runs(plan)
+    report = make_report(plan, runs)
+    chosen = report.comparison.test[0, 0, :, -1]
+    mean, error = chosen.mean(), chosen.std(ddof=1) / 2
+    words = f"{significant(mean)} ± {significant(error, 2)}"
+    assert f"| {words} |" in against_random(report, 12).markdown()
+    assert f"test {significant(mean, 3)} ± {significant(error, 2)} |" in report_markdown(report)
+    (tile,) = (tile for tile in tiles(report) if tile["label"].startswith("test loss"))
+    assert tile["label"] == "test loss, ± standard error over seeds"
+    assert (tile["value"], tile["sub"].partition(",")[0]) == (significant(mean), f"± {significant(error, 2)}")
+    assert "±" not in report_markdown(make_report(make_plan(), make_runs(make_plan())))
+    alone = replace(plan, seeds=1)
+    assert "±" not in report_markdown(make_report(alone, [run for run in runs if run.seed == 0]))
 
 
 def test_tables_fit_a_terminal_of_90_columns() -> None:
