@@ -81,7 +81,7 @@ def write_paper_report(folder: Path) -> Path:
             allowed="a folder written by `airtune bench paper --out DIR`",
             hint=f"airtune bench paper --part toy --out {folder}",
         )
-    parts = [_part(where) for where in found.values()]
+    parts = [_readable_part(where) for where in found.values()]
     missing = [part for name, part in PARTS.items() if name not in found]
     departing = [part["title"] for part in parts if part["departures"]]
     context = {
@@ -104,6 +104,18 @@ def write_paper_report(folder: Path) -> Path:
     page = folder / PAGE
     write_file(page, render(context).encode())
     return page
+
+
+def _readable_part(folder: Path) -> dict[str, Any]:
+    try:
+        return _part(folder)
+    except (KeyError, TypeError, ValueError) as error:
+        raise AirtuneError(
+            f"{str(folder / RESULT)!r} is not what this version writes: {error!r}",
+            value=str(folder / RESULT),
+            allowed="the result of a part, unchanged",
+            hint=f"airtune bench paper --part {folder.name} --out {folder.parent} writes it anew from its studies",
+        ) from error
 
 
 def _part(folder: Path) -> dict[str, Any]:

@@ -128,6 +128,7 @@ def test_tasks_on_one_data_set_are_one_cluster() -> None:
     names = ["hpobench/svm/credit-g", "hpobench/mlp/credit-g@epochs=9", "hpobench/svm/car", "toy/branin"]
     assert list(map(task_cluster, names)) == ["hpobench/credit-g"] * 2 + ["hpobench/car", "toy/branin"]
     assert task_cluster("sklearn/rf/digits@trees=16") == task_cluster("sklearn/svm/digits")
+    assert task_cluster("sklearn/program/digits-images") == task_cluster("moved/sklearn/program/digits")
     assert task_cluster("original/mlp/car") == "original/car"
     assert task_cluster("dev/svm/1") != task_cluster("dev/rf/1")
     suite = get_suite("hpobench").tasks

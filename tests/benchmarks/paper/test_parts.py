@@ -13,6 +13,7 @@ import pytest
 from airtune.benchmarks.paper import running
 from airtune.benchmarks.paper.plans import PARTS
 from airtune.engine.cli.app import main
+from airtune.grammars import AirtuneError
 
 OPTIONS = ("--models", "scripted", "--budget", "3", "--seeds", "2", "--jobs", "1")
 DATA = ("noise-cifar10", "code")  # parts whose data are not everywhere
@@ -110,6 +111,18 @@ def test_what_is_wrong_is_told_before_anything_runs(
         main(["bench", "paper"])
     assert ended.value.code == 2
     assert "--out DIR" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"part": "noise", "plan": {}, "lines": 3}'])
+def test_a_result_that_cannot_be_read_is_told(content: str, tmp_path: Path) -> None:
+    """Bug: a result.json of another version beside a new part ended the command with a traceback."""
+    from airtune.benchmarks.report.paper import write_paper_report
+
+    (tmp_path / "noise").mkdir()
+    (tmp_path / "noise" / "result.json").write_text(content)
+    with pytest.raises(AirtuneError, match="is not what this version writes") as error:
+        write_paper_report(tmp_path)
+    assert "--part noise --out" in str(error.value.hint)
 
 
 def test_the_plan_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
