@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -49,8 +50,15 @@ def get_task(name: str, data: Path | None = None) -> Task:
         TaskError: If there is no such task, it has no such fidelity or option, or its data are not there.
     """
     from airtune.engine.types import TaskError
-    from airtune.grammars.errors import unknown_name
+    from airtune.grammars import shipped_spaces, unknown_name
 
+    if name.endswith((".json", ".free", ".space")) or ("/" not in name and name in shipped_spaces()):
+        own = "--data FILE --target COLUMN --score mse|mae|error"
+        option, other = ("--space", "--command '...'") if name.endswith(".json") else ("--program-space", own)
+        raise TaskError(
+            f"{name!r} is a search space, and no task", value=name, allowed=f"a task, or {option} {name}",
+            hint=f"airtune tune {option} {shlex.quote(name)} {other}",
+        )  # fmt: skip
     family = name.partition("/")[0]
     if data is not None and family not in NEED_DATA:
         if name.startswith(tuple(f"moved/{one}/" for one in NEED_DATA)):

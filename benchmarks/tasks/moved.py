@@ -73,6 +73,10 @@ def moved_task(name: str) -> Task:
     Raises:
         TaskError: If there is no such task, or its space has what cannot be moved.
     """
+    if unmoved(name).startswith(PREFIX):
+        raise TaskError(
+            f"task {name!r} would be moved twice", value=name, allowed=f"{PREFIX!r} once", hint=f"use {unmoved(name)!r}"
+        )  # fmt: skip
     original, moves = _moves(unmoved(name))
     if programs_of(original.space) is not None:
         raise TaskError(

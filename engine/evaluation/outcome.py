@@ -6,10 +6,11 @@ import copy
 import signal
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from traceback import format_exception, walk_tb
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -129,11 +130,14 @@ def reason_of(error: BaseException) -> str:
 
 
 def log_of(error: BaseException) -> str:
-    """The traceback, without the frames of this module."""
+    """The traceback, without this module's frames; none of a failure that Airtune has found: its reason says it all."""
     here = error.__traceback__
     while here is not None and here.tb_frame.f_code.co_filename == __file__:
         here = here.tb_next
+    raised = next((frame.f_code.co_filename for frame, _ in reversed([*walk_tb(here)])), __file__)
+    if isinstance(error, TrialFailed) and Path(raised).parent == Path(__file__).parent:
+        return ""
     try:
-        return "".join(traceback.format_exception(type(error), error, here))[-LOG_LENGTH:]
+        return "".join(format_exception(type(error), error, here))[-LOG_LENGTH:]
     except Exception:
         return type(error).__name__

@@ -199,7 +199,8 @@ def free_program(path: str | Path) -> FreeProgram:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SpaceError(
             f"cannot read the free program {str(path)!r}: {error}", value=str(path),
-            allowed='a file in TOML: signature = "f(x)", imports = ["numpy"], max_tokens = 512', hint="correct it",
+            allowed='a file in TOML: signature = "f(x)", imports = ["numpy"], max_tokens = 512',
+            hint="check the path and its permissions" if isinstance(error, OSError) else "correct the file",
         ) from error  # fmt: skip
     return _made(given, str(path))
 

@@ -150,6 +150,11 @@ def test_fidelities_change_the_cost_and_the_name() -> None:
         ("sklearn/svm/irs", "did you mean 'sklearn/svm/iris'"),
         ("toy/brannin", "did you mean 'toy/branin'"),
         ("", "unknown task"),
+        ("here/x.free", "airtune tune --program-space here/x.free --data FILE"),
+        ("x y.space", "airtune tune --program-space 'x y.space' --data FILE"),
+        ("tiny", "airtune tune --program-space tiny --data FILE"),
+        ("toy/x.json", "airtune tune --space toy/x.json --command"),
+        ("moved/moved/toy/branin", "use 'moved/toy/branin'"),
     ],
 )
 def test_bad_names_are_explained(name: str, says: str) -> None:

@@ -3,7 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ConfigSpace import ConfigurationSpace
 
+from airtune.engine.evaluation.commands import command_objective
 from airtune.engine.evaluation.outcome import evaluate
 from airtune.engine.evaluation.result import REASON_LENGTH, TrialFailed
 
@@ -42,6 +44,19 @@ def test_reasons(error: BaseException, reason: str) -> None:
         raise error
 
     assert evaluate(objective, {}).reason == reason
+
+
+def test_what_airtune_finds_needs_no_traceback() -> None:
+    """Bug: after a command that failed, a line of Airtune's own traceback was shown as its last output."""
+
+    def failing(_: dict[str, Any]) -> float:
+        raise TrialFailed("here")
+
+    space = ConfigurationSpace({"x": (0, 1)})
+    command = command_objective("sh -c 'exit 3' {x}", space)
+    assert evaluate(command, {"x": 1}).log == ""
+    assert evaluate(lambda _: "none", {}).log == ""
+    assert "in failing" in evaluate(failing, {}).log
 
 
 def test_an_interrupt_is_nobody_s_failure() -> None:
