@@ -72,7 +72,7 @@ def task_of_programs(
                 "--data FILE --score mse|mae|error", "or a program space (*.space)",
             )  # fmt: skip
         return _of_data(Path(space).stem, free_program(space), data, target, score)
-    programs = program_space(space)
+    programs = program_space(Path(space))  # a file, also where an equals sign is in its name
     if data is not None:
         return _of_data(Path(space).stem, programs, data, target, score)
     from airtune.engine import Task, command_objective, load_objective

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from airtune.engine.evaluation.programs import SCORES, ProgramData
 from airtune.engine.types import TaskError
 from airtune.grammars import read_file, unknown_name
+from airtune.grammars.errors import shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,7 +69,7 @@ def read_data(path: Path, target: str | None, score: str) -> Read:
     try:
         content = read_file(path)
     except OSError as error:
-        raise _wrong(path, f"cannot be read: {error}", "check --data") from error
+        raise _wrong(path, f"cannot be read: {error}", "check the path and its permissions") from error
     name = path.name.lower()
     if name.endswith(".npz"):
         if target is not None:
@@ -134,30 +135,34 @@ def _table(path: Path, content: bytes, target: str) -> tuple[dict[str, NDArray[A
     if not lines:
         raise _wrong(path, "is no table: it is empty", "write a line of names, and the rows below it")
     names, *rows = lines
-    if target not in names or len(set(names)) < len(names):
+    if target not in names:
         message, allowed, hint = unknown_name("column", target, names)
-        if target in names:
-            message, hint = "two columns have one name", "rename one"
-        elif len(names) == 1:
+        if len(names) == 1:
             message, hint = f"{message}; its first line is one name", "write commas between the columns"
         raise _wrong(path, message, hint, value=target, allowed=allowed)
+    for number, name in enumerate(names, 1):
+        if not name.strip() or name in names[: number - 1]:
+            raise _wrong(
+                path, f"column {number} has no name" if not name.strip() else f"two columns have one name, {name!r}",
+                "name it, or leave the column out", value=name, allowed="a name of its own for each column",
+            )  # fmt: skip
     for number, row in enumerate(rows, 2):
         if len(row) != len(names):
             raise _wrong(
                 path, f"row {number} has {len(row)} values, and there are {len(names)} columns", "mend the row",
                 value=number,
             )  # fmt: skip
-    texts = dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(names, ())
+    texts = {name: [row[i].strip() for row in rows] for i, name in enumerate(names)}
     columns: list[NDArray[np.float64]] = []
     for name in names:
-        if (empty := next((i for i, one in enumerate(texts[name], 2) if not one.strip()), None)) is not None:
+        if (empty := next((i for i, one in enumerate(texts[name], 2) if not one), None)) is not None:
             raise _wrong(
                 path, f"column {name!r} has no value in row {empty}, and programs take none for granted",
                 _FILL, value=name, allowed="a value in every row",
             )  # fmt: skip
         if (gap := _gap(texts[name])) is not None:
             raise _wrong(
-                path, f"column {name!r} has {texts[name][gap]!r} in row {gap + 2}, and numbers or dates else",
+                path, f"column {name!r} has {shown(texts[name][gap])} in row {gap + 2}, and numbers or dates else",
                 _FILL, value=name, allowed="a value in every row, numbers that are finite",
             )  # fmt: skip
         if name != target:
@@ -175,8 +180,7 @@ def _gap(texts: Sequence[str]) -> int | None:
     Taken for a word, it would make a column of 0 and 1 of every number.
     """
     found = None
-    for i, text in enumerate(texts):
-        word = text.strip()
+    for i, word in enumerate(texts):
         try:
             there = math.isfinite(float(word))
         except ValueError:
@@ -185,7 +189,7 @@ def _gap(texts: Sequence[str]) -> int | None:
                 return None
         if not there and found is None:
             found = i
-    return found if any(text.strip().lower() not in MISSING for text in texts) else None
+    return found if any(word.lower() not in MISSING for word in texts) else None
 
 
 def _is_date(text: str) -> bool:
@@ -221,7 +225,7 @@ def encode_column(name: str, texts: Sequence[str]) -> dict[str, NDArray[np.float
         words = sorted(set(texts))
         if len(words) > MOST_CATEGORIES:
             raise TaskError(
-                f"column {name!r} has {len(words)} different words: {words[0]!r}, {words[1]!r}, ...",
+                f"column {name!r} has {len(words)} different words: {shown(words[0])}, {shown(words[1])}, ...",
                 value=name,
                 allowed=f"numbers, dates, or up to {MOST_CATEGORIES} words",
                 hint="leave the column out, or make numbers of it",
@@ -255,7 +259,7 @@ def _arrays(path: Path, content: bytes) -> dict[str, NDArray[Any]]:
     import numpy as np
 
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        with np.lib.npyio.NpzFile(io.BytesIO(content), allow_pickle=False) as file:
             found = {name: file[name] for name in file.files}
     except (ValueError, OSError, EOFError, KeyError, zlib.error, zipfile.BadZipFile) as error:
         raise _wrong(
@@ -272,9 +276,15 @@ def _arrays(path: Path, content: bytes) -> dict[str, NDArray[Any]]:
         )  # fmt: skip
     for name in wanted:
         one = found[name]
-        if one.dtype.kind not in "biuf" + ("U" if name.endswith("y") else ""):
+        kinds, longest = (
+            ("biufU", math.inf) if name.endswith("y") else ("biuf", 8)
+        )  # bytes: sandboxes know no more
+        if one.dtype.kind not in kinds or one.dtype.itemsize > longest:
             raise _wrong(
-                path, f"array {name!r} is of {one.dtype}, no numbers", "make numbers of it", value=name
+                path,
+                f"array {name!r} is of {one.dtype}, no numbers",
+                "make it numbers of 64 bits at most",
+                value=name,
             )
         if one.dtype.kind == "f" and not np.isfinite(one).all():
             raise _wrong(path, f"array {name!r} holds NaN or infinity", "fill in what is missing", value=name)
@@ -304,10 +314,16 @@ def _split(path: Path, arrays: Mapping[str, NDArray[Any]], score: str) -> Progra
     ys = [name for name in arrays if name.endswith("y")]
     classes = np.unique(np.concatenate([arrays[name] for name in ys]))
     if score != "error" and classes.dtype.kind == "U":
-        word = next(str(one) for one in classes if _numbers([one]) is None)
+        word = next((str(one) for one in classes if _numbers([one]) is None), None)
+        if word is not None:
+            raise _wrong(
+                path, f"the targets are words ({shown(word)}, ...), and the score {score!r} is of numbers",
+                "--score error counts wrong classes", value=word, allowed="numbers",
+            )  # fmt: skip
+    if len(classes) == 1 and len(arrays[ys[0]]) > 1:
         raise _wrong(
-            path, f"the targets are words ({word}, ...), and the score {score!r} is of numbers",
-            "--score error counts wrong classes", value=word, allowed="numbers",
+            path, f"the target is {shown(classes[0].item())} in every row, and there is nothing to learn",
+            "name another target", value=classes[0].item(), allowed="a target of two values or more",
         )  # fmt: skip
     y = {
         name: np.searchsorted(classes, arrays[name]) if score == "error" else arrays[name].astype(np.float64)

@@ -86,14 +86,16 @@ def test_minimize_takes_a_program_space() -> None:
 
 
 def test_a_file_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("mine.space").write_text(
+    Path(
+        "a=b.space"
+    ).write_text(  # bug: with an equals sign in its name, it was taken for the text of a space
         'p: P = """\n    def fit_predict(train_x, train_y, test_x, seed):\n'
         '        return test_x[:, {column: int}] * {factor: int}\n    """\n'
         "column: int = 0 .. 1\nfactor: int = 1 .. 2"
     )
     options = (
         "--program-space",
-        "mine.space",
+        "a=b.space",
         *DATA,
         "--sandbox",
         "none",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,16 @@ def test_words_that_mean_nothing_elsewhere_are_words_among_words(tmp_path: Path,
         assert row.tolist() == [number, *(float(one == chosen) for one in where)]
 
 
+def test_space_around_words_is_no_part_of_them(tmp_path: Path) -> None:
+    """Bug: `a` and ` a` were two words, and of targets two classes."""
+    rows = [
+        f"{i}, {'ab'[i % 2]}{' ' * (i % 3)},{' ' * (i % 5)}{'no' if i % 2 else 'yes'}\n" for i in range(60)
+    ]
+    data = read_data(written(tmp_path, "i,word,y\n" + "".join(rows)), "y", "error").data
+    assert data.train[0].shape[1] == 3
+    np.testing.assert_array_equal(data.train[1], data.train[0][:, 1])
+
+
 def test_classes_of_words_are_numbers_in_their_order_and_stratified(tmp_path: Path) -> None:
     rows = [f"{i},{'no' if i % 5 else 'yes'}\n" for i in range(100)]
     read = read_data(written(tmp_path, "x,y\n" + "".join(rows)), "y", "error")
@@ -98,6 +109,8 @@ def test_arrays(tmp_path: Path) -> None:
     data = read_data(saved(tmp_path, **whole, test_x=X[:5], test_y=Y[:5]), None, "mse").data
     assert data.test is not None
     np.testing.assert_array_equal(data.test[0], X[:5])
+    data = read_data(saved(tmp_path, x=X, y=Y.astype(str)), None, "mse").data  # numbers, if written as texts
+    assert sorted(np.unique(data.train[1])) == [0.0, 10.0, 20.0]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +126,16 @@ def test_arrays(tmp_path: Path) -> None:
         ("", "price", "mse", "is no table"),
         (HEADER + "".join(ROWS) + "1,b,,3\n", "price", "mse", "column 'built' has no value in row 52"),
         (HEADER + "".join(ROWS) + "1,b\n", "price", "mse", "row 52 has 2 values, and there are 4 columns"),
-        ("a,a,b\n" + "1,2,3\n" * 20, "b", "mse", "two columns have one name"),
+        ("a,a,b\n" + "1,2,3\n" * 20, "b", "mse", "two columns have one name, 'a'"),
+        ("a,,b\n" + "1,2,3\n" * 20, "b", "mse", "column 2 has no name"),
+        ("a,b\n" + "1,3.0\n2,3\n" * 20, "b", "mse", "the target is 3.0 in every row"),
+        ("a,b\n" + "1,yes\n2,yes \n" * 20, "b", "error", "the target is 'yes' in every row"),
+        (
+            "x,y\n" + "".join(f"{i} {'w' * 900},1\n" for i in range(101)),
+            "y",
+            "mse",
+            "words: '0 wwwwwwwwww...wwwwwwwwwwwww', '1 w",
+        ),
         ("b\n" + "3\n" * 20, "b", "mse", "has no column but 'b'"),
         (
             "x,y\n" + "".join(f"w{i},1\n" for i in range(MOST_CATEGORIES + 1)),
@@ -125,11 +147,11 @@ def test_arrays(tmp_path: Path) -> None:
         ("\n\n", "y", "mse", "is no table: it is empty"),
         ("x;y\n1;2\n", "y", "mse", "write commas between the columns"),
         ("x,y\n" + "1,2\n" * 20 + "NaN,2\n", "y", "mse", "column 'x' has 'NaN' in row 22"),
-        ("x,y\n" + "1,2\n" * 20 + " n/a,2\n", "y", "mse", "column 'x' has ' n/a' in row 22"),
+        ("x,y\n" + "1,2\n" * 20 + " n/a,2\n", "y", "mse", "column 'x' has 'n/a' in row 22"),
         ("x,y\n" + "1,2\n" * 20 + "inf,2\n", "y", "mse", "column 'x' has 'inf' in row 22"),
         ("x,y\n" + "2016-03-01,2\n" * 20 + "NaT,2\n", "y", "mse", "column 'x' has 'NaT' in row 22"),
         ("x,y\n" + "1,2\n" * 20 + "1,null\n", "y", "mse", "column 'y' has 'null' in row 22"),
-        ("x,y\n" + "1,2\n" * 20 + "1,b\n", "y", "mse", "the targets are words (b, ...)"),
+        ("x,y\n" + "1,2\n" * 20 + "1,b\n", "y", "mse", "the targets are words ('b', ...)"),
     ],
 )
 def test_tables_that_are_refused(tmp_path: Path, text: str, target: str | None, score: str, why: str) -> None:
@@ -140,11 +162,13 @@ def test_tables_that_are_refused(tmp_path: Path, text: str, target: str | None, 
 
 
 def test_other_files_that_are_refused(tmp_path: Path) -> None:
+    np.save(array := io.BytesIO(), X)  # bug: an error that nobody caught
     for name, content, why in [
         ("a.csv", b"a,b\n\xff,2\n", "is no table"),
         ("a.csv.gz", b"\x1f\x8b broken", "is no table"),
         ("a.csv.gz", gzip.compress(b"a,b" * 100)[:20] + b"x" * 30, "is no table"),
         ("a.npz", b"no zip", "holds no arrays"),
+        ("a.npz", array.getvalue(), "holds no arrays"),
         ("a.npz", b"PK\x03\x04" + b"x" * 50, "holds no arrays"),
         ("a.parquet", b"", "is neither a table nor arrays"),
     ]:
@@ -177,6 +201,8 @@ def test_other_files_that_are_refused(tmp_path: Path) -> None:
         ({"x": np.full((60, 2), np.nan), "y": Y}, "NaN or infinity"),
         ({"x": np.full((60, 2), "a"), "y": Y}, "no numbers"),
         ({"x": np.array([[None]] * 60), "y": Y}, "holds no arrays"),
+        ({"x": X.astype(np.longdouble), "y": Y}, "64 bits at most"),
+        ({"x": X, "y": np.array(["1", "b"] * 30)}, "the targets are words ('b', ...)"),
     ],
 )
 def test_arrays_that_are_refused(tmp_path: Path, arrays: dict[str, Any], why: str) -> None:
