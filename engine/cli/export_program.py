@@ -36,20 +36,20 @@ def program_script(file: StudyFile, study_name: str | None, number: int) -> str:
         )
     harness = record.manifest.get("program_script") or PROGRAM
     before, _, after = harness.partition(PROGRAM)
-    head = "".join(f"# {visible(line)}\n" for line in _head(record.name, record.manifest, trial))
+    head = "".join(
+        f"# {visible(' '.join(line.split()))}\n" for line in _head(record.name, record.manifest, trial)
+    )
     return f"{head}\n{before}{source.rstrip()}{after.rstrip()}\n"
 
 
 def _head(study: str, manifest: Mapping[str, Any], trial: Trial) -> list[str]:
-    """What it is and what it needs, in lines without line breaks."""
+    """What it is and what it needs; what others have named may have line breaks."""
     from importlib.metadata import version
 
     from airtune.engine.evaluation.noise import TRUE_LOSS
 
-    task, metric = (" ".join(str(manifest[field]).split()) for field in ("task", "metric"))
-    result = (
-        f"failed: {' '.join((trial.reason or '').split())}" if trial.status == "failed" else "no result yet"
-    )
+    task, metric = manifest["task"], manifest["metric"]
+    result = f"failed: {trial.reason or ''}" if trial.status == "failed" else "no result yet"
     if trial.loss is not None:
         result = f"{metric} {trial.loss!r}"
         result += "".join(f", {name.replace('_', ' ')} {value!r}" for name, value in trial.info.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def own_task(
     given = {"TASK": task, "--command": command, "--objective": objective}
     named = [option for option, value in given.items() if value is not None]
     example = "airtune tune sklearn/svm/digits"
+    if data is not None:
+        example = f"airtune tune --program-space NAME --data {quote(str(data))} --target COLUMN --score mse|mae|error"
     own = "airtune tune --space space.json --command 'python train.py --lr {lr}'"
     if len(named) != 1:
         said = f"{' and '.join(named)} were both given" if named else "no task was given"
@@ -36,7 +39,7 @@ def own_task(
             said = f"the space {str(space)!r} was given, but nothing to evaluate in it"
         raise AirtuneError(
             f"{said}: there must be one task", value=named,
-            allowed="one of TASK, --command, --objective",
+            allowed="one of TASK, --command, --objective" + ("" if space is not None else ", --program-space"),
             hint=f"for example {own if space is not None else example}",
         )  # fmt: skip
     if space is None:

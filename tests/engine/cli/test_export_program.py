@@ -104,10 +104,10 @@ def test_a_table_of_ones_own(
 
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
-    def loss(config: dict[str, Any]) -> float:
+    def loss(config: dict[str, Any]) -> dict[str, float]:
         if config["model"] == "ridge":
             raise ValueError("of several\nlines '''")
-        return 1.0
+        return {"loss": 1.0, "of\nlines": 2.0}  # bug: what follows its line break was no comment
 
     with Study(Task("my\ntask", TINY.space, loss), "random", path=tmp_path / "own.sqlite") as study:
         study.run(6)

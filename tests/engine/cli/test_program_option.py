@@ -125,6 +125,7 @@ def test_a_file_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
         (["--program-space", "tiny", "--command", "x {program}", "--score", "mse"], "--score was given", "--data"),
         (["--target", "sum", "toy/branin"], "--target was given without a program space", "--program-space"),
         (["--program-space", "tiny", "--command", "python x.py"], "does not use", "{program}"),
+        (["--data", "my sums.csv"], "no task was given", "airtune tune --program-space NAME --data 'my sums.csv'"),
         (["toy/branin", "--data", "."], "needs no data folder", "--program-space"),
         (["moved/nyc_taxi/mlp", "--data", "here"], "from the environment", "AIRTUNE_DATA=here"),
         (["--space", "sums.free", "--command", "x {x}"], "describes free programs", "--program-space sums.free"),
