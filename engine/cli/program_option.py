@@ -102,7 +102,7 @@ def _of_data(
             "add --score mse for numbers, --score error for classes",
         )  # fmt: skip
     read = read_data(path, target, score)
-    stem = path.name.partition(".")[0]
+    stem = path.name.partition(".")[0].encode("utf-8", "replace").decode()  # names need not be in UTF-8
     return program_task(
         f"{name}/{stem}-{read.digest[:8]}",  # another table is another task
         programs,

@@ -142,8 +142,8 @@ class SourceAxis:
         return index
 
     def nearest(self, value: Any) -> int:
-        """See `Axis`: that of the text itself, or none."""
-        return self.index(value)
+        """See `Axis`: that of the text's normal form, if it is a program."""
+        return self.index(self._program.decode(value)[SOURCE] if isinstance(value, str) else value)
 
     def pattern(self, inside: Intervals) -> Pattern:
         """See `Axis`: there is none."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from airtune.engine import StudyFile, minimize
+from airtune.engine import Evaluation, Study, StudyFile, minimize
 from airtune.engine.cli.app import main
 from airtune.engine.cli.program_option import task_of_programs
 from airtune.engine.evaluation.result import TrialFailed
-from airtune.grammars import free_program, program_space
+from airtune.engine.proposers.first import checked_first
+from airtune.grammars import AirtuneError, free_program, program_space
 from tests.engine.sandbox.here import needs_sandbox
 
 TINY = program_space("tiny")
@@ -175,6 +177,24 @@ def test_free_programs_run_in_the_sandbox_as_those_of_a_space_do(tmp_path: Path)
     with pytest.raises(TrialFailed, match="FileNotFoundError"):
         task.objective(free.decode(reads))
     assert (tmp_path / "sums.csv").exists()
+
+
+def test_a_free_program_to_try_is_taken_in_its_normal_form(tmp_path: Path) -> None:
+    """Bug: it was refused unless it was written as Python's `ast.unparse` writes it."""
+    (tmp_path / "sums.free").write_text(FREE)
+    free = free_program("sums.free")
+    assert checked_first(free.space, [{"source": SUMS.replace("    ", " ")}]) == [free.decode(SUMS)]
+    with pytest.raises(AirtuneError, match="not one function of the signature"):
+        checked_first(free.space, [{"source": "x = 1"}])
+
+
+def test_a_file_whose_name_is_no_text() -> None:
+    """Bug: the study file could not hold the study's name, and was said to be unwritable."""
+    name = os.fsdecode(b"\xff.csv")
+    Path("sums.csv").rename(name)
+    task = task_of_programs("tiny", Path(name), "sum", "mse", None, None, others={}, here=True)
+    with Study(task, "random", path="s.sqlite", evaluation=Evaluation(sandbox="none")) as study:
+        assert study.name.startswith("tiny/?-")
 
 
 def test_another_signature_is_refused_with_what_to_do(
