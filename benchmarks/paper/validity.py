@@ -16,6 +16,7 @@ from airtune.benchmarks.paper.compared import mean
 from airtune.benchmarks.paper.protocol import Protocol
 from airtune.benchmarks.paper.results import Line, Result, Table, of_claim
 from airtune.benchmarks.paper.words import figure
+from airtune.benchmarks.running.runner import make_folder
 from airtune.benchmarks.running.suites import get_suite
 from airtune.benchmarks.tasks.clusters import task_cluster
 from airtune.models.spec import parse_spec
@@ -35,7 +36,7 @@ def measured(
     for model in protocol.models:
         spec = parse_spec(model)
         path = folder / arm.name / f"{re.sub(r'[^A-Za-z0-9.]+', '-', spec.label)}.jsonl"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         loaded = {prompt: spec.but(dialect=prompt).load() for prompt in arm.methods}
         tasks = get_suite(arm.suite).tasks
         found[model] = measure_validity(

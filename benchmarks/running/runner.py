@@ -71,7 +71,7 @@ def run_suite(
         AirtuneError: If the plan is not valid, or the file holds something else.
     """
     check_plan(plan, jobs)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     path = out / COMPARISON_FILE
     with StudyFile(path) as file:
         file.update_document(DOCUMENT, lambda stored: _claimed(plan, stored, out))
@@ -106,6 +106,23 @@ def run_suite(
             done[group.method] += settled
             say()
         return _runs(file, plan)
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of some results, if it is not there.
+
+    Raises:
+        AirtuneError: If it cannot be made, for example because a file is there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AirtuneError(
+            f"the folder {str(folder)!r} cannot be made: {error.strerror}",
+            value=str(folder),
+            allowed="a folder that exists or can be made",
+            hint="choose another --out",
+        ) from error
 
 
 def run_group(plan: Plan, file: StudyFile, group: Group) -> Iterator[int]:

@@ -42,6 +42,7 @@ def validity(
     from airtune.benchmarks.measures.validity import FILE, PROMPTS, measure_validity
     from airtune.benchmarks.report.style import save
     from airtune.benchmarks.report.validity import validity_report
+    from airtune.benchmarks.running.runner import make_folder
     from airtune.benchmarks.running.suites import SUITES
     from airtune.grammars import AirtuneError, write_file
     from airtune.models.spec import parse_spec
@@ -55,7 +56,7 @@ def validity(
     spec = parse_spec(model)
     names = SUITES[tasks].tasks if tasks in SUITES else tuple(dict.fromkeys(tasks.split(",")))
     variants = dict.fromkeys(prompts.split(",") if prompts else PROMPTS)
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
 
     def say(group: Sequence[Search]) -> None:
         made, useful = sum(len(one.answers) for one in group), sum(one.useful for one in group)

@@ -111,6 +111,15 @@ def test_less_may_be_asked_for_of_what_is_there(done: tuple[Path, list[Run]], tm
     assert load_plan(tmp_path / "copy") == PLAN
 
 
+@pytest.mark.parametrize("folder", ["file", "file/toy"])
+def test_a_file_in_place_of_the_folder_is_told(folder: str, tmp_path: Path) -> None:
+    """Bug: it was an unexpected NotADirectoryError, a defect of Airtune."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(AirtuneError, match="cannot be made") as error:
+        run_suite(replace(PLAN, methods=("random",)), tmp_path / folder, jobs=1)
+    assert error.value.value == str(tmp_path / folder)
+
+
 def test_an_unfinished_trial_is_evaluated_under_its_number(tmp_path: Path) -> None:
     """What SIGKILL leaves behind between the two transactions of a step, made by hand."""
     plan = replace(PLAN, methods=("random",), seeds=1)
