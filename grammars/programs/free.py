@@ -141,7 +141,13 @@ class FreeProgram:
                     f"line {line} imports {module!r}, which is not allowed", value=source,
                     allowed=", ".join(self.imports) or "no import at all",
                 )  # fmt: skip
-        names = [value for _, value in ast.iter_fields(node) if isinstance(value, str)]
+        fields = (value for _, value in ast.iter_fields(node))  # of some patterns a list of names
+        names = [
+            name
+            for one in fields
+            for name in (one if isinstance(one, list) else [one])
+            if isinstance(name, str)
+        ]
         own = not isinstance(
             node, ast.Attribute | ast.keyword
         )  # else it is a name of something that is called so
@@ -164,7 +170,7 @@ def _is_signature(text: str) -> bool:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             (function,) = ast.parse(f"def {text}:\n pass").body
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     if not isinstance(function, ast.FunctionDef) or not text.isascii() or "__" in text:
         return False

@@ -31,9 +31,9 @@ compared: sum (COMPARE sum)*
 sum: signed (OPERATOR signed)*
 signed: MINUS signed | power
 power: primary (POWER signed)?
-primary: atom trailer*
+primary: atom trailer* | NUMBER
 trailer: "." FIELD | "(" arguments? ")" | "[" slices "]"
-atom: NAME | NUMBER | TEXT | "True" | "False" | "None"
+atom: NAME | TEXT | "True" | "False" | "None"
     | "(" values ")" | "(" expr COMMA ")" | "()" | "[" items? "]" | "{" pairs? "}" | "(" expr loops ")"
 items: values | expr loops
 pairs: expr ": " expr (COMMA expr ": " expr)*

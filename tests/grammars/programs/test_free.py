@@ -75,6 +75,10 @@ def test_the_normal_form() -> None:
         ("def f(x, y):\n    global a\n    return x", "has Global"),
         ("def f(x, y):\n    return g(__a=1)", "uses '__a'"),
         ("def f(x, y):\n    match x:\n        case __a:\n            pass\n    return x", "uses '__a'"),
+        (
+            "def f(x, y):\n    match x:\n        case A(__class__=c):\n            return c",
+            "uses '__class__'",
+        ),
         ("def f(x, y):\n    match x:\n        case [*__a]:\n            pass\n    return x", "uses '__a'"),
         ("def f(x, y):\n    match x:\n        case {**__a}:\n            pass\n    return x", "uses '__a'"),
     ],
@@ -185,6 +189,8 @@ def test_definitions_that_are_none(item: dict[str, Any], said: str, tmp_path: Pa
         "f(x,  y)",
         "f(x):\n import os\ndef g(y)",
         "f(x, x)",
+        "f(x=" + "-" * 100_000 + "1)",
+        "f(x=" + "1+" * 100_000 + "1)",
     ],
 )
 def test_signatures_that_are_none(signature: str) -> None:
