@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 
 from .. import derivatives
@@ -60,31 +61,23 @@ def check_unambiguous(lattice: PathLattice) -> None:
 class _Search:
     def __init__(self, lattice: PathLattice) -> None:
         self._lattice = lattice
-        self._prefix: dict[int, str] = {id(lattice.root): ""}  # some text up to each node
+        self._above: dict[int, tuple[Node, int] | None] = {id(lattice.root): None}  # some way to each node
         self._after: dict[int, list[_State]] = {}
+        self._parted: set[int] = set()
+        self._left = cache(_left)
+        self._ends = cache(self._open_ends)
 
     def run(self) -> str | None:
         """A text with two derivations, or None."""
-        queue: list[tuple[_Pair, str]] = []
-        for node in topological(self._lattice.root):
-            prefix = self._prefix[id(node)] + node.lead
-            for read, states in self._partings(node):
-                for pair in combinations(states, 2):
-                    if pair[0] == pair[1]:
-                        return prefix + read + _shortest(self._lattice, pair[0])
-                    queue.append((pair, prefix + read))
-            for inside, child in node.edges:
-                silent = self._lattice.is_silent(node.level)
-                value = "" if silent else self._lattice.axes[node.level].text(inside[0][0])
-                self._prefix.setdefault(id(child), prefix + value)
-        known = {frozenset(pair) for pair, _ in queue}
-        for pair, text in queue:  # which grows
-            for read, after in self._advance(*pair):
-                if after[0] == after[1]:
-                    return text + read + _shortest(self._lattice, after[0])
-                if frozenset(after) not in known:
-                    known.add(frozenset(after))
-                    queue.append((after, text + read))
+        # Two states, what both read last, and what they read before: up to a node, or as another pair.
+        queue: list[tuple[_Pair, str, Node | int]] = []
+        known: set[frozenset[_State]] = set()
+
+        def add(pair: _Pair, read: str, before: Node | int) -> None:
+            if frozenset(pair) in known:
+                return
+            known.add(frozenset(pair))
+            queue.append((pair, read, before))
             if len(queue) > PAIR_BUDGET:
                 raise GrammarError(
                     "it takes too long to find out whether this program space is ambiguous",
@@ -92,26 +85,68 @@ class _Search:
                     allowed=f"up to {PAIR_BUDGET:,} pairs of states that read the same text",
                     hint="let alternatives differ early in their text, or lower a repetition",
                 )
+
+        def text(before: Node | int) -> str:
+            read: list[str] = []
+            while isinstance(before, int):
+                _, last, before = queue[before]
+                read.append(last)
+            return self._upto(before) + "".join(reversed(read))
+
+        for node in topological(self._lattice.root):
+            for read, states in self._partings(node):
+                for pair in combinations(states, 2):
+                    if pair[0] == pair[1]:
+                        return text(node) + read + _shortest(self._lattice, pair[0])
+                    add(pair, read, node)
+            for inside, child in node.edges:
+                self._above.setdefault(id(child), (node, inside[0][0]))
+        for at, (pair, _, _) in enumerate(queue):  # which grows
+            for read, after in self._advance(*pair):
+                if after[0] == after[1]:
+                    return text(at) + read + _shortest(self._lattice, after[0])
+                add(after, read, at)
         return None
+
+    def _upto(self, node: Node) -> str:
+        """Some text up to a node's value."""
+        pieces = [node.lead]
+        while (above := self._above[id(node)]) is not None:
+            node, index = above
+            if not self._lattice.is_silent(node.level):
+                pieces.append(self._lattice.axes[node.level].text(index))
+            pieces.append(node.lead)
+        return "".join(reversed(pieces))
 
     def _partings(self, node: Node) -> Iterator[tuple[str, list[_State]]]:
         """Where ways part at a node: what was read of its value, and the states after it."""
         if not node.edges:
             return
-        states = self._behind(node)
-        yield "", states
-        if self._lattice.is_silent(node.level):
-            return
-        seen = set(states)
-        queue = [(state, "") for state in states]
-        for state, text in queue:  # which grows
-            for char in sorted(_firsts(state)):
-                after = self._step(state, char)
-                yield text + char, after
-                for one in after:
-                    if isinstance(one, _InValue) and one not in seen:
-                        seen.add(one)
-                        queue.append((one, text + char))
+        silent = self._lattice.is_silent(node.level)
+        if id(node.edges) not in self._parted:
+            yield "", self._behind(node)
+        if silent:  # what parts at once behind these parted here, too
+            self._parted.update(id(child.edges) for _, child in node.edges if not child.lead)
+        else:
+            for inside, child in node.edges:
+                for read, rest in self._ends(self._lattice.axes[node.level].pattern(inside)):
+                    yield read, [_InValue(rest, child), *self._start(child)]
+
+    def _open_ends(self, pattern: Pattern) -> list[tuple[str, frozenset[Pattern]]]:
+        """Where a value may end, and may go on: what was read of it, and what may be left."""
+        found: dict[frozenset[Pattern], str] = {}
+        seen = {frozenset([pattern]): ""}
+        queue = list(seen)
+        for rest in queue:  # which grows
+            for char in sorted(_firsts_of(rest)):
+                after, read = self._left(rest, char), seen[rest] + char
+                if more := after - {EMPTY}:
+                    if more not in seen:
+                        seen[more] = read
+                        queue.append(more)
+                    if any(map(derivatives.may_end, after)):
+                        found.setdefault(more, read)
+        return [(read, rest) for rest, read in found.items()]
 
     def _start(self, node: Node) -> list[_State]:
         return [_InText(node, 0)] if node.lead else self._behind(node)
@@ -134,11 +169,11 @@ class _Search:
     def _advance(self, one: _State, other: _State) -> Iterator[tuple[str, _Pair]]:
         """What both may read, and where they are then."""
         if isinstance(one, _InText) and isinstance(other, _InText):
-            left, right = one.node.lead[one.at :], other.node.lead[other.at :]
-            n = min(len(left), len(right))
-            if left[:n] == right[:n]:
+            n = min(len(one.node.lead) - one.at, len(other.node.lead) - other.at)
+            read = one.node.lead[one.at : one.at + n]
+            if other.node.lead.startswith(read, other.at):
                 for pair in _pairs(self._skip(one, n), self._skip(other, n)):
-                    yield left[:n], pair
+                    yield read, pair
             return
         for char in sorted(_firsts(one) & _firsts(other)):
             for pair in _pairs(self._step(one, char), self._step(other, char)):
@@ -153,7 +188,7 @@ class _Search:
             return self._skip(state, 1) if state.node.lead[state.at] == char else []
         if state is None:
             return []
-        rest = frozenset(after for one in state.rest for after in derivatives.after(one, char))
+        rest = self._left(state.rest, char)
         more = rest - {EMPTY}
         found: list[_State] = [_InValue(more, state.node)] if more else []
         return found + (self._start(state.node) if any(map(derivatives.may_end, rest)) else [])
@@ -167,7 +202,16 @@ def _firsts(state: _State) -> frozenset[str]:
     """The characters that may come next."""
     if isinstance(state, _InText):
         return frozenset(state.node.lead[state.at])
-    return frozenset() if state is None else frozenset().union(*map(derivatives.firsts, state.rest))
+    return frozenset() if state is None else _firsts_of(state.rest)
+
+
+def _firsts_of(rest: frozenset[Pattern]) -> frozenset[str]:
+    return frozenset[str]().union(*map(derivatives.firsts, rest))
+
+
+def _left(rest: frozenset[Pattern], char: str) -> frozenset[Pattern]:
+    """What may be left of a number once one more character is read."""
+    return frozenset(after for one in rest for after in derivatives.after(one, char))
 
 
 def _shortest(lattice: PathLattice, state: _State) -> str:
@@ -177,11 +221,8 @@ def _shortest(lattice: PathLattice, state: _State) -> str:
     if isinstance(state, _InValue):
         text, rest = "", state.rest
         while not any(map(derivatives.may_end, rest)):
-            char = min(frozenset().union(*map(derivatives.firsts, rest)))
-            text, rest = (
-                text + char,
-                frozenset(after for one in rest for after in derivatives.after(one, char)),
-            )
+            char = min(_firsts_of(rest))
+            text, rest = text + char, _left(rest, char)
         return text + _shortest(lattice, _InText(state.node, 0))
     node, text = state.node, state.node.lead[state.at :]
     while node.edges:
