@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from ..errors import SpaceError, unknown_name
-from ..space_check import check_range
-from .definition import Choice, Hole, Number, Rule, Subset
+from ..errors import SpaceError, shown, unknown_name
+from ..space_check import check_range, is_finite_number
+from .definition import MOST_TIMES, Choice, Hole, Levels, Number, Rule, Subset
 
 
 def check_rules(rules: Sequence[Rule]) -> dict[str, Rule]:
@@ -62,9 +63,8 @@ def _error(where: str, message: str, value: object, allowed: str, hint: str) -> 
 def _check_rule(rule: Rule) -> None:
     name, where = rule.name, rule.where
     if isinstance(rule, Choice | Subset):
-        labels = [alternative.label for alternative in rule.alternatives]
-        for label in labels:
-            if labels.count(label) > 1:
+        for label, times in Counter(alternative.label for alternative in rule.alternatives).items():
+            if times > 1:
                 hint = "name one of them: label: ..."
                 raise _error(
                     where, f"{name!r} has two alternatives {label!r}", label, "every label once", hint
@@ -72,12 +72,13 @@ def _check_rule(rule: Rule) -> None:
         for alternative in rule.alternatives:
             for part in alternative.template:
                 text = part if isinstance(part, str) else part.separator
-                if not text.replace("\n", "").isprintable():
+                odd = next((char for char in text if not (char == "\n" or char.isprintable())), None)
+                if odd is not None:
                     allowed = "printable characters and line breaks"
                     hint = (
                         "indent with spaces, and write other characters as escapes of the program's language"
                     )
-                    raise _error(where, f"{name!r} has a tab or control character", text, allowed, hint)
+                    raise _error(where, f"{name!r} has the character {odd!r}", text, allowed, hint)
         if isinstance(rule, Choice) and rule.depth is not None and rule.depth < 1:
             raise _error(where, f"the depth of {name!r} is {rule.depth}", rule.depth, "1 or more", "raise it")
         return
@@ -91,6 +92,9 @@ def _check_rule(rule: Rule) -> None:
         if rule.type == "int" and not isinstance(number, int):
             hint = "write it without a point, or make the type float"
             raise _error(where, f"{name!r} is an int, and {number!r} is none", number, "whole numbers", hint)
+        if isinstance(rule, Levels) and not is_finite_number(number):
+            message = f"{name!r} cannot be {shown(number)}"
+            raise _error(where, message, number, "finite numbers", "correct it")
     if isinstance(rule, Number):
         try:
             check_range(name, rule.lower, rule.upper, log=rule.log)
@@ -120,9 +124,10 @@ def _check_hole(hole: Hole, known: Mapping[str, Rule]) -> None:
         fitting = ", ".join(one.name for one in known.values() if one.type == hole.type) or "no rule yet"
         message = f"this hole takes a {hole.type}, and {rule.name!r} is a {rule.type}"
         raise _error(hole.where, message, rule.name, fitting, "name a rule of the hole's type")
-    if not 0 <= hole.low <= hole.default <= hole.high or hole.high < 1:
+    if not 0 <= hole.low <= hole.default <= hole.high <= MOST_TIMES or hole.high < 1:
         message = f"{rule.name!r} is repeated {hole.low}..{hole.high} times, {hole.default} by default"
-        raise _error(hole.where, message, (hole.low, hole.high), "0 <= low <= default <= high", "correct it")
+        allowed = f"0 <= low <= default <= high <= {MOST_TIMES}, and high above 0"
+        raise _error(hole.where, message, (hole.low, hole.high), allowed, "correct it")
 
 
 def _check_renamings(rule: Rule, known: Mapping[str, Rule]) -> None:

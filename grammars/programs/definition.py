@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field, replace
 
 from ..errors import SpaceError
@@ -16,6 +16,10 @@ from ..errors import SpaceError
 # A hole, a doubled brace, or a brace that stands alone.
 _BRACES = re.compile(r"\{\{|\}\}|\{[^{}]*\}|[{}]")
 _MARK = "\0"  # stands for a hole while lines are looked at
+MOST_TIMES = 400  # that a hole is filled: as many places there may be
+TEXT_BUDGET = (
+    200_000  # characters of a file, and of all that its rules write: a longer program is no argument
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +166,13 @@ def template(text: str, read_hole: Callable[[str, int], Hole]) -> Template:
         holes.append(read_hole(piece[1:-1], found.start() + 1))
         return _MARK
 
+    if _MARK in text:
+        raise SpaceError(
+            "the code has a NUL character",
+            value=text[:60],
+            allowed="printable characters and line breaks",
+            hint="write it as an escape of the program's language",
+        )
     marked = textwrap.dedent(_BRACES.sub(braces, text)).strip("\n")
     parts: list[str | Hole] = []
     before = ""
@@ -176,10 +187,10 @@ def template(text: str, read_hole: Callable[[str, int], Hole]) -> Template:
     return tuple(parts)
 
 
-def label_of(parts: Template, others: Sequence[str]) -> str:
+def label_of(parts: Template, number: int, others: Container[str]) -> str:
     """The label of an alternative that has none: the rule it is, its text if that is short, or its number."""
     text = parts[0] if len(parts) == 1 else ""
     if isinstance(text, Hole):
         return text.rule
     short = text and len(text) <= 40 and "\n" not in text and text not in others
-    return text if short else "none" if not parts else f"{len(others) + 1}"
+    return text if short else "none" if not parts else f"{number}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property
+from itertools import chain
 
 from ConfigSpace import ConfigurationSpace
 
@@ -16,7 +17,7 @@ from ..emit import topological
 from ..errors import GrammarError
 from ..intervals import Intervals
 from ..paths import PathLattice
-from .unroll import Parts, Pick, Repeat, Some, Unrolled, Value
+from .unroll import Parts, Pick, Repeat, Some, Unrolled, Value, joined
 
 _LONGEST = 40  # characters of what was expected, in errors
 
@@ -74,15 +75,10 @@ class ProgramLattice(PathLattice):
                     after = make(level, [(_one(i), self._before(b, after)) for i, b in enumerate(branches)])
                 case Repeat(level, low, items, between, lead):
                     written = [(lead, *items[0]), *((between, *item) for item in items[1:])]
-                    runs = (written[:end] for end in range(low, len(items) + 1))
-                    after = make(level, [(_one(i), self._run(run, after)) for i, run in enumerate(runs)])
+                    runs = (joined(*chain(*written[:end])) for end in range(low, len(items) + 1))
+                    after = make(level, [(_one(i), self._before(run, after)) for i, run in enumerate(runs)])
                 case Some():
                     after = self._some(part, after)
-        return after
-
-    def _run(self, items: Sequence[Parts], after: Node) -> Node:
-        for item in reversed(items):
-            after = self._before(item, after)
         return after
 
     def _some(self, some: Some, after: Node) -> Node:

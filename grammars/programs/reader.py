@@ -7,8 +7,20 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from ..errors import SpaceError
-from .definition import Alternative, Choice, Hole, Levels, Number, Rule, Subset, Template, label_of, template
+from ..errors import SpaceError, shown
+from .definition import (
+    TEXT_BUDGET,
+    Alternative,
+    Choice,
+    Hole,
+    Levels,
+    Number,
+    Rule,
+    Subset,
+    Template,
+    label_of,
+    template,
+)
 
 if TYPE_CHECKING:
     from lark import Lark
@@ -29,6 +41,14 @@ def read_rules(text: str) -> tuple[Rule, ...]:
     Raises:
         SpaceError: If the text is not in the language of `space.lark`; the message names the line and the column.
     """
+    if len(text) > TEXT_BUDGET:
+        raise SpaceError(
+            f"this program space has {len(text):,} characters",
+            value=len(text),
+            allowed=f"up to {TEXT_BUDGET:,}",
+            hint="let the code import what is always the same, and leave out alternatives",
+        )
+    text = text.replace("\r\n", "\n")  # as Windows ends lines
     return tuple(_rule(tree) for tree in _parse(text, "start").children)
 
 
@@ -73,7 +93,9 @@ def _parse(text: str, start: str, line: int = 1, column: int = 1) -> Any:
             f"{where}: expected {expected}, found {found}",
             value=rest[:40],
             allowed=expected,
-            hint="correct it there; docs/how-to/programs.md shows the format",
+            hint="close the quotes"
+            if token is None and rest[:1] in ("'", '"')
+            else "correct it there; docs/how-to/programs.md shows the format",
         ) from error
 
 
@@ -107,25 +129,36 @@ def _rule(tree: Any) -> Rule:
         return Levels(**named, values=tuple(map(_number, values)), default=_number(default))
     if body.data == "subset":
         return Subset(**named, alternatives=_alternatives(parts))
-    return Choice(**named, alternatives=_alternatives(parts), depth=None if depth is None else int(depth))
+    return Choice(**named, alternatives=_alternatives(parts), depth=_number(depth))
 
 
-def _number(token: Any) -> Any:
+def _number(token: Any, where: str = "") -> Any:
     if token is None:
         return None
-    return int(token) if token.lstrip("-").isdigit() else float(token)
+    try:
+        return int(token) if token.lstrip("-").isdigit() else float(token)
+    except ValueError as error:  # thousands of digits
+        raise SpaceError(
+            f"{where or _place(token.line, token.column)}: a number has {len(token):,} digits",
+            value=shown(token),
+            allowed="numbers of some digits",
+            hint="correct it",
+        ) from error
 
 
 def _alternatives(trees: Iterable[Any]) -> tuple[Alternative, ...]:
-    made: list[Alternative] = []
+    labels: set[str] = set()
+    found: list[Alternative] = []
     for tree in trees:
         label, body = tree.children
         if body.type == "NAME":
             parts: Template = (Hole(str(body), where=_place(body.line, body.column)),)
         else:
             parts = _template(body)
-        made.append(Alternative(str(label or label_of(parts, [one.label for one in made])), parts))
-    return tuple(made)
+        name = str(label or label_of(parts, len(found) + 1, labels))
+        labels.add(name)
+        found.append(Alternative(name, parts))
+    return tuple(found)
 
 
 def _template(token: Any) -> Template:
@@ -152,13 +185,14 @@ def _template(token: Any) -> Template:
 
 def _hole(inside: str, line: int, column: int) -> Hole:
     name, kind, low, high, default, separator = _parse(inside, "hole", line, column).children
-    least, most = (1 if token is None else int(token) for token in (low, high))
+    where = _place(line, column)
+    least, most = (1 if token is None else _number(token, where) for token in (low, high))
     return Hole(
         str(name),
         None if kind is None else str(kind),
         least,
         most,
-        default=least if default is None else int(default),
+        default=least if default is None else _number(default, where),
         separator="" if separator is None else str(separator)[1:-1],
-        where=_place(line, column),
+        where=where,
     )

@@ -57,7 +57,7 @@ class ProgramSpace:
                 "the rules of this program space are nested too deeply",
                 value=len(self.rules),
                 allowed="some hundred rules within each other",
-                hint="write rules that are nothing but another one in its place",
+                hint="lower a depth, or write what is in a rule in its place",
             ) from error
 
     def __repr__(self) -> str:
@@ -171,7 +171,7 @@ def programs_of(space: ConfigurationSpace) -> ProgramSpace | None:
     Raises:
         SpaceError: If what is stored are no rules, or those of another space.
     """
-    stored = [hp.meta[_RULES] for hp in space.values() if hp.meta and _RULES in hp.meta]
+    stored = [hp.meta[_RULES] for hp in space.values() if isinstance(hp.meta, dict) and _RULES in hp.meta]
     if not stored:
         return None
     try:

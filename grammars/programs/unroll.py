@@ -13,12 +13,13 @@ from functools import cached_property
 from typing import Any
 
 from ..errors import GrammarError
-from .definition import Alternative, Choice, Hole, Levels, Number, Rule, Subset
+from .definition import TEXT_BUDGET, Alternative, Choice, Hole, Levels, Number, Rule, Subset
 
 # Places where something is decided; a prompt could not show more, nor a proposer learn of them.
 SLOT_BUDGET = 400
 # Decisions within each other: for each one more ConfigSpace takes four times as long, at ten hundredths of a second.
 NESTING_BUDGET = 10
+_RULE = 20  # characters that stand for the work on a rule that writes none
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,7 @@ class Unrolled:
 
     def __init__(self, rules: Mapping[str, Rule]) -> None:
         self._rules = rules
+        self._written = 0  # characters
         self._known: dict[tuple[str, tuple[tuple[str, int], ...]], bool] = {}
         self.slots: list[Slot] = []
         self._nesting: list[int] = []
@@ -135,7 +137,7 @@ class Unrolled:
                 allowed="rules within themselves that also have an alternative without themselves",
                 hint="add an alternative that ends",
             )
-        self.parts = _joined(*self._rule(program, _Place((program,), None, {}, left)), "\n")
+        self.parts = joined(*self._rule(program, _Place((program,), None, {}, left)), "\n")
 
     @cached_property
     def names(self) -> list[str]:
@@ -151,6 +153,7 @@ class Unrolled:
         """Whether a rule can be written where some rules may come only so often any more."""
         key = (name, left)
         if key not in self._known:
+            self._count(_RULE, name)
             rule, inside = self._rules[name], _fewer(left, name)
             if isinstance(rule, Choice):
                 some = inside is not None and any(self._fits(one, inside) for one in rule.alternatives)
@@ -162,6 +165,16 @@ class Unrolled:
     def _fits(self, alternative: Alternative, left: tuple[tuple[str, int], ...]) -> bool:
         needed = (part for part in alternative.template if isinstance(part, Hole) and part.low)
         return all(self._possible(hole.rule, left) for hole in needed)
+
+    def _count(self, more: int, where: str) -> None:
+        self._written += more
+        if self._written > TEXT_BUDGET:
+            raise GrammarError(
+                f"this program space has more than {TEXT_BUDGET:,} characters of code once it is written out",
+                value=where,
+                allowed=f"up to {TEXT_BUDGET:,} characters once repetitions and depths are written out",
+                hint="lower a depth or a repetition",
+            )
 
     def _slot(self, place: _Place, spec: Mapping[str, Any]) -> int:
         if len(self.slots) >= SLOT_BUDGET:
@@ -186,9 +199,10 @@ class Unrolled:
     def _rule(self, name: str, place: _Place, separator: str = "") -> Parts:
         rule, left = self._rules[name], _fewer(place.left, name)
         assert left is not None  # it was asked whether this is possible
+        self._count(_RULE + len(separator) + len(place.lead), name)
         place = replace(place, left=left)
         if isinstance(rule, Number | Levels):
-            return _joined(place.lead, Value(self._slot(place, _number_spec(rule))))
+            return joined(place.lead, Value(self._slot(place, _number_spec(rule))))
         fitting = [one for one in rule.alternatives if self._fits(one, left)]
         if isinstance(rule, Subset):
             return (self._subset(fitting, place, separator),) if fitting else ()
@@ -222,10 +236,12 @@ class Unrolled:
             if isinstance(part, str):
                 alone = at + 1 < len(parts) and getattr(parts[at + 1], "alone", False)
                 blank = r"\n(?!\n|\Z)" if alone else r"\n(?!\n)"
-                written = _joined(*written, re.sub(blank, lambda _: "\n" + place.indent, part))
+                text = re.sub(blank, lambda _: "\n" + place.indent, part)
+                self._count(len(text), place.path[-1])
+                written = joined(*written, text)
             else:
                 met[part.rule] = met.get(part.rule, 0) + 1
-                written = _joined(*written, *self._hole(part, met[part.rule], inside))
+                written = joined(*written, *self._hole(part, met[part.rule], inside))
         return written
 
     def _hole(self, hole: Hole, number: int, place: _Place) -> Parts:
@@ -250,7 +266,7 @@ class Unrolled:
                 one = one.given(level, {"type": "GT", "value": i})
             items.append(self._rule(hole.rule, one))
         if level < 0:
-            return _joined(lead, *items[0], *(part for item in items[1:] for part in (between, *item)))
+            return joined(lead, *items[0], *(part for item in items[1:] for part in (between, *item)))
         return (Repeat(level, hole.low, tuple(items), between, lead),)
 
 
@@ -271,7 +287,7 @@ def _labelled(alternative: Alternative, place: _Place) -> _Place:
     return place if hole is not None and hole.rule == alternative.label else place.under(alternative.label)
 
 
-def _joined(*parts: Any) -> Parts:
+def joined(*parts: Any) -> Parts:
     """Parts with neighbouring texts as one, without empty ones."""
     joined: list[Any] = []
     for part in parts:

@@ -124,11 +124,18 @@ def long_chain(length: int) -> str:
         ('p: P = "f({n})"  n: int = [1, 4, 2]', "the list 'n' does not ascend"),
         ('p: P = "f({n})"  n: int = [1, 4] default 2', "'n' cannot be 2"),
         ('p: P = "{q * 3..2}"  q: P = "a" | "b"', "'q' is repeated 3..2 times"),
+        ('p: P = "{q * 0..999999999}"  q: P = "a"', "0 <= low <= default <= high <= 400"),
+        ('p: P = "f({n})"  n: float = [1, 1e999]', "line 1, column 18: 'n' cannot be inf"),
+        ('p: P = "a\0" | "b"', "line 1, column 8: the code has a NUL character"),
+        ('p: P = "a | "b"', "close the quotes"),
+        ('p: P depth ' + "9" * 5000 + ' = "a"', "line 1, column 12: a number has 5,000 digits"),
+        ('p: P = "{q * 0..' + "9" * 5000 + '}"', "line 1, column 10: a number has 5,000 digits"),
+        ('p: P = "a" | "' + "x" * 200_000 + '"', "this program space has 200,015 characters"),
         ('p: P = "{q * 0..0}"  q: P = "a" | "b"', "'q' is repeated 0..0 times"),
         ('p: P = "{q * 1..2 default 3}"  q: P = "a" | "b"', "'q' is repeated 1..2 times, 3 by default"),
         ('p: P = "a" | a: "b"', "'p' has two alternatives 'a'"),
         ('p: P depth 0 = "a" | "b"', "the depth of 'p' is 0"),
-        ("p: P = 'a\t' | 'b'", "'p' has a tab or control character"),
+        ("p: P = 'a\t' | 'b'", "'p' has the character '\\t'"),
         ('n: int = 1 .. 5', "a program space begins with a choice"),
         ('p: P = "only this"', "the program 'p' leaves nothing open"),
         ('p: P = "{q * 9..9}"  q: P depth 9 = "a" | "({q}{q})"', "decides in more than 400 places"),
@@ -145,9 +152,53 @@ def test_errors_of_the_rules(text: str, said: str) -> None:
     assert caught.value.hint
 
 
+def doubled(last: str) -> str:
+    """Thirty rules, each with the next one twice."""
+    rules = [f'r{i}: P = "{{r{i + 1}}}{{r{i + 1}}}"' for i in range(30)]
+    return "\n".join(['p: P = "x{r0}" | "o"', *rules, f"r30: P = {last}"])
+
+
+def entangled(depth: int) -> str:
+    """Rules within each other of which none ends: as many ways to find that out as the depth to the power of six."""
+    rules = [
+        f"q{i}: P depth {depth} = '{{q{(i + 1) % 6}}}{{q{(i + 2) % 6}}}' | 'x{{q{(i + 3) % 6}}}'"
+        for i in range(6)
+    ]
+    return "\n".join(["p: P = 'x{q0}' | 'o'", *rules])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (doubled('""'), "more than 200,000 characters of code"),
+        (doubled('"a"'), "more than 200,000 characters of code"),
+        (entangled(9), "more than 200,000 characters of code"),
+        ('p: P = "{q * 1..300}"  q: P = "' + "x" * 1000 + '"', "more than 200,000 characters of code"),
+        ("p: P = " + " | ".join(f"'x{i}'" for i in range(1000)), "it takes too long to find out"),
+    ],
+)
+def test_what_would_take_too_long_is_refused_at_once(text: str, said: str) -> None:
+    """Bug: rules that decide nothing were written out without end; pairs were counted once all were there."""
+    with pytest.raises(GrammarError, match=said):
+        program_space(text)
+
+
+def test_a_subset_of_as_many_as_there_may_be() -> None:
+    """Bug: half a minute, then refused, as the same pairs of states were looked at behind each of them."""
+    space = program_space("p: P = '[{s}]'  s: S = subset " + " | ".join(f"'x{i:03d}'" for i in range(400)))
+    assert space.count() == 2**400
+
+
+def test_lines_that_end_as_on_windows(tmp_path: Path) -> None:
+    file = tmp_path / "mine.space"
+    file.write_bytes(b"\xef\xbb\xbf" + SPACE.encode().replace(b"\n", b"\r\n"))
+    assert program_space(file).rules == read_rules(SPACE)
+
+
 @pytest.mark.parametrize(
     ("text", "twice"),
     [
+        ('p: P = "{n}{s}"  n: int = [1, 12, 123] s: S = "3" | "23"', "123\n"),
         ('p: P = one: "f({a})" | two: "f(x)"  a: A = "x" | "y"', "f(x)\n"),
         ('p: P = "{a}{b}"  a: A = "x" | "xy"  b: B = "yz" | "z"', "xyz\n"),
         ('p: P = "{n}{m}"  n: int = 1 .. 12  m: int = 1 .. 12', "111\n"),

@@ -82,6 +82,9 @@ def test_a_space_of_no_programs_or_a_changed_one() -> None:
     with pytest.raises(SpaceError, match="rules of another program space"):
         programs_of(space_from_json(json.dumps(described)))
     for hyperparameter in described["hyperparameters"]:
+        hyperparameter["meta"] = "program_space"
+    assert programs_of(space_from_json(json.dumps(described))) is None
+    for hyperparameter in described["hyperparameters"]:
         hyperparameter["meta"] = {"program_space": [{"rule": "choice"}]}
     with pytest.raises(SpaceError, match="rules of programs that cannot be read"):
         programs_of(space_from_json(json.dumps(described)))
