@@ -100,14 +100,14 @@ def read_again(path: str, target: str | None, score: str, digest: str) -> Progra
     Raises:
         TaskError: If they are others, or cannot be read.
     """
-    found = read_data(Path(path), target, score)
+    file, hint = Path(path), "name the study's own: AIRTUNE_DATA=FILE"
+    if file.is_dir():  # what AIRTUNE_DATA names for the tasks that need data
+        raise _wrong(file, "is a folder, and no data file", hint)
+    found = read_data(file, target, score)
     if found.digest != digest:
         raise _wrong(
-            Path(path),
-            "is not the file that the study was made with",
-            "name that one: AIRTUNE_DATA=FILE",
-            allowed=f"a file whose digest is {digest[:8]}",
-        )
+            file, "is not the file that the study was made with", hint, allowed=f"a file whose digest is {digest[:8]}"
+        )  # fmt: skip
     return found.data
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from airtune.engine.evaluation.tables import MOST_CATEGORIES, encode_column, read_data
+from airtune.engine.evaluation.tables import MOST_CATEGORIES, encode_column, read_again, read_data
 from airtune.engine.types import TaskError
 
 HEADER = "area,town,built,price\n"
@@ -179,6 +179,8 @@ def test_other_files_that_are_refused(tmp_path: Path) -> None:
         read_data(tmp_path / "missing.csv", "b", "mse")
     with pytest.raises(TaskError, match=r"cannot be read: .*Is a directory"):
         read_data(tmp_path, "b", "mse")
+    with pytest.raises(TaskError, match=r"is a folder(?s:.*)AIRTUNE_DATA=FILE"):
+        read_again(str(tmp_path), "b", "mse", "")
 
 
 @pytest.mark.parametrize(
