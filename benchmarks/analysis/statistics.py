@@ -33,6 +33,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from airtune.benchmarks.analysis.shares import exact_interval
+
 Array = NDArray[np.float64]
 Reduce = Callable[..., Any]
 
@@ -249,10 +251,7 @@ def _row(
         losses=int((signs < 0).sum()),
         tasks=means.shape[1],
         tasks_far=int((np.abs(means[1]) >= NEAR_ZERO).sum()),
-        **{
-            name: estimate_of(float(value), spread[name], sets, share=name == "beats")
-            for name, value in figures.items()
-        },
+        **{key: estimate_of(float(one), spread[key], sets, key == "beats") for key, one in figures.items()},
     )
 
 
@@ -294,16 +293,6 @@ def estimate_of(value: float, spread: Array, sets: int, share: bool = False) -> 
         return Estimate(value, math.nan, math.nan)
     low, high = map(float, interval(spread))
     if share and sets > 1 and (same or value in (0.0, 100.0)):
-        least, most = exact_interval(value, sets)
+        least, most = exact_interval(value, sets, COVERAGE)
         low, high = min(low, least), max(high, most)
     return Estimate(value, low, high)
-
-
-def exact_interval(percent: float, sets: int) -> tuple[float, float]:
-    """Clopper and Pearson's interval of a percentage that was seen on so many independent data sets."""
-    from scipy.stats import beta
-
-    tail, seen = (1.0 - COVERAGE) / 2.0, percent / 100.0 * sets
-    low = 100.0 * float(beta.ppf(tail, seen, sets - seen + 1.0)) if percent > 0.0 else 0.0
-    high = 100.0 * float(beta.ppf(1.0 - tail, seen + 1.0, sets - seen)) if percent < 100.0 else 100.0
-    return low, high

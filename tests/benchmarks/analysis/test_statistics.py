@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from airtune.benchmarks.analysis import statistics
+from airtune.benchmarks.analysis.shares import exact_interval
 from airtune.benchmarks.analysis.statistics import (
     NEAR_ZERO,
     RESAMPLES,
@@ -21,7 +22,6 @@ from airtune.benchmarks.analysis.statistics import (
     change,
     curve_bands,
     estimate_of,
-    exact_interval,
     interval,
     outcomes,
     pairwise,
