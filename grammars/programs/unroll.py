@@ -155,11 +155,9 @@ class Unrolled:
         if key not in self._known:
             self._count(_RULE, name)
             rule, inside = self._rules[name], _fewer(left, name)
-            if isinstance(rule, Choice):
-                some = inside is not None and any(self._fits(one, inside) for one in rule.alternatives)
-            else:
-                some = True
-            self._known[key] = some
+            self._known[key] = not isinstance(rule, Choice) or (
+                inside is not None and any(self._fits(one, inside) for one in rule.alternatives)
+            )
         return self._known[key]
 
     def _fits(self, alternative: Alternative, left: tuple[tuple[str, int], ...]) -> bool:
@@ -169,29 +167,15 @@ class Unrolled:
     def _count(self, more: int, where: str) -> None:
         self._written += more
         if self._written > TEXT_BUDGET:
-            raise GrammarError(
-                f"this program space has more than {TEXT_BUDGET:,} characters of code once it is written out",
-                value=where,
-                allowed=f"up to {TEXT_BUDGET:,} characters once repetitions and depths are written out",
-                hint="lower a depth or a repetition",
-            )
+            raise _too_much(f"{TEXT_BUDGET:,} characters of code", where, "lower a depth or a repetition")
 
     def _slot(self, place: _Place, spec: Mapping[str, Any]) -> int:
+        where = ".".join(place.path)
         if len(self.slots) >= SLOT_BUDGET:
-            raise GrammarError(
-                f"this program space decides in more than {SLOT_BUDGET:,} places",
-                value=".".join(place.path),
-                allowed=f"up to {SLOT_BUDGET:,} hyperparameters once repetitions and depths are written out",
-                hint="lower a depth or a repetition",
-            )
+            raise _too_much(f"{SLOT_BUDGET:,} places of decision", where, "lower a depth or a repetition")
         nesting = 1 if place.parent is None else self._nesting[place.parent] + 1
         if nesting > NESTING_BUDGET:
-            raise GrammarError(
-                f"this program space has more than {NESTING_BUDGET} decisions within each other",
-                value=".".join(place.path),
-                allowed=f"up to {NESTING_BUDGET} choices or repetitions around a place",
-                hint="lower a depth",
-            )
+            raise _too_much(f"{NESTING_BUDGET} decisions within each other", where, "lower a depth")
         self._nesting.append(nesting)
         self.slots.append(Slot(place.path, spec, place.parent, place.condition))
         return len(self.slots) - 1
@@ -268,6 +252,11 @@ class Unrolled:
         if level < 0:
             return joined(lead, *items[0], *(part for item in items[1:] for part in (between, *item)))
         return (Repeat(level, hole.low, tuple(items), between, lead),)
+
+
+def _too_much(what: str, where: str, hint: str) -> GrammarError:
+    allowed = f"up to {what}, once repetitions and depths are written out"
+    return GrammarError(f"this program space has more than {what}", value=where, allowed=allowed, hint=hint)
 
 
 def _shared_lead(separator: str, place: _Place) -> tuple[str, _Place]:

@@ -138,7 +138,7 @@ def long_chain(length: int) -> str:
         ("p: P = 'a\t' | 'b'", "'p' has the character '\\t'"),
         ('n: int = 1 .. 5', "a program space begins with a choice"),
         ('p: P = "only this"', "the program 'p' leaves nothing open"),
-        ('p: P = "{q * 9..9}"  q: P depth 9 = "a" | "({q}{q})"', "decides in more than 400 places"),
+        ('p: P = "{q * 9..9}"  q: P depth 9 = "a" | "({q}{q})"', "more than 400 places of decision"),
         ('p: P depth 12 = "a" | "({p})"', "more than 10 decisions within each other"),
         (long_chain(400), "nested too deeply"),
         ('p: P = "{q * 0..14}"  q: P = "({r * 0..14})" r: P = "x" | "y"', "needs more than 8,000 states"),
