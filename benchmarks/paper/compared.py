@@ -165,8 +165,8 @@ def holm_tests(arms: Mapping[str, Compared], pairs: Sequence[Pair]) -> dict[Pair
 
 
 def _tested(arm: Compared, pair: Pair) -> tuple[float, int]:
-    means = (arm.regret(method, pair.look).mean(axis=1) for method in (pair.method, pair.other))
-    return over_sets(*means, arm.comparison.clusters)
+    own, other = (arm.regret(method, pair.look).mean(axis=1) for method in (pair.method, pair.other))
+    return over_sets(own, other, arm.comparison.clusters)
 
 
 def power_note(arms: Mapping[str, Compared], pairs: Sequence[Pair]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import NormalDist
+from typing import Any
 
 from airtune.engine.evaluation.outcome import Outcome
 from airtune.engine.seeds import derive_seed
@@ -85,5 +86,5 @@ def read_noise(text: str) -> Noise:
 
 def true_loss(trial: Trial) -> float | None:
     """The loss of a trial before noise was added, which is its loss where none was."""
-    found = trial.info.get(TRUE_LOSS)
+    found: Any = trial.info.get(TRUE_LOSS)
     return float(found) if trial.loss is not None and is_finite_number(found) else trial.loss

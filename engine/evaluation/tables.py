@@ -298,10 +298,10 @@ def _arrays(path: Path, content: bytes) -> dict[str, NDArray[Any]]:
             raise _wrong(
                 path, f"{x!r} has {len(found[x])} rows and {y!r} {len(found[y])}", "as many targets as rows", value=x
             )  # fmt: skip
-        first, shape = wanted[0], found[x].shape
-        if 0 in shape or shape[1:] != found[first].shape[1:]:
+        first, size = wanted[0], found[x].shape
+        if 0 in size or size[1:] != found[first].shape[1:]:
             raise _wrong(
-                path, f"array {x!r} has the shape {shape}", "give all parts the same columns", value=x,
+                path, f"array {x!r} has the shape {size}", "give all parts the same columns", value=x,
                 allowed=f"one row or more, each of the shape that those of {first!r} have, {found[first].shape[1:]}",
             )  # fmt: skip
     return {name: found[name] for name in wanted}
