@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from traceback import format_exception, walk_tb
+from traceback import format_exception, print_exception, walk_tb
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -64,13 +66,36 @@ def evaluate(objective: Callable[[dict[str, Any]], Any], config: Mapping[str, An
     """
     started = time.perf_counter()
     try:
-        with _interrupts_kept():
+        with _forks_ended(), _interrupts_kept():
             returned = objective(copy.deepcopy(dict(config)))
         loss, info, notes = read_result(returned)
     except (Exception, SystemExit) as error:
         seconds = time.perf_counter() - started
         return Outcome(reason=reason_of(error), log=log_of(error), seconds=seconds)
     return Outcome(loss=loss, info=info, log=notes, seconds=time.perf_counter() - started)
+
+
+@contextmanager
+def _forks_ended() -> Iterator[None]:
+    """End a process that the code within has forked and let come out here: it would go on with the search."""
+    ours = os.getpid()
+    code = 0
+    try:
+        yield
+    except BaseException as error:
+        if os.getpid() == ours:
+            raise
+        if isinstance(error, SystemExit) and isinstance(error.code, int | None):
+            code = (error.code or 0) & 0xFF
+        else:
+            code = 1
+            print_exception(error)
+    finally:
+        if os.getpid() != ours:
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(Exception):  # the objective may have closed or replaced it
+                    stream.flush()
+            os._exit(code)
 
 
 @contextmanager

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ConfigSpace import ConfigurationSpace
 
+from airtune.engine import minimize
 from airtune.engine.evaluation.commands import command_objective
 from airtune.engine.evaluation.outcome import evaluate
 from airtune.engine.evaluation.result import REASON_LENGTH, TrialFailed
@@ -71,3 +76,38 @@ def test_the_objective_gets_a_configuration_of_its_own() -> None:
     config = {"x": 1}
     assert evaluate(lambda given: given.pop("x"), config).loss == 1
     assert config == {"x": 1}
+
+
+def returns() -> float:
+    return 1.0
+
+
+def raises() -> float:
+    raise ValueError("in the child")
+
+
+def leaves() -> float:
+    sys.exit(3)
+
+
+@pytest.mark.parametrize(("ends", "code"), [(returns, 0), (raises, 1), (leaves, 3)])
+@pytest.mark.parametrize("isolate", [False, True], ids=["here", "worker"])
+def test_a_process_that_the_objective_forks_never_goes_on_with_the_search(
+    tmp_path: Path, ends: Callable[[], float], code: int, isolate: bool
+) -> None:
+    """Bugs: a forked child that came out of the objective told the trial in the study file, in the parent's name; in a
+    worker its answer was taken for the parent's, and the search hung."""
+
+    def objective(config: dict[str, Any]) -> dict[str, float]:
+        child = os.fork()
+        if child == 0:
+            return {"loss": ends(), "child": 1}
+        return {"loss": config["x"], "code": os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}
+
+    space = ConfigurationSpace({"x": (2.0, 3.0)})
+    result = minimize(
+        objective, space, budget=2, proposer="random", path=tmp_path / "s.sqlite", isolate=isolate
+    )
+    assert [trial.status for trial in result.trials] == ["told", "told"]
+    assert [trial.loss for trial in result.trials] == [trial.config["x"] for trial in result.trials]
+    assert [dict(trial.info) for trial in result.trials] == [{"code": code}] * 2
