@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from airtune.engine.evaluation.result import TrialFailed, read_result
+
+# Numbers as programs print them, of which JSON has not all: "nan", "-inf", ".5".
+_NUMBER = re.compile(
+    r"[-+]?(\d+\.?\d*(e[-+]?\d+)?|\.\d+(e[-+]?\d+)?|nan|inf|infinity)", re.IGNORECASE | re.ASCII
+)
+_WITH_LOSS = re.compile(r"""\{.*["']loss["']\s*:""")
 
 
 def read_output(printed: str) -> dict[str, Any]:
@@ -18,7 +25,7 @@ def read_output(printed: str) -> dict[str, Any]:
         TrialFailed: If there is none, or it holds no finite loss.
     """
     whole = printed.replace("\r", "\n").split("\n")
-    lines = [line for line in (line.strip(" \t") for line in whole) if line]
+    lines = [line for line in (line.strip("\ufeff \t") for line in whole) if line]
     answer: object = None
     broken, i = "", 0
     while i < len(lines):
@@ -42,13 +49,16 @@ def read_output(printed: str) -> dict[str, Any]:
 def _document(lines: Sequence[str], start: int) -> tuple[object, int, str]:
     """The JSON document that begins with a line: (its value or None, lines it takes, what is wrong with it or "")."""
     line = lines[start]
+    if _NUMBER.fullmatch(line):
+        return float(line), 1, ""
     if line[0] not in '{[-0123456789NI"':
         return None, 1, ""
     try:
         return json.loads(line), 1, ""
     except json.JSONDecodeError as error:
         if error.pos < len(line):  # no JSON, such as "[INFO] epoch 1", and not the first line of some
-            return None, 1, ""
+            told = f"the command printed a loss in what is no JSON: {line[:80]}: {error.msg}"
+            return None, 1, told if _WITH_LOSS.match(line) else ""
     except (ValueError, RecursionError):
         return None, 1, ""
     text = "\n".join(lines[start:])

@@ -139,16 +139,17 @@ class _Extras:
         """Each value as JSON will give it back; whatever is wrong with one leaves it out, and a note."""
         found: dict[str, Any] = {"loss": None}  # no further value takes that name
         for key, value in given.items():
-            room = self._room
+            room, shown = self._room, "a key"
             try:
+                shown = repr(key)
                 self._put(found, given, key, value, "", 1)
             except _TooMuch as why:
-                self._left_out(repr(key), str(why))
+                self._left_out(shown, str(why))
                 self._room = room
             except (
                 Exception
             ) as error:  # of the value's own methods, such as a tensor of a device that is gone
-                self._left_out(repr(key), f"{type(error).__name__}: {error}")
+                self._left_out(shown, type(error).__name__ + _said(error))
                 self._room = room
         del found["loss"]
         return found
@@ -233,6 +234,13 @@ class _Extras:
 
     def _left_out(self, path: str, why: str) -> None:
         self._notes.append(f"note: {one_line(path)} was left out: {one_line(why)}")
+
+
+def _said(error: Exception) -> str:
+    try:
+        return f": {error}"
+    except Exception:
+        return ""
 
 
 def _key(key: object) -> str:

@@ -122,7 +122,7 @@ def test_the_configuration_is_in_the_environment(space: ConfigurationSpace, tmp_
         ("0.25", {"loss": 0.25}),
         ('{"loss": 9}\nepoch 1\n{"loss": 1}\nsaved to disk\n\n', {"loss": 1.0}),
         ('{"loss": 1}\r\n', {"loss": 1.0}),
-        ('{"loss": 1}\n"done"\ntrue\nnull\n[1, 2]\n{"loss": oops}', {"loss": 1.0}),
+        ('{"loss": 1}\n"done"\ntrue\nnull\n[1, 2]\n{oops}', {"loss": 1.0}),
     ],
 )
 def test_the_last_line_of_json_is_the_result(
@@ -225,6 +225,11 @@ def test_output_is_kept_for_those_who_look(space: ConfigurationSpace, tmp_path: 
         ('10%\r99%\r{"loss": 0.5}\n', {"loss": 0.5}),
         ("[\n 1,\n 2\n]\n0.5\n[\n 3\n]\n", {"loss": 0.5}),
         ("Result:\n\n      0.2500\n", {"loss": 0.25}),
+        ("0.9\n.5\n", {"loss": 0.5}),
+        ("0.9\n+5.\n", {"loss": 5.0}),
+        ("0.9\n-.5E-1\n", {"loss": -0.05}),
+        ('\ufeff{"loss": 0.5}\r\n', {"loss": 0.5}),
+        ("{'loss': 0.9}\n0.5\n", {"loss": 0.5}),
     ],
 )
 def test_the_last_document_is_the_result(printed: str, result: object) -> None:
@@ -237,9 +242,18 @@ def test_the_last_document_is_the_result(printed: str, result: object) -> None:
         ('{\n "loss": 0.25,\n "best": [\n  1\n ]\n', "cannot be read, from the line '{' on"),
         ('{"loss": 0.9}\n{"loss": 0.25,\n "best": [\n  1,\n 2,\n]\n}', "from the line '{\"loss\": 0.25,' on"),
         ("result: {\n'best': [\n3\n]\n}", "the command printed no JSON with the loss"),
-        ('{"loss": 1} done', "the command printed no JSON with the loss"),
+        ('{"loss": 1} done', 'a loss in what is no JSON: {"loss": 1} done: Extra data'),
         ('{\n"loss": 1,\n"a": [\n2\n]} done', "the command printed no JSON with the loss"),
         ("[" * 100_000, "the command printed no JSON with the loss"),
+        # Bug: of a program that prints a loss each epoch and diverges, the last one before counted.
+        ("0.5\nnan\n", "objective returned NaN"),
+        ("0.5\n-inf\n", "objective returned -inf"),
+        ("0.5\n" + "9" * 5000, "objective returned inf"),
+        ('{"loss": 0.5}\n{"loss": nan}\n', 'a loss in what is no JSON: {"loss": nan}: Expecting value'),
+        ('{"loss": 0.5}\n{"epoch": 2, "loss": inf}\n', "a loss in what is no JSON"),
+        ('{"loss": 0.5}\n{"loss": 0,4}\n', "a loss in what is no JSON"),
+        ("0.5\n{'loss': 0.4}\n", "a loss in what is no JSON"),
+        ('{"loss": 0.5}{"loss": 0.4}\n', "a loss in what is no JSON"),
     ],
 )
 def test_no_part_of_a_broken_document_is_the_result(printed: str, reason: str) -> None:

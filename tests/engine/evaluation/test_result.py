@@ -39,6 +39,15 @@ class Tensor:
         return self._values
 
 
+class Unnamed(Exception):
+    """A key and an exception that have no text."""
+
+    def __str__(self) -> str:
+        raise self
+
+    __repr__ = __str__
+
+
 class Lost:
     """A tensor that cannot be read any more."""
 
@@ -181,6 +190,7 @@ def test_further_values_are_converted(value: object, kept: object) -> None:
         ({"v": np.zeros(LARGEST_INFO)}, {}, "'v' was left out: it is too large"),
         ({"v": [0.5] * LARGEST_INFO}, {}, "'v' was left out: it is too large"),
         ({"v": {0: 0.1, "0": 0.2}}, {"v": {"0": 0.2}}, "'v'[0] was left out: another key is '0', too"),
+        ({Unnamed(): 1}, {}, "a key was left out: Unnamed"),
         ({5: 1, "5": 2}, {"5": 2}, "5 was left out: another key is '5', too"),
     ],
 )
