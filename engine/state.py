@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ConfigSpace import ConfigurationSpace, Constant
+
 from airtune.engine.seeds import derive_seed
 from airtune.engine.types import Job, Proposal, SpaceExhausted, Stopped, Task, Trial, best_of
 from airtune.grammars import AirtuneError, DecodeError, Grammar, canonical_grammar, violation
@@ -229,11 +231,10 @@ class StudyState:
 
     def resumed(self, stored: Iterable[tuple[Trial, str]]) -> StudyState:
         """The state of a study whose trials, with their canonical texts, are those of a study file."""
-        grammar = canonical_grammar(self.task.space)
-        pairs = sorted(
-            ((_with_own_objects(trial, text, grammar), text) for trial, text in stored),
-            key=lambda pair: pair[0].number,
-        )
+        pairs = sorted(stored, key=lambda pair: pair[0].number)
+        if _has_objects(self.task.space):
+            grammar = canonical_grammar(self.task.space)
+            pairs = [(_with_own_objects(trial, text, grammar), text) for trial, text in pairs]
         return replace(
             self,
             trials={trial.number: trial for trial, _ in pairs},
@@ -277,10 +278,18 @@ class StudyState:
         return [n for n, one in self.trials.items() if n < first and one.status == "asked"]
 
 
+def _has_objects(space: ConfigurationSpace) -> bool:
+    """Whether there is a choice that a file does not give back as it is."""
+    given = (getattr(hp, field, ()) for hp in space.values() for field in ("choices", "sequence"))
+    constants = (hp.value for hp in space.values() if isinstance(hp, Constant))
+    return any(
+        value is not None and type(value) not in (bool, int, float, str)
+        for value in itertools.chain(*given, constants)
+    )
+
+
 def _with_own_objects(trial: Trial, text: str, grammar: Grammar) -> Trial:
-    """A stored trial with the choices of the space: in JSON, a tuple among them is a list."""
-    if not any(isinstance(value, list | dict) for value in trial.config.values()):
-        return trial
+    """A stored trial with the choices of the space: in JSON, tuples among them are lists, and enums' members texts."""
     try:
         config = grammar.decode(text)
     except DecodeError:

@@ -14,7 +14,12 @@ from ConfigSpace.exceptions import (
     IllegalValueError,
     InactiveHyperparameterSetError,
 )
-from ConfigSpace.hyperparameters import Hyperparameter, UniformIntegerHyperparameter
+from ConfigSpace.hyperparameters import (
+    CategoricalHyperparameter,
+    Hyperparameter,
+    OrdinalHyperparameter,
+    UniformIntegerHyperparameter,
+)
 from ConfigSpace.types import NotSet
 
 from airtune.engine.manifest import language_model
@@ -214,6 +219,10 @@ def sample_value(hp: Hyperparameter[Any, Any], rng: np.random.RandomState) -> An
     """A value drawn from the hyperparameter's own distribution; of integers beyond floats, any one."""
     if isinstance(hp, UniformIntegerHyperparameter) and not hp.log and is_wide(hp.lower, hp.upper):
         return hp.lower + random_below(rng, hp.upper - hp.lower + 1)
+    if isinstance(hp, CategoricalHyperparameter | OrdinalHyperparameter):
+        choices = hp.choices if isinstance(hp, CategoricalHyperparameter) else hp.sequence
+        # Not `sample_value`: it takes choices from an array, in which True beside 2 is 1.
+        return choices[int(hp.sample_vector(seed=rng))]
     return hp.sample_value(seed=rng)
 
 
