@@ -21,6 +21,7 @@ from optuna.distributions import FloatDistribution, IntDistribution
 
 from airtune.grammars import SpaceError
 from airtune.grammars.axes import plain
+from airtune.grammars.space_check import LARGEST_FLOAT
 
 # Steps of up to so many values are told to the model as those values; of longer ones it is told the position.
 LARGEST_GRID = 500
@@ -132,10 +133,12 @@ def _scales(
 ) -> tuple[Callable[[float], float], Callable[[float], float], bool]:
     """How values of a range are told, the inverse, and whether on a log scale.
 
-    As they are, if need be in other units: ConfigSpace rounds to 13 decimals, which would change tiny ones.
+    As they are, if need be in other units: ConfigSpace rounds to 13 decimals, which would change tiny ones, and fails
+    on those beyond `LARGEST_FLOAT`.
     """
     rounded = [round(bound, 13) for bound in (bottom, top)]
-    if top - bottom > NARROW and all(map(partial(math.isclose, rel_tol=1e-6), rounded, (bottom, top))):
+    held = top - bottom > NARROW and max(abs(bottom), abs(top)) <= LARGEST_FLOAT
+    if held and all(map(partial(math.isclose, rel_tol=1e-6), rounded, (bottom, top))):
         return float, float, log
     if not log:
         width = top - bottom

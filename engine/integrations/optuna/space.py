@@ -81,7 +81,7 @@ def from_distributions(distributions: Mapping[str, BaseDistribution]) -> OptunaS
     return _from_distributions(_Distributions(dict(sorted(distributions.items()))))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Distributions:
     """Distributions by name, as a key: choices may be lists, which have no hash."""
 
@@ -89,6 +89,14 @@ class _Distributions:
 
     def __hash__(self) -> int:
         return hash(tuple(self.named))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Distributions) or repr(self.named) != repr(other.named):
+            return False  # of Optuna's distributions those of [0, 1] and of [False, True] are equal
+        try:
+            return self.named == other.named
+        except ValueError:  # choices that are arrays, which are equal in parts
+            return False
 
 
 @lru_cache(maxsize=64)  # proposers keep what they build for a space by the space's identity

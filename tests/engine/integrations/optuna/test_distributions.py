@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 
@@ -19,6 +20,8 @@ KINDS: dict[str, Callable[[optuna.Trial], Any]] = {
     "log float from 1e-14": lambda t: t.suggest_float("p", 1e-14, 1.0, log=True),
     "tiny log float": lambda t: t.suggest_float("p", 1e-20, 1e-15, log=True),
     "the widest log float": lambda t: t.suggest_float("p", 1e-300, 1e300, log=True),
+    "floats to 1e300": lambda t: t.suggest_float("p", -1e300, 1e300),
+    "log floats to 1e300": lambda t: t.suggest_float("p", 1e250, 1e300, log=True),
     "tiny float": lambda t: t.suggest_float("p", -1e-14, 1e-14),
     "close float": lambda t: t.suggest_float("p", 0.1, 0.1 + 1e-12),
     "thirds": lambda t: t.suggest_float("p", 1 / 3, 2 / 3),
@@ -87,3 +90,26 @@ def test_a_space_of_lists_goes_to_another_process() -> None:
     sampler = pickle.loads(pickle.dumps(AirtuneSampler("random", search_space=known)))
     study = optuna.create_study(sampler=sampler)
     assert study.ask(known).params["c"] in ([1], [2])
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [[0, 1], [False, True], [0.0, 1.0], [(1, 2), (3,)], [np.float64(1.0), np.int64(2)]],
+    ids=["whole", "truth", "floats", "tuples", "NumPy"],
+)
+def test_equal_choices_of_another_study_do_not_come_up(choices: list[Any]) -> None:
+    """Bugs: after a study of [0, 1] one of [False, True] got 0 and 1, since Optuna holds their distributions for
+    equal; and choices of NumPy ended a study after one of tuples."""
+    found: set[str] = set()
+    for own in ([1, 0], [(0,), (1, 2)], choices):
+        study = optuna.create_study(sampler=AirtuneSampler("random"))
+        found.clear()
+
+        def objective(trial: optuna.Trial, own: list[Any] = own) -> float:
+            found.add(repr(trial.suggest_categorical("equal", own)))
+            return 0.0
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of repeated trials, and of choices that storages do not keep
+            study.optimize(objective, n_trials=3)
+    assert found == {repr(choice) for choice in choices}
