@@ -36,6 +36,12 @@ def task_names() -> list[str]:
     ]
 
 
+def _is_program_space(name: str) -> bool:
+    from airtune.grammars import shipped_spaces  # all of program spaces, which most tasks do not need
+
+    return name in shipped_spaces()
+
+
 def get_task(name: str, data: Path | None = None) -> Task:
     """The built-in task of that name, for example "toy/branin" or "sklearn/rf/digits@trees=16".
 
@@ -50,9 +56,9 @@ def get_task(name: str, data: Path | None = None) -> Task:
         TaskError: If there is no such task, it has no such fidelity or option, or its data are not there.
     """
     from airtune.engine.types import TaskError
-    from airtune.grammars import shipped_spaces, unknown_name
+    from airtune.grammars.errors import unknown_name
 
-    if name.endswith((".json", ".free", ".space")) or ("/" not in name and name in shipped_spaces()):
+    if name.endswith((".json", ".free", ".space")) or ("/" not in name and _is_program_space(name)):
         own = "--data FILE --target COLUMN --score mse|mae|error"
         option, other = ("--space", "--command '...'") if name.endswith(".json") else ("--program-space", own)
         raise TaskError(
