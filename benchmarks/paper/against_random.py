@@ -36,8 +36,7 @@ def compared_lines(protocol: Protocol, arms: Mapping[str, Compared]) -> list[Lin
     """A line for every claim, arm and method that asks a model that may know something."""
     found = list(_methods(protocol, arms))
     tests = holm_tests(arms, control_pairs(protocol, arms))
-    lines, first = [], next(iter(arms))
-    leading = (arms[first].arm.models or protocol.models)[0]
+    lines, lead = [], _lead(protocol, arms)
     rows = {name: one.rows(one.last) for name, one in arms.items()}
     for name, method, control in found:
         look = arms[name].last
@@ -50,16 +49,22 @@ def compared_lines(protocol: Protocol, arms: Mapping[str, Compared]) -> list[Lin
                 claim, _of(rows[name][method], attribute), arm=name, method=label(method),
                 against=KNOW_NOTHING if control else "",
                 control=_of(rows[name][control], attribute) if control else None,
-                worth=worth, p=p, lead=name == first and method == filled(protocol.part.lead, leading),
+                worth=worth, p=p, lead=(name, method) == lead,
             )  # fmt: skip
             lines.append(line)
     return lines
 
 
 def control_pairs(protocol: Protocol, arms: Mapping[str, Compared]) -> list[Pair]:
-    """The tests of those lines: one family."""
-    found = _methods(protocol, arms)
+    """The tests of those lines, the lead's first."""
+    found = sorted(_methods(protocol, arms), key=lambda one: one[:2] != _lead(protocol, arms))
     return [Pair(arm, method, control, arms[arm].last) for arm, method, control in found if control]
+
+
+def _lead(protocol: Protocol, arms: Mapping[str, Compared]) -> tuple[str, str]:
+    """The arm and the method that the first screen is about."""
+    first = next(iter(arms))
+    return first, filled(protocol.part.lead, (arms[first].arm.models or protocol.models)[0])
 
 
 def _methods(protocol: Protocol, arms: Mapping[str, Compared]) -> Sequence[tuple[str, str, str]]:

@@ -27,7 +27,7 @@ INTERVALS = (
 )
 TESTS = (
     f"{INTERVALS}; a method against its know-nothing control: Wilcoxon's signed-rank test, exact, over the data sets' "
-    "mean normalised regrets, Holm's correction over the part"
+    "mean normalised regrets; that of the lead is the primary test and stands alone, the others have Holm's correction"
 )
 AGAINST_PAPER = (
     "each figure of the lead method is at least the paper's: that lies in our 95 % interval (equal) or below it "

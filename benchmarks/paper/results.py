@@ -32,7 +32,7 @@ class Line:
         against: What the control is, in words; empty where there is none.
         control: The same figure of the control.
         worth: Whether the method is better than its control.
-        p: Of that test, Holm's over the part; None where it was not tested.
+        p: Of that test, with Holm's correction unless it is the primary one; None where it was not tested.
         lead: Whether the first screen is about it.
         lower_is_better: Whether less is better.
     """
