@@ -18,7 +18,7 @@ from ConfigSpace.hyperparameters import (
     OrdinalHyperparameter,
 )
 
-from .axes import Axis, ChoiceAxis, IntegerAxis
+from .axes import Axis, ChoiceAxis, IntegerAxis, choice_text
 from .errors import SpaceError
 from .float_axes import LinearFloatAxis, LogFloatAxis
 from .grammar import Grammar, lattice_grammar
@@ -40,11 +40,11 @@ def canonical_axis(hp: Hyperparameter[Any, Any], digits: int = 3, extras: Sequen
         SpaceError: If the kind is not known.
     """
     if isinstance(hp, Constant):
-        return ChoiceAxis([hp.value])
+        return _choices(hp.name, [hp.value])
     if isinstance(hp, CategoricalHyperparameter):
-        return ChoiceAxis(list(hp.choices))
+        return _choices(hp.name, hp.choices)
     if isinstance(hp, OrdinalHyperparameter):
-        return ChoiceAxis(list(hp.sequence))
+        return _choices(hp.name, hp.sequence)
     if isinstance(hp, IntegerHyperparameter):
         return IntegerAxis(hp.lower, hp.upper)
     if isinstance(hp, FloatHyperparameter):
@@ -59,6 +59,29 @@ def canonical_axis(hp: Hyperparameter[Any, Any], digits: int = 3, extras: Sequen
         allowed="float, integer, categorical, ordinal and constant hyperparameters",
         hint="express it as one of those",
     )
+
+
+def _choices(name: str, choices: Sequence[Any]) -> ChoiceAxis:
+    """The axis of choices that ConfigSpace holds for different; as JSON they may be the same.
+
+    Raises:
+        SpaceError: If two are, as (1,) and [1], or one has no JSON text.
+    """
+    known: dict[str, Any] = {}
+    for choice in choices:
+        try:
+            text = choice_text(choice)
+        except SpaceError as e:
+            raise SpaceError(f"{name!r}: {e.message}", value=e.value, allowed=e.allowed, hint=e.hint) from e
+        if text in known:
+            raise SpaceError(
+                f"{name!r}: the choices {known[text]!r} and {choice!r} are both written {text}",
+                value=[known[text], choice],
+                allowed="choices that differ as JSON, where a tuple is a list",
+                hint="remove one, or write one of them as a text, and map it to the object in the objective",
+            )
+        known[text] = choice
+    return ChoiceAxis(list(choices))
 
 
 def canonical_lattice(space: ConfigurationSpace, digits: int = 3) -> Lattice:

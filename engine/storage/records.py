@@ -127,6 +127,24 @@ def trial_record(row: Sequence[Any]) -> TrialRecord:
     return TrialRecord(trial, **rest, pending=pending)
 
 
+def checked_name(name: str) -> str:
+    """The name of a study, if it is a text that a file can hold.
+
+    Raises:
+        StoreError: If it is not, as of an argument in another encoding.
+    """
+    try:
+        name.encode()
+    except (AttributeError, UnicodeEncodeError) as error:
+        raise StoreError(
+            f"a study cannot be called {name!r}",
+            value=name,
+            allowed="a text in UTF-8",
+            hint="choose another name (name=)",
+        ) from error
+    return name
+
+
 def study_row(number: int, name: str, manifest: Mapping[str, Any]) -> tuple[Any, ...]:
     """The row of a study that begins.
 

@@ -26,6 +26,7 @@ from airtune.engine.storage.records import (
     TrialRecord,
     TrialUpdate,
     asked_row,
+    checked_name,
     compress_transcript,
     decompress_transcript,
     finished_row,
@@ -112,7 +113,7 @@ class StudyFile:
 
     def find(self, name: str) -> StudyRecord | None:
         """The study of that name, or None; whatever is the matter with the others."""
-        return next(iter(self._studies("WHERE name = ?", (name,), True, None)), None)
+        return next(iter(self._studies("WHERE name = ?", (checked_name(name),), True, None)), None)
 
     def _studies(
         self, where: str, values: Sequence[str], verify: bool, skipped: Skipped
@@ -284,7 +285,7 @@ class StudyFile:
 
     def acquire(self, *names: str, take_over: bool = False) -> None:
         """See `Leases.acquire`."""
-        self._leases.acquire(names, take_over=take_over)
+        self._leases.acquire([*map(checked_name, names)], take_over=take_over)
 
     def release(self, name: str, *, force: bool = False) -> None:
         """Give the lease back; with `force` also that of a process which is known to be gone for good."""

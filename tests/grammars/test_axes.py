@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Any
 
 import pytest
+from ConfigSpace import CategoricalHyperparameter, ConfigurationSpace, OrdinalHyperparameter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +20,7 @@ from airtune.grammars import (
     LinearFloatAxis,
     LogFloatAxis,
     SpaceError,
+    canonical_lattice,
 )
 from airtune.grammars.pattern import literals, to_regex
 
@@ -177,3 +180,24 @@ def test_the_nearest_value_of_a_list_is_the_one_a_full_scan_finds(
     distance = [abs(scale(v) - scale(asked)) for v in values]
     # By distance: where rounding makes two values equally near, either will do.
     assert distance[axis.nearest(asked)] == min(distance)
+
+
+@pytest.mark.parametrize(
+    ("choices", "shown"),
+    [
+        (
+            [(1, [2, 3]), (1, (2, 3)), 3],
+            r"\(1, \[2, 3\]\) and \(1, \(2, 3\)\) are both written \[1,\[2,3\]\]",
+        ),
+        ([(1,), [1]], r"\(1,\) and \[1\] are both written \[1\]"),
+        ([{"a": (1,)}, {"a": [1]}], "are both written"),
+        (["fine", object()], "has no JSON text"),
+    ],
+)
+@pytest.mark.parametrize("kind", [CategoricalHyperparameter, OrdinalHyperparameter])
+def test_unusable_choices_are_refused_with_their_hyperparameter(kind: Any, choices: Any, shown: str) -> None:
+    """Bug: "an axis needs at least one text, all different", of whichever hyperparameter of a large space."""
+    space = ConfigurationSpace({"depth": (1, 9)})
+    space.add(kind("layers", choices))
+    with pytest.raises(SpaceError, match=f"^'layers': .*{shown}"):
+        canonical_lattice(space)

@@ -26,7 +26,7 @@ from airtune.engine.proposers.limits import warn_of_limits, within_limits
 from airtune.engine.proposers.random import RandomProposer
 from airtune.engine.seeds import derive_seed
 from airtune.engine.types import Proposal, Proposer, Task, Trial
-from airtune.grammars import AirtuneError
+from airtune.grammars import AirtuneError, SpaceError
 from airtune.models import LanguageModel, load_model
 
 # A claim is lost when another worker proposed the same at the same moment; each loss takes that one out of the way.
@@ -265,10 +265,20 @@ def _load(model: str) -> LanguageModel:
     return load_model(model)
 
 
-def _known_space(space: Mapping[str, BaseDistribution] | ConfigurationSpace) -> OptunaSpace:
+def _known_space(space: Any) -> OptunaSpace | None:
+    """The space that was given, or None where all in it have one value only and nothing is to be searched."""
     if isinstance(space, ConfigurationSpace):
         return from_space(space)
-    return from_distributions({name: d for name, d in space.items() if not d.single()})
+    named = isinstance(space, Mapping) and all(isinstance(name, str) for name in space)
+    if not named or not all(isinstance(one, BaseDistribution) for one in space.values()):
+        raise SpaceError(
+            f"search_space is {space!r}"[:200],
+            value=space,
+            allowed='Optuna distributions by name, {"lr": FloatDistribution(1e-5, 1)}, or a ConfigurationSpace',
+            hint="write it so, or leave it out: the parameters are then known once a trial has ended",
+        )
+    searched = {name: d for name, d in space.items() if not d.single()}
+    return None if space and not searched else from_distributions(searched)
 
 
 def _check_single(study: Study) -> None:

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -337,3 +338,13 @@ def test_a_file_that_may_only_be_read(public_folder: Path) -> None:
         assert name in said
         assert "make the file and its folder writable" in said
     public_folder.chmod(0o755)
+
+
+@pytest.mark.parametrize("name", ["\udcff", 3])
+def test_a_name_that_no_file_can_hold(tmp_path: Path, name: Any) -> None:
+    """Bug: the advice was to check the file and the disk."""
+    with StudyFile(tmp_path / "a.sqlite") as file:
+        for use in (file.find, file.get, file.acquire):
+            with pytest.raises(StoreError, match="cannot be called") as caught:
+                use(name)
+            assert caught.value.hint == "choose another name (name=)"

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from airtune.engine.integrations import AirtuneSampler
 from airtune.engine.proposers.limits import LimitWarning
+from airtune.grammars import SpaceError
 from airtune.models import LanguageModel, load_model
 
 KINDS: dict[str, Callable[[optuna.Trial], Any]] = {
@@ -113,3 +115,21 @@ def test_equal_choices_of_another_study_do_not_come_up(choices: list[Any]) -> No
             warnings.simplefilter("ignore")  # of repeated trials, and of choices that storages do not keep
             study.optimize(objective, n_trials=3)
     assert found == {repr(choice) for choice in choices}
+
+
+@pytest.mark.filterwarnings("ignore:trial .* repeats")
+def test_a_search_space_of_single_values() -> None:
+    """Bug: refused as empty."""
+    known = {"x": FloatDistribution(1, 1), "c": CategoricalDistribution(["a"])}
+    study = optuna.create_study(sampler=AirtuneSampler("random", search_space=known))
+    study.optimize(lambda t: t.suggest_float("x", 1, 1) + len(t.suggest_categorical("c", ["a"])), n_trials=2)
+    assert [trial.params for trial in study.trials] == 2 * [{"x": 1.0, "c": "a"}]
+
+
+@pytest.mark.parametrize(
+    "known", [5, "abc", [FloatDistribution(0, 1)], {"x": (0, 1)}, {1: FloatDistribution(0, 1)}]
+)
+def test_what_is_no_search_space_is_refused(known: Any) -> None:
+    """Bug: an AttributeError."""
+    with pytest.raises(SpaceError, match="search_space is"):
+        AirtuneSampler("random", search_space=known)
