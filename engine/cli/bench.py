@@ -25,6 +25,7 @@ SUITE_HELP = (
     "grammar: sample proposals from generated spaces and check every one. "
     "speed: seconds per proposal. compare: language models, open, closed and recorded. "
     "tokens: what each chat variant costs. validity: a model without its grammar. "
+    "paper: the figures of arXiv 2312.04528. "
     "(airtune bench grammar --help lists its options.)"
 )
 PROPOSERS_HELP = (

@@ -36,8 +36,9 @@ def validity(
 ) -> None:
     """How many proposals of a model are invalid, out of range or repeated without the grammar, beside with it.
 
-    Its free text is read as leniently as can be; the search goes on as a user's own loop would. Exit code 1 if an
-    answer under the grammar was not valid and new.
+    Its free text is read as leniently as can be; the search goes on as a user's own loop would.
+
+    Exit code 1 if an answer under the grammar was not valid and new.
     """
     from airtune.benchmarks.measures.validity import FILE, PROMPTS, measure_validity
     from airtune.benchmarks.report.style import save

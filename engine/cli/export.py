@@ -32,7 +32,7 @@ def export(
         metavar="N",
         help="The program of trial N instead, as a script that runs without Airtune and prints the same loss.",
     ),
-    output: Path | None = typer.Option(None, "-o", "--out", metavar="OUT", help="A file to write to."),
+    output: Path | None = typer.Option(None, "-o", "--out", metavar="FILE", help="A file to write to."),
     optuna: str | None = typer.Option(
         None,
         "--optuna",

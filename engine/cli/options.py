@@ -40,17 +40,17 @@ DATA_HELP = (
 TARGET_HELP = "Of --data: the column to predict."
 SCORE_HELP = "Of --data: mse, mae, or error, the share of wrong classes."
 COMMAND_HELP = (
-    "A command line to evaluate, with {name} for each hyperparameter; its last line on standard "
-    'output is JSON with "loss". "--bn {bn}" is a flag where bn is true and nothing where it is false or null; '
+    "A command line to evaluate, with {name} for each hyperparameter; the last JSON on its standard "
+    'output has "loss". "--bn {bn}" is a flag where bn is true and nothing where it is false or null; '
     'after an option a list is several words; "--bn={bn}" is JSON.'
 )
 PROPOSER_HELP = (
-    "lm, lm+gp, lm+self, hybrid, random, local, tpe, gp, cmaes, smac, or default+ one of them. "
+    "lm, lm+gp, lm+self, hybrid, random, uniform, local, tpe, gp, cmaes, smac, or default+ one of them. "
     "(default: default+lm+gp)"
 )
 DIALECT_HELP = (
-    "How the model is talked to: pocket, or chat with settings such as chat+history=turns+reasoning=on; "
-    "+names=hidden, of both, tells the problem in neutral words. "
+    "How the model is talked to: pocket; chat with settings such as chat+history=turns+reasoning=on; or code, which "
+    "writes programs. +names=hidden, of pocket and chat, tells the problem in neutral words. "
     "(default: what the model says)"
 )
 SETTING_HELP = (

@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 
 from airtune.engine.cli import bench
 from airtune.engine.cli.app import COMMANDS, app
+from airtune.engine.cli.options import PROPOSER_HELP
+from airtune.engine.proposers import PROPOSERS
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -25,6 +27,12 @@ def test_help_lists_every_command() -> None:
     lines = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).stdout.splitlines()
     for name in COMMANDS:
         assert any(line.startswith(f"│ {name} ") for line in lines), name
+
+
+def test_help_names_every_proposer() -> None:
+    """Bug: `uniform` was missing."""
+    named = PROPOSER_HELP.partition(", or default+")[0].split(", ")
+    assert sorted(named) == sorted(PROPOSERS)
 
 
 def test_the_measurements_of_bench_are_commands() -> None:
