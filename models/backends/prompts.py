@@ -38,6 +38,9 @@ class PromptTokenizer:
             generation = GenerationConfig.from_pretrained(path, local_files_only=True) if has_ends else None
         except Exception as error:  # the library raises half a dozen unrelated types for a broken checkpoint
             raise broken_checkpoint(path, error) from error
+        # A tokenizer remembers how texts were cut and padded in its training; prompts are neither.
+        self.tokenizer.backend_tokenizer.no_truncation()
+        self.tokenizer.backend_tokenizer.no_padding()
         # A chat model may end its turn with another token than the tokenizer's end of sequence (Gemma does).
         ends = getattr(generation, "eos_token_id", None)
         self.turn_ends: tuple[int, ...] = (ends,) if isinstance(ends, int) else tuple(ends or ())

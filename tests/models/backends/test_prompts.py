@@ -78,3 +78,14 @@ def test_flags_of_a_tokenizer(tmp_path: Path, begin: bool, end: bool) -> None:
     assert ids[-1] != EOS
     assert ids.count(BOS) == int(begin)
     assert ids[0] == (BOS if begin else ids[0])
+
+
+def test_prompts_are_neither_cut_nor_padded(tmp_path: Path) -> None:
+    """A tokenizer.json keeps how texts were cut and padded in training: models were shown eight tokens of a prompt."""
+    plain = _tokenizer(tmp_path / "plain", "<s> $A").encode("hello : hello a so a so")
+    core = PromptTokenizer(tmp_path / "plain").tokenizer
+    core.backend_tokenizer.enable_truncation(4)
+    core.backend_tokenizer.enable_padding(direction="left", pad_id=BOS, pad_token="<s>", length=16)
+    core.backend_tokenizer.save(str(tmp_path / "plain" / "tokenizer.json"))
+    assert PromptTokenizer(tmp_path / "plain").encode("hello : hello a so a so") == plain
+    assert len(plain) == 8
