@@ -106,6 +106,10 @@ class TemplateFormat:
         return _MARK in text
 
     @cached_property
+    def _takes_user(self) -> bool:
+        return _MARK in self._apply([message("user", _MARK)])
+
+    @cached_property
     def markers(self) -> tuple[str, ...]:
         """Words that the template itself writes, which are not plain words: "[INST]", "USER:"."""
         talk = [message("user", _MARK), message("assistant", _MARK), message("user", _MARK)]
@@ -116,6 +120,12 @@ class TemplateFormat:
 
     def render(self, messages: Sequence[Message]) -> str:
         """See `ChatFormat.render`."""
+        if not self._takes_user:
+            raise ModelError(
+                "the tokenizer's chat template drops what the user said",
+                allowed="a template that writes messages whose content is a text",
+                hint="correct chat_template in tokenizer_config.json: those for pictures often take lists alone",
+            )
         return self._apply(messages if self.takes_system else fold_system(messages))
 
     def conclude(self, prompt: str, thought: str, ask: str) -> str:
@@ -143,11 +153,17 @@ class TemplateFormat:
 
 def format_of(tokenizer: Any) -> ChatFormat:
     """The format of a Hugging Face tokenizer: its chat template, or plain text where it has none."""
-    if not getattr(tokenizer, "chat_template", None):
+    template = getattr(tokenizer, "chat_template", None)
+    if not template:
         return PlainFormat()
-    return template_format(
-        str(tokenizer.get_chat_template()), partial(tokenizer.apply_chat_template, tokenize=False)
-    )
+    if isinstance(template, dict):  # several, by name
+        if "default" not in template:
+            raise ModelError(
+                "the tokenizer has several chat templates, and none is called default", value=sorted(template),
+                allowed="a template called default", hint="name one of them so in tokenizer_config.json",
+            )  # fmt: skip
+        template = template["default"]
+    return template_format(str(template), partial(tokenizer.apply_chat_template, tokenize=False))
 
 
 def template_format(source: str, apply: Callable[..., Any]) -> TemplateFormat:

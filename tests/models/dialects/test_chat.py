@@ -489,3 +489,30 @@ def test_conditions_and_clauses_in_words(clause: Any, words: str) -> None:
     space.add(Integer("a", (1, 9), default=4), Integer("b", (1, 9), default=6))
     space.add(clause(space["a"], space["b"]))
     assert words in ChatDialect().render(Problem("t", "", space, "loss"))
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for m in messages %}{% for part in m['content'] %}{{ part['text'] }}{% endfor %}{% endfor %}",
+        "{% for m in messages %}{% if m['role'] == 'system' %}{{ m['content'] }}{% endif %}{% endfor %}",
+    ],
+    ids=["takes lists alone", "writes the system's alone"],
+)
+def test_a_template_that_drops_what_the_user_said_is_refused(template: str) -> None:
+    """Those of models for pictures iterate over a message's parts: of a text nothing was left, in silence."""
+    tokenizer = chat_tokenizer("qwen", size=300)
+    tokenizer.chat_template = template
+    with pytest.raises(ModelError, match="drops what the user said"):
+        ChatDialect(format=format_of(tokenizer)).render(simple())
+
+
+def test_of_several_templates_the_default_is_taken() -> None:
+    tokenizer = chat_tokenizer("qwen", size=300)
+    one = tokenizer.chat_template
+    tokenizer.chat_template = {"default": one, "rag": "{{ documents[0] }}"}
+    assert ChatDialect(format=format_of(tokenizer)).render(simple()).startswith("<|im_start|>")
+    tokenizer.chat_template = {"tool_use": one, "rag": one}
+    with pytest.raises(ModelError, match="none is called default") as caught:
+        format_of(tokenizer)
+    assert caught.value.value == ["rag", "tool_use"]
