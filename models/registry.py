@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from airtune.models.backends.settings import require_settings
 from airtune.models.names import dialect_name, locate
 from airtune.models.types import Dialect, LanguageModel, ModelError
 
@@ -93,6 +94,9 @@ def load_model(
     backend = backend or (str(name_or_path) if str(name_or_path) in WITHOUT_WEIGHTS else "transformers")
     if backend not in BACKENDS:
         raise ModelError.unknown("backend", backend, BACKENDS)
+    for key, text in (("dialect", dialect), ("record", record)):
+        if not isinstance(text, str | Path | None):
+            raise ModelError(f"{key}={text!r} is no text", value=text, allowed="a text")
     model = _load(name_or_path, backend, dialect, settings)
     # In a recording, what was thought is part of what was recorded.
     if backend != "replay" and getattr(model.dialect, "reasoning", "off") == "on":
@@ -109,44 +113,38 @@ def load_model(
 def _load(
     name_or_path: str | Path, backend: str, dialect: str | None, settings: Mapping[str, Any]
 ) -> LanguageModel:
-    try:
-        if backend == "scripted":
-            from airtune.models.backends.scripted import ScriptedModel
+    if backend == "scripted":
+        from airtune.models.backends.scripted import ScriptedModel
 
-            return ScriptedModel(name=str(name_or_path), dialect=make_dialect(dialect or "chat"), **settings)
-        if backend == "uniform":
-            from airtune.models.backends.uniform import UniformModel
+        require_settings(ScriptedModel, settings)
+        return ScriptedModel(name=str(name_or_path), dialect=make_dialect(dialect or "chat"), **settings)
+    if backend == "uniform":
+        from airtune.models.backends.uniform import UniformModel
 
-            return UniformModel(
-                dialect=make_dialect(_of_checkpoint(dialect, spoken_dialect(name_or_path))), **settings
-            )
-        if backend == "replay":
-            from airtune.models.backends.recording import read_recording
-            from airtune.models.backends.replay import ReplayModel
+        require_settings(UniformModel, settings)
+        return UniformModel(dialect=make_dialect(_of_checkpoint(dialect, spoken_dialect(name_or_path))))
+    if backend == "replay":
+        from airtune.models.backends.recording import read_recording
+        from airtune.models.backends.replay import ReplayModel
 
-            found = read_recording(name_or_path)
-            spoken = dialect or (found.model["dialect"] if found.model else "chat")
-            return ReplayModel(found, dialect=make_dialect(spoken), name=str(name_or_path), **settings)
-        if backend == "openai":
-            from airtune.models.backends.openai.backend import OpenAIModel
+        require_settings(ReplayModel, settings)
+        found = read_recording(name_or_path)
+        spoken = dialect or (found.model["dialect"] if found.model else "chat")
+        return ReplayModel(found, dialect=make_dialect(spoken), name=str(name_or_path))
+    if backend == "openai":
+        from airtune.models.backends.openai.backend import OpenAIModel
 
-            return OpenAIModel(str(name_or_path), dialect=make_dialect(dialect or "chat"), **settings)
-        path = locate(name_or_path)
-        speaks = make_dialect(_of_checkpoint(dialect, dialect_name(path)))
-        if backend == "llama_cpp":
-            from airtune.models.backends.llama_cpp.backend import LlamaCppModel
-
-            return LlamaCppModel(path, name=str(name_or_path), dialect=speaks, **settings)
-        if backend == "vllm":
-            from airtune.models.backends.vllm.backend import VLLMModel
-
-            return VLLMModel(path, name=str(name_or_path), dialect=speaks, **settings)
-        from airtune.models.backends.transformers import TransformersModel
-
-        return TransformersModel(path, name=str(name_or_path), dialect=speaks, **settings)
-    except TypeError as error:
-        if "unexpected keyword argument" not in str(error):
-            raise
-        raise ModelError(
-            f"unknown setting of backend {backend!r}: {error}", value=sorted(settings)
-        ) from error
+        require_settings(OpenAIModel, settings)
+        return OpenAIModel(str(name_or_path), dialect=make_dialect(dialect or "chat"), **settings)
+    path = locate(name_or_path)
+    model: Any
+    if backend == "llama_cpp":
+        from airtune.models.backends.llama_cpp.backend import LlamaCppModel as model
+    elif backend == "vllm":
+        from airtune.models.backends.vllm.backend import VLLMModel as model
+    else:
+        from airtune.models.backends.transformers import TransformersModel as model
+    require_settings(model, settings)
+    speaks = make_dialect(_of_checkpoint(dialect, dialect_name(path)))
+    loaded: LanguageModel = model(path, name=str(name_or_path), dialect=speaks, **settings)
+    return loaded

@@ -7,12 +7,15 @@ openai:gpt-x+server=openai+record=answers.jsonl; replay:answers.jsonl.
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from airtune.models.backends.settings import require_settings
 from airtune.models.names import locate
 from airtune.models.registry import (
     BACKENDS,
@@ -53,17 +56,13 @@ class ModelSpec:
     dialect: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
-    def _check_names(self) -> None:
-        import inspect
-
+    def _check_settings(self) -> None:
         if self.backend == "llama_cpp":
             from airtune.models.backends.llama_cpp.backend import LlamaCppModel as Model
         else:
             from airtune.models.backends.transformers import TransformersModel as Model  # type: ignore[assignment]
 
-        known = {*inspect.signature(Model).parameters, "record"} - {"path", "name", "dialect"}
-        for key in self.settings.keys() - known:
-            raise ModelError.unknown(f"setting of the {Model.backend} backend", key, known)
+        require_settings(Model, {key: value for key, value in self.settings.items() if key != "record"})
 
     def but(self, backend: str | None = None, dialect: str | None = None) -> ModelSpec:
         """The same with a backend and a dialect that were given apart.
@@ -112,7 +111,14 @@ class ModelSpec:
         Raises:
             ModelError: See `load_model`.
         """
-        return load_model(self.name, self.backend, **{"dialect": self.dialect, **self.settings, **more})
+        given = {"dialect": self.dialect, **self.settings, **more}
+        if wrong := {"name_or_path", "backend"} & given.keys():
+            raise ModelError(
+                f"{wrong.pop()} is no setting of a backend",
+                value=sorted(given),
+                hint="the model is named so: BACKEND:NAME",
+            )
+        return load_model(self.name, self.backend, **given)
 
     def check(self) -> None:
         """Refuse what can be seen to be wrong without loading weights.
@@ -133,7 +139,7 @@ class ModelSpec:
         if self.backend in (None, "transformers", "llama_cpp", "vllm") and self.name not in WITHOUT_WEIGHTS:
             locate(self.name)
             if self.settings and self.backend != "vllm":  # which passes others on
-                self._check_names()
+                self._check_settings()
         elif "record" not in self.settings:  # which would begin the file
             self.load()
 
@@ -150,6 +156,8 @@ def parse_spec(text: str) -> ModelSpec:
     dialects = "|".join(map(re.escape, DIALECTS))
     whole = re.fullmatch(rf"(?s)(.*?)(?:@((?:{dialects})(?:\+.*)?))?", text)
     model, dialect = whole.groups() if whole else (text, None)
+    if dialect is None:
+        _require_no_misspelt_dialect(model)
     backend, colon, rest = model.partition(":")
     if not colon or backend not in BACKENDS:
         backend, rest = "", model
@@ -168,6 +176,14 @@ def parse_spec(text: str) -> ModelSpec:
             hint="for example pocket, vllm:pocket or replay:answers.jsonl",
         )
     return ModelSpec(name, backend or None, dialect, settings)
+
+
+def _require_no_misspelt_dialect(model: str) -> None:
+    """What follows an "@" is part of the name where it is no dialect's; one that is nearly so is a slip."""
+    name, at, given = model.rpartition("@")
+    word = given.partition("+")[0]
+    if at and name and difflib.get_close_matches(word.lower(), DIALECTS) and not Path(model).exists():
+        raise ModelError.unknown("dialect", word, DIALECTS)
 
 
 def _value(text: str) -> Any:

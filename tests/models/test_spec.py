@@ -70,6 +70,8 @@ def test_loads_with_dialect_and_settings() -> None:
         "vllm:nowhere",
         "scripted+contxt=1",
         "pocket+dtyp=float32",
+        "pocket+fast_forward=False",
+        "scripted+backend=uniform",
     ],
 )
 def test_what_cannot_be_used_is_refused_before_it_is_loaded(
@@ -100,3 +102,15 @@ def test_a_backend_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_recording_is_not_begun_by_a_check(tmp_path: Path) -> None:
     parse_spec(f"scripted+record={tmp_path / 'a.jsonl'}").check()
     assert not (tmp_path / "a.jsonl").exists()
+
+
+def test_a_dialect_that_is_misspelt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was looked for as a part of the model's name."""
+    monkeypatch.chdir(tmp_path)
+    for text in ("pocket@chta", "pocket@Chat+history=none"):
+        with pytest.raises(ModelError, match="unknown dialect") as caught:
+            parse_spec(text)
+        assert "did you mean 'chat'" in str(caught.value)
+    (tmp_path / "mine@chta").mkdir()
+    assert parse_spec("mine@chta").name == "mine@chta"
+    assert parse_spec("openai:model@20260101").name == "model@20260101"

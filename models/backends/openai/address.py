@@ -42,6 +42,7 @@ def checked_url(base_url: str | None, *, allow_network: bool, keyed: bool) -> st
         url = urlsplit(base_url)
         host, plain = url.hostname or "", not (url.username or url.password or url.query or url.fragment)
         url.port  # noqa: B018 - raises where it is no number
+        plain = plain and base_url.isprintable()  # what the shell's variable ends with is not
     except ValueError:
         host, plain, url = "", False, urlsplit("")
     if url.scheme not in ("http", "https") or not host or not plain:

@@ -149,8 +149,8 @@ class Spending:
         self,
         prices: Prices | None,
         *,
-        max_requests: int | None = None,
-        max_total_tokens: int | None = None,
+        max_requests: float | None = None,
+        max_total_tokens: float | None = None,
         max_cost: float | None = None,
     ) -> None:
         limits = {"max_requests": max_requests, "max_total_tokens": max_total_tokens, "max_cost": max_cost}

@@ -189,6 +189,7 @@ def test_a_key_does_not_travel_unencrypted() -> None:
     [
         "127.0.0.1:8000/v1", "ftp://127.0.0.1/v1", "http://", "http:///v1", "http://127.0.0.1:port/v1",
         "http://user:hunter22@127.0.0.1/v1", "http://127.0.0.1/v1?api-key=hunter22", "http://[::1/v1",
+        "http://127.0.0.1/v1\n", "http://127.0.0.1/v\x001", "http://127.0.0.1/\ud800",
     ],
 )  # fmt: skip
 def test_urls_that_are_none(url: str) -> None:
