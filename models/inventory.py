@@ -59,13 +59,14 @@ def model_info(name: str | Path) -> ModelInfo:
     require_weights(path)
     hashes = file_hashes(path)
     listing = "".join(f"{file} {digest}\n" for file, digest in hashes.items())
+    dialect = dialect_name(path)  # reads the settings, and refuses what are none
     file = path / SETTINGS
     settings = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     source = _manifest(path) if (path / MANIFEST).is_file() else {}
     return ModelInfo(
         name=str(name),
         path=path,
-        dialect=dialect_name(path),
+        dialect=dialect,
         bytes=sum((path / file if path.is_dir() else path).stat().st_size for file in hashes),
         parameters=weights_count(path),
         sha256=hashlib.sha256(listing.encode()).hexdigest(),

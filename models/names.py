@@ -50,10 +50,10 @@ def _snapshot(hub_id: str) -> Path | None:
     """The snapshot of a hub id in the local cache (the one `main` points at), or None."""
     folder = _hub_cache() / ("models--" + hub_id.replace("/", "--"))
     reference = folder / "refs" / "main"
-    if reference.is_file():
-        path = folder / "snapshots" / reference.read_text().strip()
+    if os.path.isfile(reference):
+        path = folder / "snapshots" / reference.read_text(errors="replace").strip()
         return path if path.is_dir() else None
-    found = sorted((folder / "snapshots").glob("*")) if (folder / "snapshots").is_dir() else []
+    found = sorted((folder / "snapshots").glob("*")) if os.path.isdir(folder / "snapshots") else []
     return found[0] if len(found) == 1 else None
 
 
@@ -79,10 +79,11 @@ def locate(name: str | Path) -> Path:
         return Path(str(resources.files(f"airtune.models.{text}"))) / "weights"
     if is_name(text) and (models_folder() / text).is_dir():
         return models_folder() / text
-    path = Path(text).expanduser()
-    if path.is_file() and path.suffix.lower() == ".gguf":
+    # By functions that say no where those of Path raise: at a name too long for a file, and "~" of nobody.
+    path = Path(os.path.expanduser(text))
+    if os.path.isfile(path) and path.suffix.lower() == ".gguf":
         return path
-    if path.is_dir():
+    if text and os.path.isdir(path):
         alone = not (path / "config.json").exists() and not any(path.glob("*.safetensors"))
         return (find_gguf(path) if alone else None) or path
     if "/" in text and not text.startswith((".", "/", "~")) and (found := _snapshot(text)) is not None:
@@ -107,7 +108,7 @@ def dialect_name(path: Path) -> str:
     try:
         settings = json.loads(file.read_text(encoding="utf-8"))
         return str(settings["dialect"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(
             f"{file} does not name a dialect: {error!r}",
             allowed='{"dialect": "chat"} or {"dialect": "pocket"}',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -74,7 +75,7 @@ def verify(
     from airtune.models import ModelError, model_info, verify_model
     from airtune.models.archive.unpack import verify_pack
 
-    packed = Path(name).is_file() and Path(name).suffix.lower() != ".gguf"
+    packed = os.path.isfile(name) and Path(name).suffix.lower() != ".gguf"
     if not packed:
         model_info(name)  # a model that is not there is bad input, not a failed check
     try:

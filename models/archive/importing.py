@@ -74,7 +74,8 @@ def import_model(
             told: dict[str, str | None] = {"license": None, "origin": source.absolute().name}
         else:
             told = _bring_gguf(source, folder, packed, sha256)
-        _settle(folder, told)
+        with _told_of(folder, source):
+            _settle(folder, told)
     return model_info(name)
 
 
@@ -127,6 +128,16 @@ def _new_folder(name: str) -> Iterator[Path]:
         ) from error  # fmt: skip
 
 
+@contextmanager
+def _told_of(copy: Path, source: Path) -> Iterator[None]:
+    """An error says what is wrong with what the user gave, not with our copy of it, which is gone then."""
+    try:
+        yield
+    except ModelError as error:
+        error.message = error.message.replace(str(copy), str(source))
+        raise
+
+
 def _copy_checkpoint(source: Path, folder: Path) -> None:
     require_safetensors(source)
     for file in sorted(source.iterdir()):
@@ -147,13 +158,10 @@ def _bring_gguf(source: Path, folder: Path, packed: bool, sha256: str | None) ->
             f"the GGUF file in {source} has the SHA-256 {found.sha256}, not {sha256}", value=found.sha256,
             allowed=sha256, hint="it is not the model that was meant: do not use it",
         )  # fmt: skip
-    try:
+    with _told_of(target, source):
         header = read_header(target)
         require_language_model(header)
         convert(header, folder, packed=packed)
-    except ModelError as error:  # it is wrong with what the user gave, not with our copy of it
-        error.message = error.message.replace(str(target), str(source))
-        raise
     what = header.text("general.name") or "a model without a name"
     settings = {"dialect": "chat", "description": f"{what[:100]} ({_format(header)})"}
     (folder / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")

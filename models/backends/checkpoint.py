@@ -20,6 +20,7 @@ from airtune.models.types import ModelError
 MANIFEST = "manifest.json"  # recorded hashes, beside the files
 FOLDERS = ("licenses", "wheels", "data")  # what came with it in a pack
 SETTINGS = "airtune.json"  # {"dialect": "pocket"}: how Airtune talks to this model
+_WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"  # where transformers looks for weights
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _PACKAGES = ("airtune", "gguf", "llguidance", "numpy", "tokenizers", "torch", "transformers")
 
@@ -73,6 +74,12 @@ def require_safetensors(path: Path) -> None:
             else "import it with its weights as safetensors: airtune models import FILE",
         )
     _require_json(path)
+    if missing := [file.name for file in weight_files(path) if file.name not in names]:
+        raise ModelError(
+            f"{path} lacks {len(missing)} of the files that {_INDEX} names, {missing[0]} among them",
+            value=missing[:10],
+            hint="copy the whole checkpoint",
+        )
 
 
 def _require_json(path: Path) -> None:
@@ -80,12 +87,14 @@ def _require_json(path: Path) -> None:
     for name in ("config.json", "tokenizer.json"):
         if name not in names:
             raise ModelError(f"{path} has no {name}", value=names[:10], hint="copy the whole checkpoint")
-        try:
-            json.loads((path / name).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ModelError(
-                f"{path / name} is not valid JSON: {error}", hint="copy the file again"
-            ) from error
+        _read_json(path / name)
+
+
+def _read_json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{file} is not valid JSON: {error}", hint="copy the file again") from error
 
 
 def load_weights(path: Path, gguf: Path | None, dtype: Any) -> Any:
@@ -160,19 +169,42 @@ def folder_hashes(path: Path, folders: Iterable[str]) -> dict[str, str]:
 
 
 def weight_files(path: Path) -> list[Path]:
-    """The files that hold the weights of a checkpoint: its safetensors, or where there are none its GGUF file."""
-    gguf = None if (files := sorted(path.glob("*.safetensors"))) else find_gguf(path)
-    return files if gguf is None else [gguf]
+    """The files that hold the weights of a checkpoint: its safetensors, or where there are none its GGUF file.
+
+    Raises:
+        ModelError: If the index of its safetensors cannot be read, or names files elsewhere, which nothing pins.
+    """
+    files = sorted(path.glob("*.safetensors"))
+    if not files:
+        return [] if (gguf := find_gguf(path)) is None else [gguf]
+    if path / _WHOLE in files:  # others beside it hold the same weights once more
+        return [path / _WHOLE]
+    if not (index := path / _INDEX).is_file():
+        return files
+    document = _read_json(index)
+    named = document.get("weight_map") if isinstance(document, dict) else None
+    names = sorted({str(name) for name in named.values()}) if isinstance(named, dict) else []
+    if not names or any("/" in name or "\\" in name for name in names):
+        raise ModelError(
+            f"{index} does not name the files of the weights", value=names[:10],
+            allowed='{"weight_map": {TENSOR: "FILE.safetensors"}}, in the same folder', hint="copy it again",
+        )  # fmt: skip
+    return [path / name for name in names]
 
 
 @lru_cache(maxsize=64)
 def _count(file: Path, size: int, mtime_ns: int) -> int:
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     if file.suffix != ".safetensors":
         return read_header(file).parameters
-    with safe_open(str(file), framework="numpy") as tensors:
-        return sum(math.prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())
+    try:
+        with safe_open(str(file), framework="numpy") as tensors:
+            return sum(math.prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())
+    except (SafetensorError, OSError) as error:
+        raise ModelError(
+            f"the weights in {file} cannot be read: {error}", value=str(file), hint="copy the file again"
+        ) from error
 
 
 def weights_count(path: Path) -> int:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -217,3 +218,110 @@ def test_no_progress_bar(byte_checkpoint: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == ""
     assert done.stderr == ""
+
+
+def _sharded(path: Path, whole: Path) -> Path:
+    """A copy with its weights in two files."""
+    from safetensors.numpy import load_file, save_file
+
+    shutil.copytree(whole, path)
+    weights = sorted(load_file(path / "model.safetensors").items())
+    (path / "model.safetensors").unlink()
+    named = {}
+    for i, some in enumerate((weights[::2], weights[1::2])):
+        save_file(dict(some), path / f"model-{i}.safetensors", metadata={"format": "pt"})
+        named |= {key: f"model-{i}.safetensors" for key, _ in some}
+    index = {"metadata": {}, "weight_map": named}
+    (path / "model.safetensors.index.json").write_text(json.dumps(index))
+    return path
+
+
+def test_weights_in_several_files(copy: Path, tmp_path: Path) -> None:
+    """What is counted is what is loaded; a part that is missing is told before anything is loaded."""
+    sharded = _sharded(tmp_path / "sharded", copy)
+    count = model_info(copy).parameters
+    assert model_info(sharded).parameters == count
+    load_model(sharded)
+    shutil.copy(copy / "model.safetensors", sharded / "consolidated.safetensors")
+    assert model_info(sharded).parameters == count
+    (sharded / "model-1.safetensors").unlink()
+    for use in (model_info, load_model):
+        with pytest.raises(ModelError, match=r"lacks 1 of the files .* model-1.safetensors among them"):
+            use(sharded)
+
+
+@pytest.mark.parametrize(
+    "index", ["[]", "{", '{"weight_map": {}}', '{"weight_map": {"w": "../copy/model.safetensors"}}']
+)
+def test_an_index_of_other_files(copy: Path, tmp_path: Path, index: str) -> None:
+    """Weights outside of the folder would be loaded, and no hash would pin them."""
+    sharded = _sharded(tmp_path / "sharded", copy)
+    (sharded / "model.safetensors.index.json").write_text(index)
+    for use in (model_info, load_model):
+        with pytest.raises(ModelError, match=r"model\.safetensors\.index\.json"):
+            use(sharded)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("airtune.json", b"{"), ("airtune.json", b"[" * 100_000), ("config.json", b"[" * 100_000),
+        ("model.safetensors", b"xx"), ("model.safetensors", bytes(100)),
+    ],
+)  # fmt: skip
+def test_a_broken_model_does_not_hide_the_others(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: bytes
+) -> None:
+    """`airtune models list` ended with a traceback of the library's."""
+    (copy / name).write_bytes(content)
+    monkeypatch.setenv("AIRTUNE_MODELS", str(tmp_path / "models"))
+    shutil.copytree(copy, tmp_path / "models" / "broken")
+    with pytest.raises(ModelError, match=name):
+        model_info("broken")
+    assert "pocket" in [one.name for one in list_models()]
+
+
+def test_a_broken_reference_in_the_cache(hub: Path) -> None:
+    reference = hub / "models--someone--odd" / "refs" / "main"
+    reference.parent.mkdir(parents=True)
+    reference.write_bytes(b"\xff\xfe")
+    assert "pocket" in [one.name for one in list_models()]
+
+
+@pytest.mark.parametrize("name", ["", "~nobody-of-that-name/x", "x" * 5000, "a/" + "x" * 5000, "a\0b"])
+def test_names_that_are_no_paths_either(hub: Path, name: str) -> None:
+    (hub / "models--a--b").mkdir(parents=True)
+    with pytest.raises(ModelError, match="unknown model"):
+        load_model(name)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"fast_forward": "False"}, "fast_forward=false"), ({"max_batch_tokens": "many"}, "a whole number"),
+        ({"dtype": ["float32"]}, "a text"), ({"device": None}, "a text"), ({"mask_engine": {}}, "a text, null"),
+        ({"path": "/x"}, "unknown setting"), ({"name": "x"}, "unknown setting"), ({"dtyp": "float32"}, "dtype"),
+        ({"record": 5}, "no text"), ({"dialect": 5}, "no text"),
+    ],
+)  # fmt: skip
+def test_settings_of_another_type(copy: Path, settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        load_model(copy, **settings)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"allow_network": "False", "base_url": "https://example.org/v1"}, "allow_network=false"),
+        ({"logprobs": "True"}, "logprobs=true"), ({"timeout_s": "30s"}, "a number"),
+        ({"max_retries": "many"}, "a whole number"), ({"max_wait_s": None}, "a number"),
+        ({"server": ["vllm"]}, "a text"), ({"base_url": 5}, "a text, null"), ({"api_key_env": 5}, "a text, null"),
+        ({"extra": "x"}, "a JSON object"), ({"attempts": True}, "a whole number"), ({"clock": 5}, "clock"),
+    ],
+)  # fmt: skip
+def test_settings_of_a_server(settings: dict[str, Any], said: str) -> None:
+    """The text "False" was taken for true, and prompts might have left the machine."""
+    with pytest.raises(ModelError) as caught:
+        load_model("m", "openai", **{"server": "vllm", "base_url": "http://127.0.0.1:1/v1", **settings})
+    assert said in str(caught.value)
