@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from airtune.models.backends.settings import require_settings
 from airtune.models.names import locate
 from airtune.models.registry import (
     BACKENDS,
@@ -23,6 +22,7 @@ from airtune.models.registry import (
     WITHOUT_WEIGHTS,
     load_model,
     make_dialect,
+    require_settings,
     spoken_dialect,
 )
 from airtune.models.types import LanguageModel, ModelError
