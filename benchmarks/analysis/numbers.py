@@ -35,6 +35,15 @@ def p_value(p: float) -> str:
     return "< 0.0001" if p < 1e-4 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
 
 
+def p_words(p: float) -> str:
+    """The same in a sentence.
+
+    >>> p_words(0.031), p_words(1e-6)
+    ('p = 0.031', 'p < 0.0001')
+    """
+    return f"p = {p_value(p)}".replace("= <", "<")
+
+
 def interval(estimate: Estimate, digits: int) -> str:
     """Both ends, for people: `[-2, 17]`."""
     if math.isnan(estimate.low):

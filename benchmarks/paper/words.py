@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from airtune.benchmarks.analysis.numbers import p_value
+from airtune.benchmarks.analysis.numbers import p_words
 from airtune.benchmarks.analysis.statistics import Estimate
 from airtune.benchmarks.paper.results import Worth
 
@@ -45,7 +45,7 @@ def worth_words(worth: Worth, p: float | None) -> str:
         "worse": "the model is worse",
         "no clear difference": "no clear difference",
     }
-    return f"{words[worth]} (p = {p_value(p)})".replace("= <", "<")
+    return f"{words[worth]} ({p_words(p)})"
 
 
 def _plain(value: float, shown: str) -> str:

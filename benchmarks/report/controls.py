@@ -125,11 +125,8 @@ def what_models_add(
         on_test = None
         if tested.any():
             (on_test,) = pairwise(test[both][:, tested], names, names[0], budget, list(sets[tested]))
-        made.append(
-            Added(
-                row, control.what, *over_sets(regret[both[0]], regret[both[1]], comparison.clusters), on_test
-            )
-        )
+        own, other = regret[both]
+        made.append(Added(row, control.what, *over_sets(own, other, comparison.clusters), on_test))
     adjusted = holm([one.p for one in made])
     return [replace(one, p=p) for one, p in zip(made, adjusted, strict=True)]
 

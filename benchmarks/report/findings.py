@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from airtune.benchmarks.analysis.comparison import RANDOM
-from airtune.benchmarks.analysis.numbers import interval, number, p_value, significant
+from airtune.benchmarks.analysis.numbers import interval, number, p_words, significant
 from airtune.benchmarks.analysis.statistics import NEAR_ZERO, RESAMPLES, Row
 from airtune.benchmarks.report.comparison_tables import report_tables, spread_of_test
 from airtune.benchmarks.report.controls import KNOW_NOTHING_MODEL
@@ -48,7 +48,7 @@ def headline(report: Report) -> str:
     if pair.verdict in ("better", "worse"):
         as_counted = row.wins > row.losses if pair.verdict == "better" else row.losses > row.wins
         meant = "more than chance" if as_counted else f"over all tasks it is significantly {pair.verdict}"
-    return f"{said}: {meant} (p\u00a0=\u00a0{p_value(pair.p)})".replace("=\u00a0<", "<")
+    return f"{said}: {meant} ({_p(pair.p)})"
 
 
 def sentences(report: Report) -> list[str]:
@@ -73,7 +73,7 @@ def sentences(report: Report) -> list[str]:
         )
     pairs = report.pairwise.get(budget, ())
     clear = [
-        f"{pair.verdict} than {report.label(pair.row.reference)} (p\u00a0=\u00a0{p_value(pair.p)})"
+        f"{pair.verdict} than {report.label(pair.row.reference)} ({_p(pair.p)})"
         for pair in pairs
         if pair.verdict in ("better", "worse")
     ]
@@ -255,3 +255,7 @@ def _moved(change: float) -> str:
     if change != change:
         return "not to be compared with"
     return f"{number(abs(change), 1)} % {'below' if change > 0 else 'above'}" if change else "equal to"
+
+
+def _p(p: float) -> str:
+    return p_words(p).replace(" ", "\u00a0")  # not broken over two lines

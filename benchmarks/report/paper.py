@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from airtune.benchmarks.analysis.numbers import p_value
+from airtune.benchmarks.analysis.numbers import p_words
 from airtune.benchmarks.analysis.seconds import regret_over_seconds
 from airtune.benchmarks.analysis.statistics import curve_bands
 from airtune.benchmarks.analysis.table import Table
@@ -177,7 +177,7 @@ def _lines(lines: list[dict[str, Any]]) -> Table:
     """Every figure of a part, the paper's and the control's beside it."""
     rows = []
     for line in lines:
-        tested = f"{line['worth']} (p = {p_value(line['p'])})" if line["p"] is not None else "–"
+        tested = f"{line['worth']} ({p_words(line['p'])})" if line["p"] is not None else "–"
         rows.append(
             (
                 line["method"],

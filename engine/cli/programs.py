@@ -63,7 +63,7 @@ def program_source(
 
 
 def show_command(file: StudyFile, study: str, number: int) -> str:
-    """The command that shows a trial's program."""
+    """The command that shows a trial: its program, or why it failed."""
     return shlex.join(["airtune", "show", *_named(file, study), "--trial", str(number)])
 
 

@@ -276,16 +276,13 @@ def _arrays(path: Path, content: bytes) -> dict[str, NDArray[Any]]:
         )  # fmt: skip
     for name in wanted:
         one = found[name]
-        kinds, longest = (
-            ("biufU", math.inf) if name.endswith("y") else ("biuf", 8)
-        )  # bytes: sandboxes know no more
+        # Sandboxes know no numbers of more than eight bytes.
+        kinds, longest = ("biufU", math.inf) if name.endswith("y") else ("biuf", 8)
         if one.dtype.kind not in kinds or one.dtype.itemsize > longest:
             raise _wrong(
-                path,
-                f"array {name!r} is of {one.dtype}, no numbers",
-                "make it numbers of 64 bits at most",
-                value=name,
-            )
+                path, f"array {name!r} is of {one.dtype}, no numbers that programs can be given",
+                "make it numbers of 64 bits at most", value=name,
+            )  # fmt: skip
         if one.dtype.kind == "f" and not np.isfinite(one).all():
             raise _wrong(path, f"array {name!r} holds NaN or infinity", "fill in what is missing", value=name)
         if (one.ndim < 2) if name.endswith("x") else (one.ndim != 1):

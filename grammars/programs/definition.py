@@ -17,9 +17,7 @@ from ..errors import SpaceError
 _BRACES = re.compile(r"\{\{|\}\}|\{[^{}]*\}|[{}]")
 _MARK = "\0"  # stands for a hole while lines are looked at
 MOST_TIMES = 400  # that a hole is filled: as many places there may be
-TEXT_BUDGET = (
-    200_000  # characters of a file, and of all that its rules write: a longer program is no argument
-)
+TEXT_BUDGET = 200_000  # characters of a file, and of all that its rules write
 
 
 @dataclass(frozen=True, slots=True)
