@@ -56,7 +56,6 @@ def get_task(name: str, data: Path | None = None) -> Task:
         TaskError: If there is no such task, it has no such fidelity or option, or its data are not there.
     """
     from airtune.engine.types import TaskError
-    from airtune.grammars.errors import unknown_name
 
     if name.endswith((".json", ".free", ".space")) or ("/" not in name and _is_program_space(name)):
         own = "--data FILE --target COLUMN --score mse|mae|error"
@@ -130,9 +129,7 @@ def get_task(name: str, data: Path | None = None) -> Task:
             "cifar10/{cnn,program}",
             "moved/{one of these}",
         ]
-        message, allowed, hint = unknown_name("task", name, every)
-        raise TaskError(message, value=name, allowed=allowed, hint=hint)
+        raise TaskError.unknown("task", name, every)
     if (name.partition("@")[0] if family == "sklearn" else name) not in known:
-        message, allowed, hint = unknown_name("task", name, known)
-        raise TaskError(message, value=name, allowed=allowed, hint=hint)
+        raise TaskError.unknown("task", name, known)
     return make(name)

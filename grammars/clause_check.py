@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from .errors import SpaceError, shown, unknown_name
+from .errors import SpaceError, shown
 from .space_check import is_finite_number
 
 _CONDITIONS = ("EQ", "NEQ", "LT", "GT", "IN", "AND", "OR")
@@ -86,8 +86,7 @@ def _leaves(what: str, node: Any, kinds: Sequence[str], inner: str) -> Iterator[
         )
     kind = node["type"]
     if kind not in kinds:
-        message, allowed, hint = unknown_name("type", str(kind), kinds)
-        raise SpaceError(f"the {what} {shown(node)}: {message}", value=kind, allowed=allowed, hint=hint)
+        raise SpaceError.unknown("type", kind, kinds, where=f"the {what} {shown(node)}")
     if kind not in ("AND", "OR"):
         yield node
         return
@@ -122,8 +121,7 @@ def _hyperparameter(what: str, leaf: Item, role: str, named: Mapping[str, Item])
             allowed=f"the name of a hyperparameter as {role!r}",
             hint=f"add {role!r}",
         )
-    message, allowed, hint = unknown_name("hyperparameter", str(name), list(named))
-    raise SpaceError(f"the {what} {shown(leaf)}: {message}", value=name, allowed=allowed, hint=hint)
+    raise SpaceError.unknown("hyperparameter", name, named, where=f"the {what} {shown(leaf)}")
 
 
 def _check_value(what: str, leaf: Item, item: Item) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import reprlib
 from collections.abc import Iterable
+from typing import Self
 
 
 class AirtuneError(Exception):
@@ -30,6 +31,12 @@ class AirtuneError(Exception):
         self.allowed = allowed
         self.hint = hint
         super().__init__(message)
+
+    @classmethod
+    def unknown(cls, kind: str, name: object, known: Iterable[str], where: str = "") -> Self:
+        """An error about a name that is none of the known ones, with the nearest of them in its hint."""
+        message, allowed, hint = unknown_name(kind, str(name), known)
+        return cls(f"{where}: {message}" if where else message, value=name, allowed=allowed, hint=hint)
 
     def __str__(self) -> str:
         parts = [self.message]

@@ -13,7 +13,7 @@ from ConfigSpace import ConfigurationSpace
 from .automaton import Node, NodeFactory, Path, StateBudgetExceeded, build
 from .axes import Axis
 from .encoded_axis import EncodedAxis
-from .errors import GrammarError, SpaceError, unknown_name
+from .errors import GrammarError, SpaceError
 from .logic import RELATION_SIZES
 from .paths import PathLattice
 from .rules import Rules, compile_rules
@@ -87,8 +87,7 @@ class Lattice(PathLattice):
     ) -> None:
         check_space(space)
         for name in axes.keys() - set(space):
-            message, allowed, hint = unknown_name("hyperparameter", name, list(space))
-            raise SpaceError(message, value=name, allowed=allowed, hint=hint)
+            raise SpaceError.unknown("hyperparameter", name, space)
         self.notation = notation or Notation()
         names = reading_order(space)
         missing = [name for name in names if name not in axes]

@@ -12,7 +12,7 @@ from ConfigSpace.hyperparameters import CategoricalHyperparameter, Constant, Ord
 
 from .automaton import Node, NodeFactory, Path
 from .axes import Axis
-from .errors import DecodeError, unknown_name
+from .errors import DecodeError
 from .intervals import closest, contains
 
 
@@ -109,8 +109,7 @@ class PathLattice(ABC):
         """Per level the index wanted, and the levels at which no other will do."""
         for name in config:
             if name not in self._known:
-                message, allowed, hint = unknown_name("hyperparameter", name, self.names)
-                raise DecodeError(message, value=name, allowed=allowed, hint=hint)
+                raise DecodeError.unknown("hyperparameter", name, self.names)
         wanted: dict[int, int] = {}
         fixed: set[int] = set()
         for level, (name, axis) in enumerate(zip(self.names, self.axes, strict=True)):

@@ -10,7 +10,7 @@ from typing import Any
 from ConfigSpace import ConfigurationSpace
 from ConfigSpace.exceptions import ForbiddenValueError
 
-from .errors import SpaceError, unknown_name
+from .errors import SpaceError
 from .space_check import check_space, held, restore
 
 # type -> (required fields, optional fields); "name" comes on top in ConfigSpace's form.
@@ -210,8 +210,7 @@ def _item(name: str, fields: Any) -> dict[str, Any]:
     kind = fields["type"]
     full = _SHORT_NAMES.get(kind, kind) if isinstance(kind, str) else ""
     if full not in _TYPES:
-        message, allowed, hint = unknown_name("type", str(kind), [*_SHORT_NAMES, *_TYPES])
-        raise SpaceError(f"{name!r}: {message}", value=kind, allowed=allowed, hint=hint)
+        raise SpaceError.unknown("type", kind, [*_SHORT_NAMES, *_TYPES], where=repr(name))
     required, optional = _TYPES[full]
     _known_fields(repr(name), {k: v for k, v in fields.items() if k != "type"}, (*required, *optional))
     for field in required:
@@ -232,5 +231,4 @@ def _item(name: str, fields: Any) -> dict[str, Any]:
 def _known_fields(where: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
     for field in given:
         if field not in known:
-            message, allowed, hint = unknown_name("field", field, known)
-            raise SpaceError(f"{where}: {message}", value=field, allowed=allowed, hint=hint)
+            raise SpaceError.unknown("field", field, known, where=where)

@@ -5,7 +5,7 @@ Nothing here imports torch: the engine reads these types without paying for a mo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,7 +13,7 @@ import numpy as np
 from ConfigSpace import ConfigurationSpace
 from numpy.typing import NDArray
 
-from airtune.grammars import AirtuneError, Grammar, unknown_name
+from airtune.grammars import AirtuneError, Grammar
 
 
 class ModelError(AirtuneError):
@@ -24,12 +24,6 @@ class ModelError(AirtuneError):
     """
 
     answered: Sequence[tuple[Request | TextRequest, Completion]] = ()
-
-    @classmethod
-    def unknown(cls, kind: str, name: object, known: Iterable[str]) -> ModelError:
-        """An error about a name that is none of the known ones: "unknown KIND 'NAME'", and the nearest that is."""
-        message, allowed, hint = unknown_name(kind, str(name), known)
-        return cls(message, value=name, allowed=allowed, hint=hint)
 
 
 @dataclass(frozen=True, slots=True)

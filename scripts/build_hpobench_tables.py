@@ -22,7 +22,7 @@ from hpobench_pieces import Piece, compute, fingerprint, pieces
 from airtune.benchmarks.tasks.hpobench.data import DATASETS, data_folder
 from airtune.benchmarks.tasks.hpobench.models import PROTOCOLS, SEEDS, Protocol
 from airtune.engine.types import TaskError
-from airtune.grammars import AirtuneError, unknown_name
+from airtune.grammars import AirtuneError
 
 
 def _ignore_interrupts() -> None:
@@ -113,8 +113,7 @@ def complete_seeds(work: Sequence[tuple[Piece, Path]]) -> tuple[int, ...]:
 def _chosen(what: str, text: str | None, known: Sequence[str]) -> Iterator[str]:
     for name in [part.strip() for part in (text or ",".join(known)).split(",")]:
         if name not in known:
-            message, allowed, hint = unknown_name(what, name, known)
-            raise TaskError(message, value=name, allowed=allowed, hint=hint)
+            raise TaskError.unknown(what, name, known)
         yield name
 
 

@@ -26,7 +26,7 @@ from airtune.benchmarks.running.plan import check_plan
 from airtune.benchmarks.running.runner import Progress, run_suite
 from airtune.engine.manifest import hardware
 from airtune.engine.storage.study_file import COMPARISON_FILE, StudyFile
-from airtune.grammars import AirtuneError, unknown_name, write_file
+from airtune.grammars import AirtuneError, write_file
 from airtune.models.spec import parse_spec
 
 RESULT, TIMES = "result.json", "times.json"
@@ -69,8 +69,7 @@ def chosen_parts(names: list[str]) -> list[Part]:
     plain = [ALIASES.get(name, name) for name in names]
     for name in plain:
         if name not in PARTS:
-            message, allowed, hint = unknown_name("part of the paper", name, [*PARTS, *ALIASES])
-            raise AirtuneError(message, value=name, allowed=allowed, hint=hint)
+            raise AirtuneError.unknown("part of the paper", name, [*PARTS, *ALIASES])
     return [PARTS[name] for name in dict.fromkeys(plain or PARTS)]
 
 

@@ -15,7 +15,7 @@ from airtune.benchmarks.tasks.original.tasks import original_names
 from airtune.benchmarks.tasks.programs import program_names
 from airtune.benchmarks.tasks.sklearn import ALGORITHMS, DATA, sklearn_names
 from airtune.benchmarks.tasks.toy import toy_names
-from airtune.grammars import AirtuneError, unknown_name
+from airtune.grammars import AirtuneError
 
 # Fidelities at which a random configuration takes less than 0.1 s on average over the suite, on one core.
 REDUCED: Mapping[str, str] = {"svm": "", "lr": "@iter=30", "rf": "@trees=16", "mlp": "@epochs=5"}
@@ -162,8 +162,7 @@ def get_suite(name: str, others: Iterable[str] = ()) -> Suite:
     if "/" in name:
         return Suite(name, lambda: [name], "one task")
     if name not in SUITES:
-        message, allowed, hint = unknown_name("suite", name, [*SUITES, *others])
-        raise AirtuneError(message, value=name, allowed=allowed, hint=hint)
+        raise AirtuneError.unknown("suite", name, [*SUITES, *others])
     return SUITES[name]
 
 

@@ -23,7 +23,6 @@ from ConfigSpace import ConfigurationSpace
 
 from airtune.engine.seeds import derive_seed
 from airtune.engine.types import Task, TaskError
-from airtune.grammars import unknown_name
 from airtune.models.pocket.training.algorithms import ALGORITHMS, HELD_OUT
 from airtune.models.pocket.training.curriculum import split_tables
 from airtune.models.pocket.training.functions import fresh_functions
@@ -115,8 +114,7 @@ def development_task(name: str) -> Task:
     base, at, option = name.partition("@")
     family = base.partition("/")[0]
     if base not in development_names(family):
-        message, allowed, hint = unknown_name("task", name, development_names(family))
-        raise TaskError(message, value=name, allowed=allowed, hint=hint)
+        raise TaskError.unknown("task", name, development_names(family))
     seed = seed_of(option) if at else None
     if at and (seed is None or family != "unseen"):
         raise TaskError(

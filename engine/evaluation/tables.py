@@ -64,8 +64,7 @@ def read_data(path: Path, target: str | None, score: str) -> Read:
         TaskError: If the file cannot be read, or holds something else: the message names it.
     """
     if score not in SCORES:
-        message, allowed, hint = unknown_name("score", score, SCORES)
-        raise TaskError(message, value=score, allowed=allowed, hint=hint)
+        raise TaskError.unknown("score", score, SCORES)
     try:
         content = read_file(path)
     except OSError as error:

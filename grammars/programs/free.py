@@ -18,7 +18,7 @@ from typing import Any
 
 from ConfigSpace import ConfigurationSpace
 
-from ..errors import DecodeError, SpaceError, unknown_name
+from ..errors import DecodeError, SpaceError
 from ..files import read_file
 from .free_space import SOURCE, FreeGrammar, FreeSpace
 from .python_subset import FORBIDDEN_NAMES, lark
@@ -215,8 +215,7 @@ def _made(given: Mapping[str, Any], where: str) -> FreeProgram:
     kinds: dict[str, type] = {"signature": str, "imports": list, "max_tokens": int}
     for key, value in given.items():
         if key not in kinds:
-            message, allowed, hint = unknown_name("setting of a free program", key, kinds)
-            raise SpaceError(f"{where}: {message}", value=key, allowed=allowed, hint=hint)
+            raise SpaceError.unknown("setting of a free program", key, kinds, where=where)
         fits = isinstance(value, (kinds[key], tuple) if key == "imports" else kinds[key])
         if not fits or (key == "imports" and not all(isinstance(one, str) for one in value)):
             raise SpaceError(f"{where}: {key} cannot be {value!r}", value=value,

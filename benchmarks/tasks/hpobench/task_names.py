@@ -10,7 +10,6 @@ from airtune.benchmarks.tasks.hpobench.data import DATASETS
 from airtune.benchmarks.tasks.hpobench.models import Protocol
 from airtune.benchmarks.tasks.hpobench.spaces import FIDELITIES, SPACES, Fidelity
 from airtune.engine.types import TaskError
-from airtune.grammars import unknown_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +87,7 @@ def parse_name(name: str) -> TaskName:
     model, dataset = rest
     for what, part, known in (("model", model, SPACES), ("data set", dataset, DATASETS)):
         if part not in known:
-            message, allowed, hint = unknown_name(what, part, list(known))
-            raise TaskError(f"task {name!r}: {message}", value=part, allowed=allowed, hint=hint)
+            raise TaskError.unknown(what, part, known, where=f"task {name!r}")
     fidelity = FIDELITIES[model]
     value, seen = full_fidelity(model), set()
     for option in suffix.split(",") if "@" in name else []:

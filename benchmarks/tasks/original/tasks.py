@@ -18,7 +18,6 @@ from airtune.benchmarks.tasks.hpobench.spaces import grid_row
 from airtune.benchmarks.tasks.original.families import FAMILIES, Family
 from airtune.benchmarks.tasks.original.reader import read_table, tables_folder
 from airtune.engine.types import Task, TaskError
-from airtune.grammars import unknown_name
 
 
 def original_names() -> list[str]:
@@ -68,8 +67,7 @@ def table_losses(name: str) -> NDArray[np.float64]:
 
 def _parse_name(name: str) -> tuple[str, str]:
     if name not in original_names():
-        message, allowed, hint = unknown_name("task", name, original_names())
-        raise TaskError(message, value=name, allowed=allowed, hint=hint)
+        raise TaskError.unknown("task", name, original_names())
     _, kind, dataset = name.split("/")
     return kind, dataset
 
