@@ -35,7 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     pictures = _pictures()
     monkeypatch.setattr(data, "image_data", lambda path: pictures)
     monkeypatch.setattr(table, "GRID", GRID)
-    monkeypatch.setattr(table, "EPOCHS", 1)
+    monkeypatch.setattr(table, "EPOCHS", 3)
     (tmp_path / data.FILE.name).write_bytes(b"")
     return tmp_path
 
