@@ -21,6 +21,7 @@ from airtune.benchmarks.paper.running import source_commit
 from airtune.benchmarks.tasks import networks
 from airtune.benchmarks.tasks.cifar10 import cnn, data, table
 from airtune.benchmarks.tasks.hpobench.spaces import grid_configs, grid_size
+from airtune.engine.evaluation.programs import ProgramData
 from airtune.engine.manifest import hardware
 from airtune.engine.types import TaskError
 from airtune.grammars import AirtuneError, read_file, write_file
@@ -30,7 +31,7 @@ COMMAND = "python scripts/build_cifar10_table.py --data DIR --out FILE"
 NOT_COMPARED = ("commit", "machine")  # what a build that goes on may find changed
 
 
-def begun(images: data.ProgramData) -> dict[str, Any]:
+def begun(images: ProgramData) -> dict[str, Any]:
     """A table without rows: what its numbers depend on."""
     sources = b"".join(Path(str(module.__file__)).read_bytes() for module in (cnn, data, networks))
     assert images.test is not None
