@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from graphlib import CycleError, TopologicalSorter
+from graphlib import CycleError
 from typing import Any
 
 from .errors import SpaceError, shown
-from .space_check import is_finite_number
+from .space_check import check_depth, is_finite_number
 
 _CONDITIONS = ("EQ", "NEQ", "LT", "GT", "IN", "AND", "OR")
 _RELATIONS = ("RELATION", "RELATION_LT", "RELATION_LE", "RELATION_EQ", "RELATION_GT", "RELATION_GE")
@@ -23,7 +23,8 @@ def check_clauses(items: Sequence[Item], conditions: Sequence[Item], forbiddens:
     """Refuse conditions and forbidden clauses that say nothing about these hyperparameters (in ConfigSpace's form).
 
     Raises:
-        SpaceError: If one names what is not there, a value that cannot be, or what it depends on itself.
+        SpaceError: If one names what is not there, a value that cannot be, or what it depends on itself; or if they
+            are about each other's children too often.
     """
     named = {item["name"]: item for item in items}
     conditional: dict[str, Item] = {}
@@ -53,7 +54,7 @@ def check_clauses(items: Sequence[Item], conditions: Sequence[Item], forbiddens:
             parents.setdefault(child, set()).add(parent["name"])
             _check_value("condition", leaf, parent)
     try:
-        TopologicalSorter(parents).prepare()
+        check_depth(parents)
     except CycleError as error:
         cycle = " -> ".join(error.args[1])
         raise SpaceError(

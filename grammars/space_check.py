@@ -10,6 +10,7 @@ import contextlib
 import io
 import math
 from collections.abc import Iterable, Mapping
+from graphlib import TopologicalSorter
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ LARGEST_FLOAT = 1e290  # of larger ones NumPy cannot round the decimals
 WHOLE = 2**63  # integers are 64 bits wide
 LARGEST_LOG = 2**62  # and the exponential of a logarithm may be a little above its bound
 EXACT = 2**53  # integers up to here are floats, too
+DEEPEST = 12  # hyperparameters within each other: for each one more ConfigSpace takes four times as long, at 14 seconds
 _CHANGE = 1e-6  # of a bound on a log scale, of the range on a linear one: by so much rounding may change it
 
 
@@ -30,7 +32,8 @@ def check_space(space: ConfigurationSpace) -> None:
     """Refuse spaces that cannot be searched.
 
     Raises:
-        SpaceError: If it is no ConfigurationSpace, is empty, or has bounds that are not finite or reversed.
+        SpaceError: If it is no ConfigurationSpace, is empty, has bounds that are not finite or reversed, or conditions
+            on conditions too often.
     """
     if not isinstance(space, ConfigurationSpace):
         raise SpaceError(
@@ -62,6 +65,30 @@ def check_space(space: ConfigurationSpace) -> None:
             log = bool(getattr(hp, "log", False))
             check_range(name, lower, upper, log=log)
             check_held(name, lower, upper, log=log, whole=isinstance(hp, IntegerHyperparameter))
+    if space.conditions:
+        check_depth({name: {parent.name for parent in space.parents_of[name]} for name in space})
+
+
+def check_depth(parents: Mapping[str, Iterable[str]]) -> None:
+    """Refuse hyperparameters that are conditional on conditional ones more often than ConfigSpace can take.
+
+    Args:
+        parents: By name, the hyperparameters that a condition is about.
+
+    Raises:
+        SpaceError: Naming the first that lies too deep.
+        CycleError: If they go round in a circle.
+    """
+    depth: dict[str, int] = {}
+    for name in TopologicalSorter(parents).static_order():
+        depth[name] = 1 + max((depth[parent] for parent in parents.get(name, ())), default=0)
+        if depth[name] > DEEPEST:
+            raise SpaceError(
+                f"{name!r} is the {depth[name]}th in a row of hyperparameters, each conditional on the one before",
+                value=name,
+                allowed=f"up to {DEEPEST} within each other",
+                hint="make one categorical of several in the row, whose choices are what these can be together",
+            )
 
 
 def check_range(name: str, lower: Any, upper: Any, *, log: bool) -> None:

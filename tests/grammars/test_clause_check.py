@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ConfigSpace import ConfigurationSpace, EqualsCondition
 
 from airtune.benchmarks.measures.spaces import random_space
-from airtune.grammars import SpaceError, space_from_json
+from airtune.grammars import SpaceError, check_space, space_check, space_from_json, space_grammar
 
 ITEMS = [
     {"type": "uniform_int", "name": "a", "lower": 1, "upper": 5},
@@ -127,6 +128,36 @@ def test_refusals(field: str, written: list[Any], message: str, allowed: str) ->
     assert allowed in str(refusal.value.allowed)
     assert refusal.value.hint
     assert "ConfigSpace" not in str(refusal.value)
+
+
+CHAIN = [{"type": "categorical", "name": f"h{i}", "choices": ["a", "b"]} for i in range(40)]
+
+
+def test_conditions_on_conditions_have_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bug: ConfigSpace takes four times as long for each one more, and 20 of them hung the command."""
+
+    def built(spec: object) -> None:
+        raise AssertionError("refused before")
+
+    written = {"hyperparameters": CHAIN, "conditions": [eq(f"h{i}", f"h{i - 1}", "a") for i in range(1, 40)]}
+    monkeypatch.setattr(ConfigurationSpace, "from_serialized_dict", built)
+    with pytest.raises(SpaceError, match="'h12' is the 13th in a row") as refusal:
+        space_from_json(json.dumps(written))
+    assert (refusal.value.value, refusal.value.allowed) == ("h12", "up to 12 within each other")
+    assert refusal.value.hint
+
+
+def test_a_space_of_python_is_no_deeper(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a study file holds is read as JSON: a search must not begin that nobody could go on with."""
+    monkeypatch.setattr(space_check, "DEEPEST", 3)
+    space = space_from_json(
+        json.dumps({"hyperparameters": CHAIN[:4], "conditions": [eq("h1", "h0", "a"), eq("h2", "h1", "a")]})
+    )
+    check_space(space)
+    space.add(EqualsCondition(space["h3"], space["h2"], "a"))
+    for call in (check_space, space_grammar):
+        with pytest.raises(SpaceError, match="'h3' is the 4th in a row"):
+            call(space)
 
 
 def test_what_is_right_stays() -> None:
