@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from airtune.models.backends.gguf_header import GGUFError, GGUFHeader, read_header, refused, shown
+from airtune.models.backends.gguf_header import OF_TOKENS, GGUFError, GGUFHeader, read_header, refused, shown
 
 # Integers that say how far a model looks, not how large it is; all others are sizes of something in the file.
 _NOT_SIZES = re.compile(r"context_length|sliding_window|rope|freq|_id$|_ids$|scale|temperature|base")
@@ -78,6 +78,11 @@ def require_language_model(header: GGUFHeader) -> None:
         raise refused(path, "it has no tokenizer", "give a whole model: weights and tokenizer in one file")
     if not isinstance(tokens[0], str):
         raise refused(path, "its tokens are no texts")
+    for key in OF_TOKENS:
+        one_each = header.metadata.get(key, tokens)
+        if not isinstance(one_each, list) or len(one_each) != len(tokens):
+            count = len(one_each) if isinstance(one_each, list) else shown(one_each)
+            raise refused(path, f"its {key} has {count} elements for {len(tokens)} tokens")
     if not header.text("tokenizer.chat_template").strip():
         raise refused(
             path, "it has no chat template, so it is a base model, or was converted without",

@@ -22,6 +22,8 @@ MOST_TENSORS, MOST_FIELDS, MOST_DIMENSIONS = 1 << 16, 1 << 12, 4
 LONGEST_NAME = 256
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q", 12: "d"}
 _BOOL, _STRING, _ARRAY = 7, 8, 9
+# Arrays with an element of four bytes for each token: llama.cpp takes that for granted, and reads behind shorter ones.
+OF_TOKENS = {"tokenizer.ggml.scores": (6,), "tokenizer.ggml.token_type": (5, 4)}
 
 Value = bool | int | float | str | list[int] | list[float] | list[str] | list[bool]
 
@@ -138,7 +140,7 @@ class _Reader:
         self.elements += count
         if inner == _STRING:
             return [self.string(f"element {i} of {key!a}") for i in range(count)]
-        if inner not in _SCALARS:
+        if inner not in _SCALARS or inner not in OF_TOKENS.get(key, (inner,)):
             raise refused(self.path, f"{key!a} is an array of the type {inner}")
         code = _SCALARS[inner]
         found = struct.unpack(f"<{count}{code}", self.take(count * struct.calcsize(code)))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import torch
 
 from airtune.models import ModelError, Request, load_model, model_info
 from airtune.models.backends.gguf import find_gguf, require_language_model
-from airtune.models.backends.gguf_header import MOST_ELEMENTS, GGUFError, read_header
+from airtune.models.backends.gguf_header import MOST_ELEMENTS, GGUFError, GGUFHeader, read_header
 from tests.models.gguf_files import WIDTH, header, text, write_gguf
 
 
@@ -109,6 +111,31 @@ def test_no_language_model(tmp_path: Path, given: dict[str, object], words: str)
         require_language_model(read_header(path))
     with pytest.raises(ModelError, match=words.replace("(", r"\(")):
         load_model(path)
+
+
+@pytest.mark.parametrize("missing", [1, -1])
+@pytest.mark.parametrize(("key", "value"), [("scores", 0.5), ("token_type", 1)])
+def test_lists_of_tokens_that_do_not_fit(tiny: Path, key: str, value: float, missing: int) -> None:
+    """Bug: llama.cpp reads a score and a type for each token, wherever their lists end."""
+    found = read_header(tiny)
+    count = len(found.metadata["tokenizer.ggml.tokens"])  # type: ignore[arg-type]
+
+    def having(length: int) -> GGUFHeader:
+        return replace(found, metadata={**found.metadata, f"tokenizer.ggml.{key}": [value] * length})
+
+    require_language_model(having(count))
+    said = f"its tokenizer.ggml.{key} has {count - missing} elements for {count} tokens"
+    with pytest.raises(GGUFError, match=re.escape(said)):
+        require_language_model(having(count - missing))
+
+
+@pytest.mark.parametrize(
+    ("key", "kind", "code"), [("scores", 0, "B"), ("token_type", 3, "h"), ("scores", 5, "i")]
+)
+def test_lists_of_tokens_of_another_type(tmp_path: Path, key: str, kind: int, code: str) -> None:
+    """It reads four bytes for each one, too."""
+    data = text(f"tokenizer.ggml.{key}") + struct.pack(f"<IIQ9{code}", 9, kind, 9, *range(9))
+    assert f"an array of the type {kind}" in refusal(tmp_path / "bad.gguf", header(data, count=1))
 
 
 def test_weights_that_are_missing_are_not_drawn_at_random(tmp_path: Path) -> None:
