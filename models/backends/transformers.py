@@ -29,7 +29,7 @@ from airtune.models.backends.mask_loop import MaskLoopModel
 from airtune.models.backends.prompts import PromptTokenizer
 from airtune.models.backends.threads import SMALL_MODEL, check_threads, thread_count
 from airtune.models.decoding.decoder import Decoder
-from airtune.models.decoding.prefix_cache import PrefixCache
+from airtune.models.decoding.prefix_cache import PrefixCache, check_tokens
 from airtune.models.decoding.row import Row
 from airtune.models.environment import set_where_missing
 from airtune.models.masks.base import engine_for
@@ -96,6 +96,7 @@ class TransformersModel(MaskLoopModel):
             raise ModelError(f"unknown dtype {dtype!r}", value=dtype, allowed=", ".join(DTYPES))
         self.deterministic = read_mode(deterministic)
         check_threads(threads)
+        check_tokens("max_batch_tokens", max_batch_tokens, 1)
         gguf = require_weights(self.path)
         stay_offline()
         set_where_missing({"TOKENIZERS_PARALLELISM": "false"})

@@ -57,7 +57,7 @@ class PrefixCache:
         attention = Attention.of(model)
         able = attention.plain and attention.window is None
         if block is not None:
-            check_block(block, 0, "leave it out, or use 0 to read prompts whole")
+            check_tokens("prefix_block", block, 0, "leave it out, or use 0 to read prompts whole")
         max_bytes = read_room(room)
         if block and not able:
             raise ModelError(
@@ -145,15 +145,15 @@ def _bytes(block: Block) -> int:
     return sum(part.numel() * part.element_size() for layer in block for part in layer)
 
 
-def check_block(block: object, least: int, hint: str) -> None:
-    """Refuse what is no number of tokens of a block.
+def check_tokens(setting: str, number: object, least: int, hint: str = "leave it out") -> None:
+    """Refuse a setting that is no number of tokens.
 
     Raises:
         ModelError: Unless it is an integer, `least` or more.
     """
-    if type(block) is not int or block < least:
+    if type(number) is not int or number < least:
         raise ModelError(
-            f"prefix_block must be a number of tokens, not {block!r}", value=block,
+            f"{setting} must be a number of tokens, not {number!r}", value=number,
             allowed=f"{least}, {least + 1}, ...", hint=hint,
         )  # fmt: skip
 

@@ -310,6 +310,16 @@ def test_settings_of_another_type(copy: Path, settings: dict[str, Any], said: st
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize("number", [0, -1])
+def test_a_prefill_of_no_tokens(copy: Path, number: int) -> None:
+    """Bug: it was taken for one prompt at a time, and written into manifests as it was."""
+    with pytest.raises(
+        ModelError, match=f"max_batch_tokens must be a number of tokens, not {number}"
+    ) as caught:
+        load_model(copy, max_batch_tokens=number)
+    assert (caught.value.allowed, caught.value.hint) == ("1, 2, ...", "leave it out")
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

@@ -23,11 +23,11 @@ from airtune.models.backends.llama_cpp.library import Context, Weights, library
 from airtune.models.backends.llama_cpp.tokenizer import Tokenizer
 from airtune.models.backends.mask_loop import MaskLoopModel
 from airtune.models.backends.threads import SMALL_MODEL, check_threads, thread_count
-from airtune.models.decoding.prefix_cache import BLOCK, check_block, read_room
+from airtune.models.decoding.prefix_cache import BLOCK, check_tokens, read_room
 from airtune.models.decoding.row import Row
 from airtune.models.masks.base import engine_for
 from airtune.models.offline import stay_offline
-from airtune.models.types import Dialect, ModelError
+from airtune.models.types import Dialect
 
 if TYPE_CHECKING:
     from airtune.models.inspection.distribution import Logits
@@ -79,13 +79,10 @@ class LlamaCppModel(MaskLoopModel):
         self.deterministic = read_mode(deterministic)
         check_threads(threads)
         block = BLOCK if prefix_block is None else prefix_block
-        check_block(block, 1, "leave it out; prefix_cache=0 keeps nothing of what was read")
+        check_tokens("prefix_block", block, 1, "leave it out; prefix_cache=0 keeps nothing of what was read")
         room = read_room(prefix_cache)
-        if context is not None and (type(context) is not int or context < LEAST_CONTEXT):
-            raise ModelError(
-                f"context must be a number of tokens, not {context!r}", value=context,
-                allowed=f"{LEAST_CONTEXT} or more", hint="leave it out",
-            )  # fmt: skip
+        if context is not None:
+            check_tokens("context", context, LEAST_CONTEXT)
         stay_offline()  # chat templates are rendered by transformers
         library()  # before a long header is read
         self.path = require_gguf(Path(path))
