@@ -18,7 +18,7 @@ from airtune.models.backends.checkpoint import (
     require_weights,
     weights_count,
 )
-from airtune.models.names import BUNDLED, cached_ids, dialect_name, imported_names, locate
+from airtune.models.names import BUNDLED, cached_ids, dialect_name, imported_names, locate, recorded_at
 from airtune.models.types import ModelError
 
 
@@ -96,8 +96,8 @@ def verify_model(name: str | Path) -> dict[str, str]:
     Raises:
         ModelError: If no manifest was recorded, or naming every file that differs, is missing or is new.
     """
-    path = locate(name)
-    require_weights(path)
+    require_weights(locate(name))
+    path = recorded_at(name)
     if not (path / MANIFEST).is_file():
         raise ModelError(
             f"{path} has no {MANIFEST} to verify against",

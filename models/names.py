@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from airtune.grammars import unknown_name
-from airtune.models.backends.checkpoint import SETTINGS
+from airtune.models.backends.checkpoint import MANIFEST, SETTINGS
 from airtune.models.backends.gguf import find_gguf
 from airtune.models.types import ModelError
 
@@ -94,6 +94,17 @@ def locate(name: str | Path) -> Path:
     raise ModelError(
         message, value=text, allowed=f"{allowed}, a directory with a checkpoint, or FILE.gguf", hint=hint
     )
+
+
+def recorded_at(name: str | Path) -> Path:
+    """Where a model's files are recorded: as `locate`, but a folder with a manifest is not only the GGUF file in it.
+
+    Raises:
+        ModelError: If there is no such model here.
+    """
+    path = locate(name)
+    named = path.is_file() and os.path.isdir(os.path.expanduser(str(name)))
+    return path.parent if named and (path.parent / MANIFEST).is_file() else path
 
 
 def dialect_name(path: Path) -> str:

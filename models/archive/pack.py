@@ -26,7 +26,7 @@ from airtune.models.archive.manifest import (
 )
 from airtune.models.backends.checkpoint import MANIFEST, sha256_of
 from airtune.models.inventory import model_info, verify_model
-from airtune.models.names import BUNDLED, dialect_name, locate
+from airtune.models.names import BUNDLED, dialect_name, locate, recorded_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def pack_model(
         ModelError: If there is no such model, or its files are not those that its manifest records.
         PackError: If something cannot be packed, or the archive cannot be written.
     """
-    source, target = locate(name), Path(output)
+    source, target = recorded_at(name), Path(output)
     model_info(name)  # weights whose headers can be read
     if (source / MANIFEST).is_file():
         verify_model(name)
@@ -111,7 +111,7 @@ def _checkpoint(source: Path) -> tuple[dict[str, Path], list[str]]:
 def _licenses(name: str) -> dict[str, Path]:
     """Licence and description of a bundled model, which lie elsewhere; what an imported one brought."""
     if name not in BUNDLED:
-        beside = locate(name) / LICENSES
+        beside = recorded_at(name) / LICENSES
         return {f"{LICENSES}/{path.name}": path for path in sorted(beside.glob("*")) if path.is_file()}
     found = {f"{LICENSES}/CARD.md": locate(name).parent / "CARD.md"}
     for file in metadata.files("airtune") or ():

@@ -15,11 +15,13 @@ from typing import Any
 
 import pytest
 
-from airtune.models import load_model, verify_model
+from airtune.models import ModelError, load_model, verify_model
 from airtune.models.archive.manifest import PackError, problem_with
 from airtune.models.archive.pack import pack_model
 from airtune.models.archive.unpack import LONGEST_HEADER, unpack_model, verify_pack
 from airtune.models.archive.wheels import download_wheels
+from airtune.models.inventory import record_manifest
+from tests.models.gguf_files import write_gguf
 
 Member = tuple[tarfile.TarInfo, bytes]
 
@@ -117,6 +119,24 @@ def test_a_round_trip_is_a_model(pack: Path, byte_checkpoint: Path, tmp_path: Pa
     (tmp_path / "out" / "data" / "numbers" / "new.csv").write_text("")
     with pytest.raises(Exception, match=r"data/numbers/new\.csv is new"):
         verify_model(tmp_path / "out")
+
+
+def test_an_unpacked_gguf_file_is_verified_and_packed_again(tmp_path: Path) -> None:
+    """Bug: its folder was taken for the file in it, which has no manifest, and its licence was left behind."""
+    folder = tmp_path / "tiny"
+    (folder / "licenses").mkdir(parents=True)
+    write_gguf(folder / "model.gguf")
+    (folder / "licenses" / "LICENSE").write_text("free")
+    record_manifest(folder)
+    assert verify_model(folder).keys() == {"model.gguf", "licenses/LICENSE"}
+    packed = pack_model(folder, tmp_path / "tiny.tar")
+    unpack_model(packed.path, tmp_path / "again")
+    assert verify_model(tmp_path / "again") == dict(packed.manifest.files) == verify_model(folder)
+    (tmp_path / "again" / "model.gguf").write_bytes((folder / "model.gguf").read_bytes() + b"x")
+    with pytest.raises(ModelError, match=r"model\.gguf differs"):
+        verify_model(tmp_path / "again")
+    with pytest.raises(ModelError, match=r"model\.gguf differs"):
+        pack_model(tmp_path / "again", tmp_path / "more.tar")
 
 
 def test_the_bundled_model_brings_card_and_licence(tmp_path: Path) -> None:
