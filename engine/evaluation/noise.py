@@ -20,6 +20,7 @@ from airtune.grammars import AirtuneError
 from airtune.grammars.space_check import is_finite_number
 
 TRUE_LOSS = "true_loss"  # of a trial's further numbers: the loss before the noise
+OWN_TRUE_LOSS = "own_true_loss"  # and what the objective itself calls so
 _NUMBER = r"\s*([-+.\dEe]+)\s*"
 _ALLOWED = "U(LOW,HIGH), which losses are multiplied with, or the standard deviation of what is added to them"
 
@@ -47,10 +48,14 @@ class Noise:
         return loss * (low + (high - low) * share)
 
     def outcome(self, outcome: Outcome, seed: int, number: int) -> Outcome:
-        """The end of a trial's evaluation as the study sees it, with the true loss among its further numbers."""
+        """The end of a trial's evaluation as the study sees it, with the true loss among its further numbers.
+
+        A further number of the objective's own that has this name is kept as `own_true_loss`.
+        """
         if outcome.loss is None:
             return outcome
-        seen, info = self.on(outcome.loss, seed, number), {**outcome.info, TRUE_LOSS: outcome.loss}
+        own = {OWN_TRUE_LOSS if key == TRUE_LOSS else key: value for key, value in outcome.info.items()}
+        seen, info = self.on(outcome.loss, seed, number), {**own, TRUE_LOSS: outcome.loss}
         if not math.isfinite(seen):
             return replace(outcome, loss=None, info=info, reason="the loss with its noise is not finite")
         return replace(outcome, loss=seen, info=info)

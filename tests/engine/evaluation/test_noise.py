@@ -75,6 +75,13 @@ def test_a_failure_stays_and_an_overflow_is_one() -> None:
     assert over.reason == "the loss with its noise is not finite"
 
 
+def test_what_the_objective_calls_so_is_kept() -> None:
+    """Bug: its own `true_loss` was lost under the loss before the noise."""
+    given = Outcome(2.0, {"true_loss": 1.5, "test_loss": 3.0})
+    seen = read_noise("U(0.9,1.1)").outcome(given, 0, 0)
+    assert seen.info == {"true_loss": 2.0, "own_true_loss": 1.5, "test_loss": 3.0}
+
+
 def _study(
     path: Path, budget: int, noise: str | None = "U(0.9,1.1)", seed: int = 0
 ) -> list[tuple[float, float]]:
