@@ -115,8 +115,9 @@ def config_text(config: Mapping[str, Any]) -> str:
 
 
 def _word(text: str) -> str:
-    """The text, quoted where nobody could tell where it ends."""
-    return repr(text) if not text or (text[0] not in "([{" and re.search(r"[\s='\"]", text)) else text
+    """The text, quoted where nobody could tell where it ends, or it would end the line."""
+    unclear = r"\n" if text.startswith(("(", "[", "{")) else r"^$|[\s='\"]"
+    return repr(text) if re.search(unclear, text) else text
 
 
 def programs_in(space: ConfigurationSpace) -> ProgramSpace | None:
@@ -217,7 +218,9 @@ def best_text(trial: Trial, metric: str) -> str:
     """The best trial's number, loss and further values on one line."""
     info = "".join(f", {name.replace('_', ' ')} {loss_text(value)}" for name, value in trial.info.items())
     loss = "none" if trial.loss is None else loss_text(trial.loss)
-    return f"best: trial {trial.number}, {metric} {loss}{info}"
+    return " ".join(
+        f"best: trial {trial.number}, {metric} {loss}{info}".split()
+    )  # names may have line breaks
 
 
 def unwritable(path: object, error: OSError, option: str) -> AirtuneError:

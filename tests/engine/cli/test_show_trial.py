@@ -11,8 +11,9 @@ import pytest
 from ConfigSpace import ConfigurationSpace
 
 from airtune.engine import Study, StudyFile, Task
-from airtune.engine.cli.output import config_text, loss_text
+from airtune.engine.cli.output import best_text, config_text, loss_text
 from airtune.engine.cli.show_trial import _improvement_text, _section, show_trial
+from airtune.engine.types import Trial
 
 
 @pytest.mark.parametrize(
@@ -96,8 +97,15 @@ def test_improvements_that_no_float_holds(log_ei: float | None, text: str) -> No
             {"net": (8, 8), "on": True, "none": None, "plain": "rbf-2"},
             "net=(8, 8) on=True none=None plain=rbf-2",
         ),
+        ({"a\nb": "[1,\n2]"}, "'a\\nb'='[1,\\n2]'"),
     ],
 )
 def test_texts_are_quoted_where_they_would_run_on(config: dict[str, Any], text: str) -> None:
     """`kernel=my own C=0.5` was three words, or two."""
     assert config_text(config) == text
+
+
+def test_names_with_line_breaks_do_not_end_the_line() -> None:
+    """Bug: what followed one stood on lines of its own, where nobody could tell whose it was."""
+    trial = Trial(3, {}, "told", 0.5, info={"test\nloss": 0.25, "kind": "a\nb"})
+    assert best_text(trial, "my\nloss") == "best: trial 3, my loss 0.5, test loss 0.25, kind a b"
