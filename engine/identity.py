@@ -8,6 +8,7 @@ from typing import Any
 from airtune.engine.manifest import IDENTITY, IN_WORDS, default_name, same, shown_entry
 from airtune.engine.storage.study_file import StudyRecord
 from airtune.engine.types import OtherStudiesError
+from airtune.grammars.errors import counted
 
 # What may be changed on the way without a thought of beginning anew: not the task, nor the seed.
 _CHANGED = ("proposer", "model_hash", "temperature", "schedule", "first")
@@ -24,7 +25,9 @@ def check_others(path: str, studies: Iterable[StudyRecord], now: Mapping[str, An
     )
     if not others:
         return
-    said = "; ".join(f"{_trials(trial_count(one))} under {_difference(one.manifest, now)}" for one in others)
+    said = "; ".join(
+        f"{counted(trial_count(one), 'trial')} under {_difference(one.manifest, now)}" for one in others
+    )
     raised = OtherStudiesError(
         f"the study would begin from zero: of {now['task']!r}, {path!r} has {said}",
         value=[one.name for one in others],
@@ -57,7 +60,3 @@ def _difference(stored: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         )
         or f"another name ({default_name(now)!r} has none)"
     )
-
-
-def _trials(count: int) -> str:
-    return "1 trial" if count == 1 else f"{count} trials"

@@ -16,6 +16,7 @@ from ConfigSpace import ConfigurationSpace, Constant
 from airtune.engine.seeds import derive_seed
 from airtune.engine.types import Job, Proposal, SpaceExhausted, Stopped, Task, Trial, best_of
 from airtune.grammars import AirtuneError, DecodeError, Grammar, canonical_grammar, violation
+from airtune.grammars.errors import counted
 
 REPEATS = 3  # failures for the same reason, from the start, after which a run is not worth its budget
 
@@ -108,7 +109,7 @@ class StudyState:
         if self.exhausted:
             number = self.first_missing
             raise SpaceExhausted(
-                f"task {self.task.name!r}: all configurations of its space have been tried ({number} trials)",
+                f"task {self.task.name!r}: all configurations of its space were tried ({counted(number, 'trial')})",
                 value=number,
                 hint="nothing is left to do; widen the space to search on",
             )

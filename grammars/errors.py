@@ -68,6 +68,19 @@ def shown(value: object) -> str:
     return reprlib.repr(value)
 
 
+def counted(number: int, what: str) -> str:
+    """So many of something.
+
+    >>> counted(1, "trial"), counted(2, "trial"), counted(0, "study")
+    ('1 trial', '2 trials', '0 studies')
+    """
+    return f"{number} {what if number == 1 else _plural(what)}"
+
+
+def _plural(what: str) -> str:
+    return f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> tuple[str, str, str]:
     """Describe an unknown name: (message, allowed, hint), with the nearest known names in the hint.
 
@@ -78,8 +91,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> tuple[str, str, 
     """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    kinds = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
     meant = f"did you mean {' or '.join(repr(n) for n in near)}?"
-    hint = meant if near else f"choose one of the {kinds} listed"
+    hint = meant if near else f"choose one of the {_plural(kind)} listed"
     shown = ", ".join(names[:40]) + (f", ... ({len(names)} in all)" if len(names) > 40 else "")
     return f"unknown {kind} {name!r}", shown, hint

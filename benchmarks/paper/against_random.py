@@ -15,6 +15,7 @@ from airtune.benchmarks.paper.compared import Compared, Pair, holm_tests, label,
 from airtune.benchmarks.paper.protocol import Protocol, filled
 from airtune.benchmarks.paper.results import Line, Result, Table, Verdict, of_claim
 from airtune.benchmarks.paper.words import figure, without_interval, worth_words
+from airtune.grammars.errors import counted
 
 # How the claims are called, and what of a row they are.
 FIGURES = {"beats": "beats", "median": "median_change", "mean": "mean_change"}
@@ -98,7 +99,7 @@ def answer(lead: Sequence[Line], arms: Mapping[str, Compared]) -> str:
     first = lead[0]
     arm = arms[first.arm]
     tasks = len(arm.comparison.tasks)
-    said = [f"{first.method} after {arm.last} evaluations on {tasks} task{'s' if tasks > 1 else ''}: "]
+    said = [f"{first.method} after {counted(arm.last, 'evaluation')} on {counted(tasks, 'task')}: "]
     said.append("; ".join(f"{line.what} {figure(line.ours, line.unit)}{_paper(line)}" for line in lead))
     if first.control is not None:
         said.append(
@@ -134,7 +135,7 @@ def rank_table(one: Compared) -> Table:
             significant(told),
         )  # fmt: skip
         body.append((rows[method].rank.value, tuple(map(str, cells))))
-    seeds = f"{one.plan.seeds} seed{'s' if one.plan.seeds > 1 else ''}"
-    title = f"{one.arm.name}: {one.plan.suite}, {look} evaluations, {seeds}, by mean rank"
+    seeds = counted(one.plan.seeds, "seed")
+    title = f"{one.arm.name}: {one.plan.suite}, {counted(look, 'evaluation')}, {seeds}, by mean rank"
     heads = ("method", "beats random", "median change", "mean change", "mean rank", "test loss")
     return Table(title, heads, tuple(cells for _, cells in sorted(body, key=lambda pair: pair[0])))

@@ -13,6 +13,7 @@ from airtune.benchmarks.paper.compared import Compared, estimated, label, mean
 from airtune.benchmarks.paper.protocol import Protocol, filled
 from airtune.benchmarks.paper.results import Line, Result, Table, of_claim
 from airtune.benchmarks.paper.words import figure, without_interval
+from airtune.grammars.errors import counted
 
 PROGRAMS, NUMBERS = "programs", "hyperparameters"  # the arms
 CONTROL = "programs drawn by a model that knows nothing"
@@ -42,7 +43,8 @@ def evaluate(protocol: Protocol, arms: Mapping[str, Compared]) -> Result:
     )
     return Result(
         verdict=worst(leads),
-        answer=f"The program that {test.method} chose in {look} evaluations has a test loss of {figure(test.ours, '')}"
+        answer=f"The program that {test.method} chose in {counted(look, 'evaluation')} has a test loss of "
+        f"{figure(test.ours, '')}"
         f"{drawn}; random search on hyperparameters has {figure(ratio.ours, '')} times as much (the paper: 2.75e-4, "
         "and 13.6 times as much).",
         lines=tuple(lines),
@@ -88,6 +90,7 @@ def _table(one: Compared) -> Table:
             f"{failed} of {len(mine)}" if mine else "–",
         )
         rows.append((float(test.mean()), (label(method), *cells)))
-    title = f"{one.arm.name}: losses after {look} evaluations, {one.plan.seeds} seeds (± the standard error)"
+    after = f"{counted(look, 'evaluation')}, {counted(one.plan.seeds, 'seed')}"
+    title = f"{one.arm.name}: losses after {after} (± the standard error)"
     heads = ("method", "test loss", "validation loss", "failed")
     return Table(title, heads, tuple(row for _, row in sorted(rows, key=lambda pair: pair[0])))

@@ -8,6 +8,7 @@ from airtune.benchmarks.paper.compared import Compared, difference, joined, labe
 from airtune.benchmarks.paper.protocol import Protocol, filled
 from airtune.benchmarks.paper.results import Line, Result, Table, of_claim
 from airtune.benchmarks.paper.words import figure
+from airtune.grammars.errors import counted
 
 HERE, THERE = "as it is", "moved"
 SHOWN, HIDDEN, CONTROL = "lm:{model}", "lm:{model+names=hidden}", "lm:{control}"
@@ -45,7 +46,8 @@ def evaluate(protocol: Protocol, arms: Mapping[str, Compared]) -> Result:
     first = next(line for line in lines if line.lead)
     return Result(
         verdict=first.verdict,
-        answer=f"Other names and ranges change the normalised regret of {first.method} after {look} evaluations by "
+        answer=f"Other names and ranges change the normalised regret of {first.method} after "
+        f"{counted(look, 'evaluation')} by "
         f"{figure(first.ours, '')}"
         + (
             f"; that of a model that knows nothing, by {figure(first.control, '')}." if first.control else "."
@@ -53,7 +55,7 @@ def evaluate(protocol: Protocol, arms: Mapping[str, Compared]) -> Result:
         lines=tuple(lines),
         tables=(
             Table(
-                f"normalised regret after {look} evaluations",
+                f"normalised regret after {counted(look, 'evaluation')}",
                 ("method", HERE, "on other ranges"),
                 tuple(rows),
             ),

@@ -10,6 +10,7 @@ from airtune.benchmarks.paper.compared import Compared, difference, label, power
 from airtune.benchmarks.paper.protocol import Protocol, filled
 from airtune.benchmarks.paper.results import Result, of_claim
 from airtune.benchmarks.paper.words import figure
+from airtune.grammars.errors import counted
 
 OFF, ON = "lm:{model}", "lm:{model+reasoning=on}"
 
@@ -28,8 +29,8 @@ def evaluate(protocol: Protocol, arms: Mapping[str, Compared]) -> Result:
     return Result(
         verdict=first.verdict,
         answer=f"Reasoning changes the normalised regret of {first.method.partition(' (')[0]} after "
-        f"{arms[first.arm].last} evaluations by {figure(first.ours, '')} (below zero is better; the paper: no "
-        "difference).",
+        f"{counted(arms[first.arm].last, 'evaluation')} by {figure(first.ours, '')} (below zero is better; the paper: "
+        "no difference).",
         lines=(*lines, *others),
         tables=tuple(rank_table(one) for one in arms.values()),
         notes=power_note(arms, control_pairs(protocol, arms)),

@@ -18,6 +18,7 @@ from airtune.benchmarks.running.plan import study_seed
 from airtune.benchmarks.tasks.moved import unmoved
 from airtune.engine.evaluation.noise import read_noise, true_loss
 from airtune.engine.types import Trial
+from airtune.grammars.errors import counted
 
 WITHOUT, WITH = "without", "with"
 SHARES = (0.0, 0.2, 0.5)  # of the budget that goes into evaluating the best again
@@ -52,8 +53,9 @@ def evaluate(protocol: Protocol, arms: Mapping[str, Compared]) -> Result:
     first = lines[0]
     return Result(
         verdict=first.verdict,
-        answer=f"Noise {arms[WITH].arm.noise} changes the normalised regret of {first.method} after {look} "
-        f"evaluations by {figure(first.ours, '')} (below zero is better; the paper: about the same). {gains}",
+        answer=f"Noise {arms[WITH].arm.noise} changes the normalised regret of {first.method} after "
+        f"{counted(look, 'evaluation')} by {figure(first.ours, '')} (below zero is better; "
+        f"the paper: about the same). {gains}",
         lines=tuple(lines),
         tables=(_table(both, gaps, look), again),
     )
@@ -68,7 +70,7 @@ def _table(both: Compared, gaps: Mapping[str, object], look: int) -> Table:
             (label(method), *cells, figure(difference(here[1], here[0], both.comparison.clusters), ""))
         )
     heads = ("method", "without noise", "with noise", "difference")
-    return Table(f"normalised regret of true losses after {look} evaluations", heads, tuple(rows))
+    return Table(f"normalised regret of true losses after {counted(look, 'evaluation')}", heads, tuple(rows))
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from airtune.benchmarks.paper.compared import Compared, difference, label, mean
 from airtune.benchmarks.paper.protocol import Protocol, filled
 from airtune.benchmarks.paper.results import Line, Result, Table, of_claim
 from airtune.benchmarks.paper.words import figure
+from airtune.grammars.errors import counted
 
 COMPRESSED, TURNS, TERSE = "lm:{model}", "lm:{model+history=turns}", "lm:{model+detail=space}"
 
@@ -70,6 +71,8 @@ def _table(one: Compared, costs: Mapping[str, Costs]) -> Table:
         )
         prompt = "–" if cost is None or not told or math.isnan(_each(cost)) else f"{_each(cost):.0f}"
         rows.append((regret.value, (label(method), figure(regret, ""), prompt, answers)))
-    title = f"{one.arm.name}: normalised regret after {one.last} evaluations, and tokens of a proposal"
+    title = (
+        f"{one.arm.name}: normalised regret after {counted(one.last, 'evaluation')}, and tokens of a proposal"
+    )
     heads = ("method", "regret", "prompt tokens", "answer tokens")
     return Table(title, heads, tuple(row for _, row in sorted(rows)))

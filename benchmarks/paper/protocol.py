@@ -16,6 +16,7 @@ from airtune.benchmarks.analysis.comparison import needs_random
 from airtune.benchmarks.running.plan import Plan, control_of, knows_nothing, varied
 from airtune.benchmarks.running.suites import get_suite
 from airtune.grammars import AirtuneError
+from airtune.grammars.errors import counted
 from airtune.models.spec import parse_spec
 
 RANDOM = "random"
@@ -231,9 +232,9 @@ def _changed(arm: Arm, options: Options, said: list[str]) -> Arm:
         said.append(f"suite {new.suite} in place of {arm.suite}")
     if options.seeds is not None and options.seeds != arm.seeds:
         new = replace(new, seeds=options.seeds)
-        said.append(f"{options.seeds} seed{'s' if options.seeds > 1 else ''} in place of {arm.seeds}")
+        said.append(f"{counted(options.seeds, 'seed')} in place of {arm.seeds}")
     if options.budget is not None and options.budget != arm.budget:
         looks = tuple(sorted({min(look, options.budget) for look in arm.looks} | {options.budget}))
         new = replace(new, budget=options.budget, looks=looks)
-        said.append(f"{options.budget} evaluations in place of {arm.budget}")
+        said.append(f"{counted(options.budget, 'evaluation')} in place of {arm.budget}")
     return new

@@ -26,6 +26,7 @@ from airtune.benchmarks.running.suites import get_suite
 from airtune.engine import StudyFile
 from airtune.engine.storage.study_file import StudyRecord
 from airtune.grammars import AirtuneError
+from airtune.grammars.errors import counted
 
 
 def comparison_page(source: Source, out: Output) -> dict[str, Any]:
@@ -61,7 +62,7 @@ def comparison_page(source: Source, out: Output) -> dict[str, Any]:
         write_csv("size", size_rows(report, sizes, bands), out)
     plan = source.plan
     name = report.label(focal_row(report, last).method)
-    size = f"{len(report.tasks)} tasks, {plan.seeds} {'seeds' if plan.seeds > 1 else 'seed'} each"
+    size = f"{counted(len(report.tasks), 'task')}, {counted(plan.seeds, 'seed')} each"
     return {
         "kind": "comparison",
         "title": f"Comparison {plan.suite}",

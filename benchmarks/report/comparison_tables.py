@@ -14,6 +14,7 @@ from airtune.benchmarks.analysis.statistics import Row, change
 from airtune.benchmarks.analysis.table import Cell, Column, Table
 from airtune.benchmarks.report.controls import Pair
 from airtune.benchmarks.report.report import Report
+from airtune.grammars.errors import counted
 
 _BLANK = Cell(DASH, kind="none")
 
@@ -66,7 +67,7 @@ def model_adds(report: Report, budget: int) -> Table:
             cells.append(estimated(one.test.median_change, 1) if one.test else _BLANK)
         rows.append(cells)
     whose = f"model adds: {report.label(methods[0])}" if len(methods) == 1 else "models add"
-    return Table(f"What the {whose}, {budget} evaluations", columns, rows)
+    return Table(f"What the {whose}, {counted(budget, 'evaluation')}", columns, rows)
 
 
 def against_random(report: Report, budget: int) -> Table:
@@ -105,9 +106,8 @@ def against_random(report: Report, budget: int) -> Table:
             ]
         )
     plan = report.plan
-    title = (
-        f"{plan.suite}: {budget} evaluations, {len(report.tasks)} tasks, {plan.seeds} seeds, against {RANDOM}"
-    )
+    size = f"{counted(len(report.tasks), 'task')}, {counted(plan.seeds, 'seed')}"
+    title = f"{plan.suite}: {counted(budget, 'evaluation')}, {size}, against {RANDOM}"
     return Table(f"{title}; positive changes are better", columns, made)
 
 
@@ -149,7 +149,7 @@ def against_each(report: Report, budget: int) -> Table:
         ]
         for pair in pairs
     ]
-    return Table(f"{_focal(report)} against the others, {budget} evaluations", columns, rows)
+    return Table(f"{_focal(report)} against the others, {counted(budget, 'evaluation')}", columns, rows)
 
 
 def over_seeds(report: Report, budget: int) -> Table:
@@ -163,7 +163,7 @@ def over_seeds(report: Report, budget: int) -> Table:
         Column("tasks tested"),
     ]
     rows = [[_name(report, pair.row.reference), *_counts(pair)] for pair in report.pairwise[budget]]
-    return Table(f"{_focal(report)} task by task over seeds, {budget} evaluations", columns, rows)
+    return Table(f"{_focal(report)} task by task over seeds, {counted(budget, 'evaluation')}", columns, rows)
 
 
 def _counts(pair: Pair) -> list[Cell]:
@@ -201,7 +201,8 @@ def heat(report: Report, budget: int) -> Table:
         ]
         for t, name in enumerate(short_names(report.tasks))
     ]  # fmt: skip
-    return Table(f"Change against random search by task, {budget} evaluations", columns, rows, kind="heatmap")
+    title = f"Change against random search by task, {counted(budget, 'evaluation')}"
+    return Table(title, columns, rows, kind="heatmap")
 
 
 def by_task(report: Report, budget: int, names: Sequence[str]) -> Table:
@@ -221,7 +222,9 @@ def by_task(report: Report, budget: int, names: Sequence[str]) -> Table:
             cells.append(Cell(significant(loss), sub, sortable(loss), kind))
         rows.append(cells)
     return Table(
-        f"best loss after {budget} evaluations, mean over seeds (toy: loss − optimum)", columns, rows
+        f"best loss after {counted(budget, 'evaluation')}, mean over seeds (toy: loss − optimum)",
+        columns,
+        rows,
     )
 
 

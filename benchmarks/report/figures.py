@@ -14,6 +14,7 @@ from airtune.benchmarks.analysis.significance import critical_difference
 from airtune.benchmarks.report.comparison_tables import change_text, changes
 from airtune.benchmarks.report.report import Report
 from airtune.benchmarks.report.style import BAND, GREY, INK, MUTED, PAPER, plain_log, strokes
+from airtune.grammars.errors import counted
 
 TICKS = (1, 2, 3, 5, 10, 20, 30, 60, 100, 200, 500, 1000)
 
@@ -104,7 +105,7 @@ def rank_figure(report: Report) -> Any:
         axes.set_xlim(1 - 0.15, len(methods) + 0.15)
         axes.set_xticks(range(1, len(methods) + 1))
         axes.set_ylim(-0.6, len(methods) - 0.4)
-        axes.set_title(f"{budget} evaluations", fontsize=9.5, loc="left", color=INK)
+        axes.set_title(counted(budget, "evaluation"), fontsize=9.5, loc="left", color=INK)
         axes.spines["left"].set_visible(False)
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x")
@@ -149,7 +150,7 @@ def heat_figure(report: Report, budget: int) -> Any:
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     figure.colorbar(image, ax=axes, orientation="horizontal", shrink=0.6, aspect=40, pad=0.02).set_label(
-        f"change against random search, %\nafter {budget} evaluations; positive is better"
+        f"change against random search, %\nafter {counted(budget, 'evaluation')}; positive is better"
     )
     return figure
 

@@ -11,6 +11,7 @@ from airtune.benchmarks.report.comparison_tables import report_tables, spread_of
 from airtune.benchmarks.report.controls import KNOW_NOTHING_MODEL
 from airtune.benchmarks.report.report import Report
 from airtune.benchmarks.running.suites import get_suite
+from airtune.grammars.errors import counted
 
 
 def report_markdown(report: Report) -> str:
@@ -33,8 +34,11 @@ def headline(report: Report) -> str:
     budget = report.budgets[-1]
     row = focal_row(report, budget)
     if row.method == RANDOM:
-        return f"Random search on {row.tasks} tasks, {budget} evaluations"
-    name, after = report.label(row.method), f"of {row.tasks} tasks after {budget} evaluations"
+        return f"Random search on {counted(row.tasks, 'task')}, {counted(budget, 'evaluation')}"
+    name, after = (
+        report.label(row.method),
+        f"of {counted(row.tasks, 'task')} after {counted(budget, 'evaluation')}",
+    )
     said = f"{name} beats random search on {row.wins} {after}"
     if row.losses > row.wins:
         said = f"Random search beats {name} on {row.losses} {after}"
@@ -57,7 +61,7 @@ def sentences(report: Report) -> list[str]:
     row = focal_row(report, budget)
     name = report.label(row.method)
     said = [
-        f"At the median task its best validation loss after {budget} evaluations is "
+        f"At the median task its best validation loss after {counted(budget, 'evaluation')} is "
         f"{_moved(row.median_change.value)} random search’s, in the mean over the tasks "
         f"{_moved(row.mean_change.value)} it (95 % intervals, where negative is above: "
         f"{interval(row.median_change, 1)} % and {interval(row.mean_change, 1)} %)."
@@ -243,7 +247,8 @@ def method_notes(report: Report) -> list[tuple[str, str]]:
 def ceiling_words(ceilings: Mapping[int, tuple[float, float]]) -> str:
     """What there was to win, in one sentence without its full stop."""
     each = (
-        f"{median:.1f} and {mean:.1f} at {budget} evaluations" for budget, (median, mean) in ceilings.items()
+        f"{median:.1f} and {mean:.1f} at {counted(budget, 'evaluation')}"
+        for budget, (median, mean) in ceilings.items()
     )
     return (
         "A method that knew the best point of every table would show a median and a mean change (in percent) of "

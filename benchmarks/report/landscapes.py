@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 
 from airtune.benchmarks.analysis.numbers import significant
 from airtune.benchmarks.tasks.toy import FUNCTIONS, Function
+from airtune.grammars.errors import counted
 
 SIZE = 200.0  # of a panel, in SVG's units
 GRID = 90  # points of the landscape along an axis
@@ -52,8 +53,9 @@ def _panel(name: str, points: Sequence[Sequence[float | None]]) -> Markup:
     losses = [loss for _, _, loss in points]
     known = [i for i, loss in enumerate(losses) if loss is not None]
     best = min(known, key=lambda i: losses[i] or 0.0, default=-1)
+    evaluations = counted(len(points), "evaluation")
     parts = [
-        f'<svg viewBox="0 0 {SIZE:g} {SIZE:g}" role="img" aria-label="{escape(name)}: {len(points)} evaluations">',
+        f'<svg viewBox="0 0 {SIZE:g} {SIZE:g}" role="img" aria-label="{escape(name)}: {evaluations}">',
         f'<rect width="{SIZE:g}" height="{SIZE:g}" class="ground"/><use href="#land-{name}"/>',
     ]
     for x, y in (_place(function, *point) for point in function.minimisers):

@@ -15,6 +15,7 @@ from airtune.benchmarks.analysis.table import Cell, Column, Table
 from airtune.benchmarks.report.report import Report
 from airtune.benchmarks.report.style import GREY, INK, PAPER, strokes
 from airtune.benchmarks.running.plan import KNOW_NOTHING, proposer_of
+from airtune.grammars.errors import counted
 from airtune.models.backends.checkpoint import sha256_of, weight_files, weights_size
 from airtune.models.names import locate
 from airtune.models.types import ModelError
@@ -141,7 +142,7 @@ def size_figure(report: Report, curves: Sequence[Curve], bands: Bands) -> Any:
             }
             _draw(upper, curve, regret, styles[curve.name], zero, aside)
             _draw(lower, curve, beats, styles[curve.name], zero, aside)
-        upper.set_title(f"{budget} evaluations", fontsize=9.5, loc="left", color=INK)
+        upper.set_title(counted(budget, "evaluation"), fontsize=9.5, loc="left", color=INK)
         for axes in (upper, lower):
             axes.grid(axis="y")
             axes.text(zero + 0.5, 0, "//", transform=axes.get_xaxis_transform(), ha="center", va="center",

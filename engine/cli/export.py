@@ -107,6 +107,7 @@ def export(
 def _back_up(file: Path, target: Path) -> None:
     """Copy the file, and say how much the copy holds."""
     from airtune.engine import StudyFile
+    from airtune.grammars.errors import counted
 
     try:
         with StudyFile(file, readonly=True) as opened:
@@ -116,16 +117,18 @@ def _back_up(file: Path, target: Path) -> None:
     with StudyFile(target, readonly=True) as copy:
         studies = copy.studies(verify=False, skipped=[])
     trials = sum(one.asked + one.told + one.failed for one in studies)
-    counted = f"{len(studies)} {'study' if len(studies) == 1 else 'studies'}, {trials} trials"
-    print_lines([f"copied {counted} into {target}"])
+    print_lines([f"copied {counted(len(studies), 'study')}, {counted(trials, 'trial')} into {target}"])
 
 
 def _export_to_optuna(file: StudyFile, study_name: str | None, url: str) -> None:
     """Write one study, or all, into the storage, and say what was new."""
     from airtune.engine.integrations import export_to_optuna
     from airtune.engine.integrations.optuna.export import shown_url
+    from airtune.grammars.errors import counted
 
     for one in export_to_optuna(file, url, study_name):
         waiting = f"; {one.waiting} without a result left out" if one.waiting else ""
-        print_lines([f"{one.study}: {one.added} trials written, {one.present} were there{waiting}"])
+        print_lines(
+            [f"{one.study}: {counted(one.added, 'trial')} written, {one.present} were there{waiting}"]
+        )
     print_lines([f"look at them: optuna-dashboard '{shown_url(url)}'"])

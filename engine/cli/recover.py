@@ -44,18 +44,22 @@ def recover(
 
 def _salvage_lines(found: Salvage) -> list[str]:
     from airtune.engine.storage.study_file import COMPARISON_FILE
+    from airtune.grammars.errors import counted
 
     named = [one for one in found.studies if one.study is not None]
-    lines = [f"salvaged {len(named)} studies, {sum(one.trials for one in named)} trials into {found.target}"]
+    trials = counted(sum(one.trials for one in named), "trial")
+    lines = [f"salvaged {counted(len(named), 'study')}, {trials} into {found.target}"]
     if not found.verified:
         lines.append(
             "the file is of an older version, without checksums: rows were kept that make sense, none can be verified"
         )
     for one in found.studies:
         if one.study is None:
-            lines.append(f"a study whose manifest is lost: {one.trials} trials cannot be used without it")
+            lines.append(
+                f"a study whose manifest is lost: {counted(one.trials, 'trial')} cannot be used without it"
+            )
         elif not one.whole or one.unfinished:
-            lines.append(f"study {one.study!r}: {one.trials} trials")
+            lines.append(f"study {one.study!r}: {counted(one.trials, 'trial')}")
             for what, numbers in (
                 ("lost", one.lost),
                 ("without a result, to be evaluated again", one.unfinished),

@@ -207,6 +207,8 @@ def diff(
 
 
 def _diff_lines(found: FileDiff) -> list[str]:
+    from airtune.grammars.errors import counted
+
     different = [one for one in found.studies if not one.equal]
     lines: list[str] = []
     for one in different[:SHOWN]:
@@ -216,18 +218,20 @@ def _diff_lines(found: FileDiff) -> list[str]:
     for where, names in (("first", found.only_a), ("second", found.only_b)):
         if names:
             shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-            lines.append(f"only the {where} has {len(names)} studies: {shown}")
+            lines.append(f"only the {where} has {counted(len(names), 'study')}: {shown}")
     trials = sum(one.trials[0] for one in found.studies)
     if found.equal:
-        lines.append(f"equal: {len(found.studies)} studies, {trials} trials")
+        lines.append(f"equal: {counted(len(found.studies), 'study')}, {counted(trials, 'trial')}")
     else:
         lines.append(f"{len(different)} of {len(found.studies)} pairs of studies differ")
     return lines
 
 
 def _pair_lines(one: StudyDiff) -> list[str]:
+    from airtune.grammars.errors import counted
+
     names = repr(one.name) if one.name == one.other else f"{one.name!r} and {one.other!r}"
-    lines = [f"study {names}: {one.trials[0]} and {one.trials[1]} trials"]
+    lines = [f"study {names}: {one.trials[0]} and {counted(one.trials[1], 'trial')}"]
     lines += [f"  {d.key}: {_cut(d.recorded)} | {_cut(d.now)}" for d in one.manifest]
     for parting in one.partings:
         lines += [f"  {parting.what} differ from trial {parting.trial} on"]

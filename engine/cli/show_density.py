@@ -87,10 +87,12 @@ def _save(view: TrialInspection, output: Path) -> None:
 
 
 def _print(view: TrialInspection) -> None:
+    from airtune.grammars.errors import counted
+
     found = view.densities
     lines = [
         f"trial {view.trial.number} of study {view.study!r}: the distribution of {view.model}'s answer "
-        f"after {len(view.tried)} trials, at temperature {view.temperature:g}",
+        f"after {counted(len(view.tried), 'trial')}, at temperature {view.temperature:g}",
         f"  answer         {config_text(view.answer)}",
     ]
     if dict(view.answer) != dict(view.trial.config):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +46,15 @@ def test_methods_that_are_all_the_same_can_be_drawn(tmp_path: Path) -> None:
     assert "on 0 of 6 tasks" in headline(report)
     assert report.comparison.ceilings() == {}  # of functions nobody knows the best point on a grid
     assert "no difference between lm and another method is significant" in " ".join(sentences(report))
+
+
+def test_one_is_singular() -> None:
+    """Bug: pages of a single evaluation and seed said "1 evaluations" and "1 seeds"."""
+    plan = make_plan(seeds=1, budget=1)
+    report = make_report(plan, make_runs(plan))
+    said = "\n".join([headline(report), *sentences(report), report_markdown(report)])
+    assert "after 1 evaluation" in said
+    assert not re.search(r"\b1 (evaluations|seeds|tasks)\b", said)
 
 
 def test_on_tables_random_search_is_marked_exact(monkeypatch: pytest.MonkeyPatch) -> None:
