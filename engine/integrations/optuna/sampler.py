@@ -156,13 +156,14 @@ class AirtuneSampler(BaseSampler):
         for attempt in range(CLAIMS):
             seed = derive_seed(self._seed, trial.number, *([attempt] if attempt else []))
             trials = all_trials(study)
+            ended = {other.number for other in trials if other.state.is_finished()}
             history, pending = split(trials, space, study.direction, trial.number)
             guessing = not given or len(tried) < GUESSES
             proposal = self._propose(task, history, [*pending, *tried], seed) if guessing else None
             if not given:
                 if proposal is None:
                     break
-                if claim(study, trial, proposal.config, proposal.origin):
+                if claim(study, trial, proposal.config, proposal.origin, ended):
                     return space.params(proposal.config)
                 continue
             taken = [evaluated(other, space) for other in trials if other.number != trial.number]
@@ -177,9 +178,8 @@ class AirtuneSampler(BaseSampler):
             else:
                 break
             config = space.config(params)
-            if config is None or claim(
-                study, trial, config, "random" if proposal is None else proposal.origin
-            ):
+            origin = "random" if proposal is None else proposal.origin
+            if config is None or claim(study, trial, config, origin, ended):
                 return params
         repeated = propose_one(RandomProposer(), task, seed=derive_seed(self._seed, trial.number))
         assert repeated is not None  # nothing is excluded

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from optuna.study import StudyDirection
@@ -83,8 +83,17 @@ def _finished(trial: FrozenTrial, config: Mapping[str, Any], direction: StudyDir
     return Trial(trial.number, config, "told", loss)
 
 
-def claim(study: optuna.Study, trial: FrozenTrial, config: Mapping[str, Any], origin: str) -> bool:
+def claim(
+    study: optuna.Study,
+    trial: FrozenTrial,
+    config: Mapping[str, Any],
+    origin: str,
+    ended: Collection[int] = (),
+) -> bool:
     """Claim a configuration for a trial; whether it is kept, so that no other trial of the study has it.
+
+    `ended` are the trials that had ended when it was proposed: their configurations were left out, or fixed by the
+    user. What has ended since then may have had this one.
 
     The claim is written before the others' are read. Of two workers with the same one, the later writer therefore
     sees the earlier; it may not know that it is the later one, so it keeps what it has only if the other has given
@@ -97,13 +106,16 @@ def claim(study: optuna.Study, trial: FrozenTrial, config: Mapping[str, Any], or
             other
             for other in all_trials(study)
             if other.number != trial.number
-            and not other.state.is_finished()
+            and other.number not in ended
             and other.system_attrs.get(CLAIM, {}).get("config") == mine["config"]
         ]
         if not rivals:
             study._storage.set_trial_system_attr(trial._trial_id, CLAIM, {**mine, "kept": True})
             return True
-        if any(other.system_attrs[CLAIM]["kept"] or other.number < trial.number for other in rivals):
+        if any(
+            other.state.is_finished() or other.system_attrs[CLAIM]["kept"] or other.number < trial.number
+            for other in rivals
+        ):
             return False
         time.sleep(PAUSE_S)
     return False

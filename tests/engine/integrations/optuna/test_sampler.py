@@ -233,6 +233,28 @@ def test_workers_that_propose_the_same_at_the_same_moment(
     assert len({tuple(t.params.values()) for t in asked}) == 12 == len(asked)
 
 
+def test_a_worker_that_has_ended_before_another_one_claims_keeps_what_it_had(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With n_jobs=3 and a fast objective, trials were repeated: claims were compared with those of running trials only.
+
+    The second worker has read the storage; the first one claims, evaluates and ends; then the second one claims.
+    """
+    monkeypatch.setattr(optuna_sampler, "load_proposer", lambda *_: Fixed())
+    study = optuna.create_study(sampler=AirtuneSampler("random", search_space=GRID))
+    real, first = optuna_sampler.claim, itertools.count()
+
+    def late(*arguments: Any) -> bool:
+        if next(first) == 0:
+            study.tell(study.ask(dict(GRID)), 1.0)
+        return real(*arguments)
+
+    monkeypatch.setattr(optuna_sampler, "claim", late)
+    asked = study.ask(dict(GRID))
+    assert study.trials[1].params == {"a": 1, "b": "x"}
+    assert asked.params == {"a": 1, "b": "y"}
+
+
 def test_a_claim_of_a_dead_worker_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     """It died between two writes: whether it has kept its claim will never be known, so it has it."""
     monkeypatch.setattr(optuna_trials, "PAUSE_S", 0.0)
