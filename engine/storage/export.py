@@ -72,11 +72,18 @@ def export_csv(
     columns = ["study", "number", "status", "loss", "reason", "origin"]
     for prefix in ("config.", "info.", ""):
         columns += sorted({key for row in rows for key in row if key.startswith(prefix)} - set(columns))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    text = _Rows()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\r\n")
     writer.writeheader()
     writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
     return text.getvalue()
+
+
+class _Rows(io.StringIO):
+    """Rows that end in a line feed: where that is the writer's terminator, it leaves a carriage return unquoted."""
+
+    def write(self, row: str) -> int:
+        return super().write(row.removesuffix("\r\n") + "\n")
 
 
 def _studies(

@@ -105,6 +105,20 @@ def test_csv(path: Path) -> None:
         assert not TIMES & set(export_csv(file, "a", times=False).splitlines()[0].split(","))
 
 
+def test_a_carriage_return_in_a_name_or_value_does_not_end_a_csv_row() -> None:
+    """Progress bars are full of them, and Python's csv writes them unquoted where rows end in a line feed."""
+    space = ConfigurationSpace({"a\rb": (0.0, 1.0), "c": ["x\ry", "x\r\ny", "\n"]})
+    task = Task("t", space, lambda config: {"loss": 0.0, "bar": "1%\r2%", "note": "a\r\n"})
+    with Study(task, "random", name="s") as study, study._file as file:
+        trials = study.run(5).trials
+        text = export_csv(file)
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert [row["config.a\rb"] for row in rows] == [repr(trial.config["a\rb"]) for trial in trials]
+    assert [row["config.c"] for row in rows] == [trial.config["c"] for trial in trials]
+    assert {(row["info.bar"], row["info.note"]) for row in rows} == {("1%\r2%", "a\r\n")}
+    assert text.split("\n")[0].endswith("proposal_s")
+
+
 def test_the_same_study_is_the_same_bytes_whatever_the_hash_seed(
     tmp_path: Path, export: Callable[..., str]
 ) -> None:
