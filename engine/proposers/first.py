@@ -14,6 +14,7 @@ from airtune.engine.proposers.base import Remaining, is_active
 from airtune.engine.proposers.default import DefaultFirst
 from airtune.engine.types import Job, Proposal, Proposer
 from airtune.grammars import AirtuneError, DecodeError, canonical_grammar, unknown_name, violation
+from airtune.grammars.space_check import is_finite_number
 
 ORIGIN = "first"
 
@@ -91,7 +92,7 @@ def checked_first(space: ConfigurationSpace, configs: object) -> list[dict[str, 
                 f"configuration {place} of {len(configs)} to try first: {error.message}",
                 value=error.value,
                 allowed=error.allowed,
-                hint=error.hint,
+                hint=error.hint or "choose one of those",
             ) from error
         found.append(checked)
     return found
@@ -138,17 +139,13 @@ def _complete(space: ConfigurationSpace, config: object) -> dict[str, Any]:
 
 
 def _legal(name: str, hyperparameter: Any, value: Any) -> Any:
-    """The value, of a choice the space's own object: in JSON, a tuple is a list."""
+    """The value in plain Python, of a choice the space's own object: in JSON, a tuple is a list."""
+    if hasattr(value, "tolist"):  # a NumPy scalar, an array, a tensor: comparing with one may raise anything
+        value = value.tolist()
     if isinstance(hyperparameter, NumericalHyperparameter):
         low, high = hyperparameter.lower, hyperparameter.upper
-        number = isinstance(value, int | float) or hasattr(value, "__float__")
         whole = isinstance(hyperparameter, IntegerHyperparameter)
-        if (
-            isinstance(value, bool)
-            or not number
-            or not low <= value <= high
-            or (whole and value != int(value))
-        ):
+        if not is_finite_number(value) or not low <= value <= high or (whole and value != int(value)):
             raise AirtuneError(
                 f"{name!r} cannot be {value!r}",
                 value=value,

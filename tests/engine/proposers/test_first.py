@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from ConfigSpace import (
     AndConjunction,
@@ -106,6 +107,10 @@ def test_numbers_count_to_three_digits(space: ConfigurationSpace) -> None:
         ({"kernel": "poly", "degree": "3", "net": [16], "version": 2}, "'degree' cannot be '3'", ""),
         ({"kernel": "poly", "degree": float("nan"), "net": [16], "version": 2}, "'degree' cannot be nan", ""),
         ({"kernal": "rbf", "net": [8, 8], "version": 2}, "unknown hyperparameter 'kernal'", "'kernel'"),
+        ({"kernel": "poly", "degree": np.str_("3"), "net": [16], "version": 2}, "'degree' cannot be '3'", "one of"),
+        ({"kernel": "poly", "degree": np.array([3, 4]), "net": [16], "version": 2}, "cannot be [3, 4]", ""),
+        ({"kernel": "poly", "degree": np.complex64(3), "net": [16], "version": 2}, "cannot be (3+0j)", ""),
+        ({"kernel": np.array(["rbf", "poly"]), "net": [16], "version": 2}, "'kernel'", "one of those"),
         ("kernel=rbf", "no configuration: 'kernel=rbf'", ""),
         ([1], "no configuration: ", ""),
     ],
@@ -121,6 +126,14 @@ def test_what_is_wrong_is_told_before_the_first_trial(
     assert fix in str(raised.value.hint)
     assert raised.value.allowed
     assert not path.exists()
+
+
+def test_values_of_arrays_are_what_they_hold(tree: ConfigurationSpace) -> None:
+    """Comparing an array, or NumPy's texts with a number, ended in NumPy's own error."""
+    given = {"kernel": np.str_("poly"), "degree": np.array(3), "net": np.array([8, 8]), "version": np.int8(2)}
+    (config,) = checked_first(tree, [given])
+    assert config == {"kernel": "poly", "degree": 3, "net": (8, 8), "version": 2}
+    assert all(type(value) in (str, int, tuple) for value in config.values())
 
 
 def test_what_two_conditions_together_turn_off() -> None:
