@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import math
 from collections.abc import Iterable, Mapping
 from graphlib import TopologicalSorter
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from ConfigSpace import Configuration, ConfigurationSpace
+from ConfigSpace.conditions import ConditionLike, Conjunction
 from ConfigSpace.hyperparameters import IntegerHyperparameter
 
 from .errors import SpaceError, shown
@@ -33,7 +35,7 @@ def check_space(space: ConfigurationSpace) -> None:
 
     Raises:
         SpaceError: If it is no ConfigurationSpace, is empty, has bounds that are not finite or reversed, or conditions
-            on conditions too often.
+            on conditions too often, or that ConfigSpace takes for others.
     """
     if not isinstance(space, ConfigurationSpace):
         raise SpaceError(
@@ -67,6 +69,7 @@ def check_space(space: ConfigurationSpace) -> None:
             check_held(name, lower, upper, log=log, whole=isinstance(hp, IntegerHyperparameter))
     if space.conditions:
         check_depth({name: {parent.name for parent in space.parents_of[name]} for name in space})
+        _check_conjunctions(space)
 
 
 def check_depth(parents: Mapping[str, Iterable[str]]) -> None:
@@ -89,6 +92,37 @@ def check_depth(parents: Mapping[str, Iterable[str]]) -> None:
                 allowed=f"up to {DEEPEST} within each other",
                 hint="make one categorical of several in the row, whose choices are what these can be together",
             )
+
+
+def _check_conjunctions(space: ConfigurationSpace) -> None:
+    """Refuse an AND and an OR of the same conditions: ConfigSpace's check uses the first of them for both."""
+    found = [
+        (name, one)
+        for name in space
+        for one in space.parent_conditions_of[name]
+        if isinstance(one, Conjunction)
+    ]
+    for (first, one), (second, other) in itertools.combinations(found, 2):
+        if one.equivalent_condition_on_parent(other) and not _equal(one, other):
+            raise SpaceError(
+                f"ConfigSpace takes the conditions of {first!r} and {second!r} for the same, and uses one for both: "
+                f"{one}; {other}",
+                value=str(other),
+                allowed="AND and OR of the same conditions for one hyperparameter only",
+                hint=f"write a part of the condition of {second!r} in other words that mean the same, for example "
+                "EQ, GT or LT as IN with the values, or the values of an IN in another order",
+            )
+
+
+def _equal(one: ConditionLike, other: ConditionLike) -> bool:
+    """Whether two conditions say the same of their parents; ConfigSpace does not tell AND from OR."""
+    if not isinstance(one, Conjunction) or not isinstance(other, Conjunction):
+        return one.equivalent_condition_on_parent(other)
+    return type(one) is type(other) and all(
+        any(_equal(part, of_other) for of_other in right.components)
+        for left, right in ((one, other), (other, one))
+        for part in left.components
+    )
 
 
 def check_range(name: str, lower: Any, upper: Any, *, log: bool) -> None:

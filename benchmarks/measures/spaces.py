@@ -41,7 +41,8 @@ from ConfigSpace import (
     UniformIntegerHyperparameter,
 )
 
-from airtune.grammars import space_grammar
+from airtune.grammars import SpaceError, space_grammar
+from airtune.grammars.space_check import check_space
 
 # What names and choices look like in the wild, and what breaks escaping.
 NAMES = (
@@ -159,8 +160,14 @@ def _assemble(makers: Sequence[Callable[[], Any]], pieces: Sequence[Piece]) -> C
             space.add([make() for make in makers])
             for piece in pieces:
                 space.add(piece(space))
+            check_space(space)
             return space
-    except (ValueError, TypeError, KeyError):  # KeyError: a clause on a name whose value has no vector form
+    except (
+        ValueError,
+        TypeError,
+        KeyError,  # a clause on a name whose value has no vector form
+        SpaceError,  # two conditions that it takes for one
+    ):
         return None
 
 

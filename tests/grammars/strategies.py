@@ -13,7 +13,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from airtune.benchmarks.measures.spaces import random_space
-from airtune.grammars import Lattice
+from airtune.grammars import Lattice, SpaceError
+from airtune.grammars.space_check import check_space
 
 TEXT = st.text(alphabet=st.sampled_from('ab01."\\/ é☃{}[]()|*+?^$-,:\n'), max_size=4)
 
@@ -46,13 +47,14 @@ def small_spaces(draw: st.DrawFn) -> CS.ConfigurationSpace:
 
 
 def _try_add(space: CS.ConfigurationSpace, piece: Any) -> CS.ConfigurationSpace:
-    """With the piece; without it where ConfigSpace refuses it."""
+    """With the piece; without it where ConfigSpace or `check_space` refuses it."""
     with contextlib.redirect_stdout(io.StringIO()):
         before = space.to_serialized_dict()
         try:
             space.add(piece)
+            check_space(space)
             return space
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, SpaceError):
             return CS.ConfigurationSpace.from_serialized_dict(before)
 
 
