@@ -92,9 +92,6 @@ def check_same_study(name: str, path: str, stored: Mapping[str, Any], now: Mappi
     for field in IDENTITY:
         if same(field, stored, now):
             continue
-        # Of lm+gp and hybrid, earlier versions did not store which model they asked.
-        if field in ("model_hash", "temperature") and stored.get(field) is None:
-            continue
         shown = IN_WORDS.get(field, field)
         before, after = shown_entry(field, stored), shown_entry(field, now)
         raise StoreError(

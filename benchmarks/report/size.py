@@ -14,11 +14,8 @@ from airtune.benchmarks.analysis.numbers import DASH, significant
 from airtune.benchmarks.analysis.table import Cell, Column, Table
 from airtune.benchmarks.report.report import Report
 from airtune.benchmarks.report.style import GREY, INK, PAPER, strokes
-from airtune.benchmarks.running.plan import KNOW_NOTHING, proposer_of
+from airtune.benchmarks.running.plan import proposer_of
 from airtune.grammars.errors import counted
-from airtune.models.backends.checkpoint import sha256_of, weight_files, weights_size
-from airtune.models.names import locate
-from airtune.models.types import ModelError
 
 Bands = tuple[Array, Array, Array]  # as `curve_bands` returns them
 _PREFIXES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
@@ -95,24 +92,10 @@ def size_curves(
 
 
 def model_size(model: Mapping[str, Any]) -> tuple[int, int] | None:
-    """How many weights a manifest's model has, and their bytes; None if that is known neither there nor here.
-
-    Manifests did not always tell it: of an earlier one it is that of the very files, where they are on this machine.
-    """
-    if model.get("weights") is not None and model.get("weights_bytes") is not None:
-        return int(model["weights"]), int(model["weights_bytes"])
-    if model.get("backend") in KNOW_NOTHING:
-        return 0, 0
-    recorded = model.get("files") or {}
-    try:
-        path = locate(str(model.get("model")))
-        files = weight_files(path)
-        if not files or any(recorded.get(file.name) != sha256_of(file) for file in files):
-            return None
-        size = weights_size(path)
-    except (ModelError, OSError):
+    """How many weights a manifest's model has, and their bytes; None if that is not known, as of a server's."""
+    if model.get("weights") is None or model.get("weights_bytes") is None:
         return None
-    return size["weights"], size["weights_bytes"]
+    return int(model["weights"]), int(model["weights_bytes"])
 
 
 def size_figure(report: Report, curves: Sequence[Curve], bands: Bands) -> Any:

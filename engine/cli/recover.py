@@ -49,10 +49,6 @@ def _salvage_lines(found: Salvage) -> list[str]:
     named = [one for one in found.studies if one.study is not None]
     trials = counted(sum(one.trials for one in named), "trial")
     lines = [f"salvaged {counted(len(named), 'study')}, {trials} into {found.target}"]
-    if not found.verified:
-        lines.append(
-            "the file is of an older version, without checksums: rows were kept that make sense, none can be verified"
-        )
     for one in found.studies:
         if one.study is None:
             lines.append(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +14,6 @@ from airtune.engine.cli.output import config_text, config_words, err, loss_text,
 if TYPE_CHECKING:
     from airtune.engine.replay.diff import FileDiff, StudyDiff
     from airtune.engine.replay.report import Report, StudyReplay
-    from airtune.engine.storage.study_file import StudyRecord
 
 SHOWN = 10  # studies that differ are described up to this many; --json has all
 LEVEL_HELP = (
@@ -55,7 +54,7 @@ def replay(
     first, last = _trials(trials)
     options = Options(level, model, backend, settings, tolerance, first, last)
     with _Progress(enabled=not json) as progress:
-        report = run(study_file(file), study_name, options, jobs=jobs, batch_of=_batch, on_progress=progress)
+        report = run(study_file(file), study_name, options, jobs=jobs, on_progress=progress)
     if json:
         print_json(report.json())
     else:
@@ -75,26 +74,6 @@ def _trials(text: str | None) -> tuple[int, int | None]:
     if not colon:
         return int(first), int(first)
     return int(first or 0), int(last) if last else None
-
-
-def _batch(record: StudyRecord) -> Sequence[str]:
-    """The studies that a model was asked for together with this one."""
-    what = record.manifest.get("comparison")
-    if not isinstance(what, dict):
-        return [record.name]
-    if isinstance(what.get("batch"), list) and record.name in what["batch"]:
-        return [str(name) for name in what["batch"]]
-    from airtune.benchmarks.running.plan import Plan, study_name
-    from airtune.grammars import AirtuneError
-
-    try:  # before comparisons stored it
-        groups = Plan(what["suite"], (what["method"],), what["seed"] + 1).groups()
-        for group in groups:
-            if group.seed == what["seed"] and record.manifest["task"] in group.tasks:
-                return [study_name(task, group.method, group.seed) for task in group.tasks]
-    except (AirtuneError, KeyError, TypeError):
-        pass
-    return [record.name]
 
 
 class _Progress:

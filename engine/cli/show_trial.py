@@ -48,14 +48,15 @@ def show_trial(file: StudyFile, record: StudyRecord, number: int, as_json: bool)
     programs, best = stored_programs(record.manifest), best_before(records.values(), number)
     source = program_source(record.manifest, programs, found.trial.config)
     if as_json:
-        pending = None if found.pending is None else list(found.pending)
         fields: dict[str, Any] = {"origin": found.origin, "text": found.text, "log": found.log}
         fields["transcript"] = transcript
         if source is not None:
             fields |= {"program": source, "best_before": None if best is None else best.number}
         if candidates:
             fields["candidates"] = candidates
-        print_json({"study": record.name, **trial_json(found.trial), **fields, "pending": pending})
+        print_json(
+            {"study": record.name, **trial_json(found.trial), **fields, "pending": list(found.pending)}
+        )
         return
     trial, words = found.trial, partial(config_words, programs)
     said = words(trial.config) if programs or source is None else "free"
@@ -107,7 +108,7 @@ def best_before(records: Iterable[TrialRecord], number: int) -> Trial | None:
     from airtune.engine.types import best_of
 
     known = {one.trial.number: one for one in records}
-    pending = known[number].pending or ()
+    pending = known[number].pending
     return best_of(one.trial for n, one in known.items() if n < number and n not in pending)
 
 

@@ -51,7 +51,7 @@ def differences(recorded: Mapping[str, Any], model: Mapping[str, Any] | None) ->
         now["model"] = model
     return [
         Difference(cause, ".".join(key), before, after)
-        # Not of a study without a model, or of an older file, which says nothing of the hardware.
+        # Not of a study without a model.
         for part in now
         if isinstance(recorded.get(part), Mapping)
         for key, before, after in _differing({part: recorded[part]}, {part: now[part]})
@@ -156,7 +156,7 @@ def _cause(key: tuple[str, ...]) -> str | None:
     if key[:2] == ("model", "settings"):
         return _SETTINGS.get(key[2] if len(key) > 2 else "", "other settings")
     if key[0] == "model":
-        # The size is that of the files, and earlier manifests did not tell it.
+        # The size is that of the files.
         unimportant = ((), ("model",), ("weights",), ("weights_bytes",))
         return None if key[1:] in unimportant else f"another {key[1]}"
     return None

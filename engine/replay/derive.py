@@ -40,7 +40,6 @@ from airtune.grammars import AirtuneError
 from airtune.models import LanguageModel
 
 SIZES = (1, 3, 32)  # of the batches of level 2
-RANKED = {"ranking", "samples"}  # in the transcript of what was chosen among several answers
 Group = tuple[tuple[str, ...], tuple[str, ...]]  # studies whose proposals were made together; those to check
 Found = tuple[list[StudyReplay], Agreement]
 Step = list[tuple[StoredStudy, int, Job]]  # studies and trials that are derived in one batch
@@ -52,7 +51,6 @@ def replay(
     options: Options | None = None,
     *,
     jobs: int = 1,
-    batch_of: Callable[[StudyRecord], Sequence[str]] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Replay one study of a file, or all of them. The file is only read.
@@ -62,8 +60,6 @@ def replay(
         name: The study; None for all.
         options: The level and the rest; None for level 1.
         jobs: Processes.
-        batch_of: The names of the studies that a study's model was asked for together; by default what its
-            manifest says.
         on_progress: Called with the number of studies that are done, and of all.
 
     Raises:
@@ -77,7 +73,7 @@ def replay(
         if name is not None and name not in [record.name for record in records]:
             file.get(name)  # raises, with the names that it has
     chosen = [record for record in records if name in (None, record.name)]
-    groups = _groups(chosen, options, batch_of or stored_batch)
+    groups = _groups(chosen, options)
     report = Report(path, options.level)
     found: dict[str, StudyReplay] = {}
     for studies, agreement in _each(path, groups, options, min(jobs, len(groups))):
@@ -89,14 +85,12 @@ def replay(
     return report
 
 
-def _groups(
-    chosen: Sequence[StudyRecord], options: Options, batch_of: Callable[[StudyRecord], Sequence[str]]
-) -> list[Group]:
+def _groups(chosen: Sequence[StudyRecord], options: Options) -> list[Group]:
     """What to replay together: on levels that ask a model, the studies of a batch; else each alone."""
     groups: dict[tuple[str, ...], list[StudyRecord]] = {}
     for record in chosen:
         asks = options.level > 0 and record.manifest.get("model") is not None
-        groups.setdefault(tuple(batch_of(record)) if asks else (record.name,), []).append(record)
+        groups.setdefault(tuple(stored_batch(record)) if asks else (record.name,), []).append(record)
     # Studies of one model one after another, so that it is loaded once.
     ordered = sorted(groups.items(), key=lambda group: repr(group[1][-1].manifest.get("model")))
     return [(batch, tuple(one.name for one in ones)) for batch, ones in ordered]
@@ -202,11 +196,9 @@ class Replayer:
         agreement: Agreement,
     ) -> None:
         """Compare one derived proposal with the stored one."""
-        transcript = study.transcripts.get(number)
         why = ""
-        if isinstance(error, NotRecordedError) and transcript and transcript.keys() & RANKED == {"ranking"}:
-            why = "an earlier version did not store all samples of lm+gp: level 1 can check it"
-        elif study.model is not None and transcript is None and study.records[number].origin[:2] == "lm":
+        asked = study.model is not None and study.records[number].origin[:2] == "lm"
+        if asked and number not in study.transcripts:
             why = "its transcript is lost"
         elif isinstance(error, BatchError):
             why = "the batch that it was proposed in cannot be asked again: another study's trial fails"
@@ -245,7 +237,6 @@ def _proposer(
             f"study {studies[0].name!r} does not say which language model {name!r} asked",
             value=name,
             allowed="a study whose manifest has the model",
-            hint="earlier versions did not store that of lm+gp and hybrid",
         )
     model = models.of(manifest["model"])
     return with_first(load_proposer(name, model, manifest.get("temperature")), first), model

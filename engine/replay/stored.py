@@ -50,13 +50,7 @@ class StoredStudy:
 
     def job(self, number: int) -> Job:
         """What the proposer was given for trial `number`; all trials before it must be there."""
-        record = self.records[number]
-        pending = record.pending
-        if pending is None:  # schema versions 1 and 2 did not store it, but the times tell
-            earlier = (self.records[i] for i in range(number))
-            late = (one for one in earlier if one.finished is None or one.finished > record.asked)
-            pending = tuple(one.trial.number for one in late)
-        return self.state.job(number, pending)
+        return self.state.job(number, self.records[number].pending)
 
 
 def stored_batch(record: StudyRecord) -> Sequence[str]:
@@ -280,8 +274,6 @@ def _loaded(
     kept = told if backend in (None, recorded) else {}
     if recorded == "vllm":  # its manifest says how vLLM resolved all of them, and more
         kept = {key: value for key, value in kept.items() if key in _VLLM and value is not None}
-    elif recorded == "transformers" and kept:
-        kept.setdefault("prefix_block", 0)  # earlier versions read all prompts whole
     called = name or str(manifest.get("model"))
     try:
         return load_model(

@@ -6,7 +6,7 @@ import contextlib
 import re
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,11 @@ class Database:
         path: The file; made if it is not there, unless `readonly`. None for one in memory.
         schema: Statements that make its tables where they are not there (IF NOT EXISTS).
         version: Of the schema.
-        upgrade: Makes of the tables of an older version those of this one, in a transaction.
         readonly: Open it for reading: while others write, and without changing it.
         ours: Whether this process keeps a copy if the file is moved or removed; else another one of its run does.
 
     Raises:
-        StoreError: If it cannot be opened, is not ours, or has a newer schema.
+        StoreError: If it cannot be opened, is not ours, or has another schema.
     """
 
     def __init__(
@@ -37,7 +36,6 @@ class Database:
         path: Path | None,
         schema: Sequence[str],
         version: int,
-        upgrade: Callable[[sqlite3.Connection], None],
         *,
         readonly: bool = False,
         ours: bool = True,
@@ -49,7 +47,6 @@ class Database:
         self._moved: StudyFileMoved | None = None
         self._schema = schema
         self._version = version
-        self._upgrade = upgrade
         self._lock = threading.RLock()
         if path is None:
             self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
@@ -76,8 +73,6 @@ class Database:
                 self._create()
                 self._checkpoint()  # of a process that was killed
                 self._place = Place(path)
-            elif not self._is_current():
-                self._copy()
         except BaseException:
             self._db.close()
             raise
@@ -162,31 +157,16 @@ class Database:
         with contextlib.suppress(sqlite3.Error):  # read-only, closed already, or the disk is full
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
-    def _is_current(self) -> bool:
-        with self._errors("open"):
-            application = self._db.execute("PRAGMA application_id").fetchone()[0]
-            version: int = self._db.execute("PRAGMA user_version").fetchone()[0]
-        return bool(application == APPLICATION_ID) and version == self._version
-
     def _create(self) -> None:
-        """Make the tables that are not there: all of a new file's, the later ones of an older schema."""
-        if self._is_current():
-            return
+        """Make the tables of a new file."""
+        with self._errors("open"):
+            if self._db.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
+                return
         with self.transaction() as db:
             for statement in self._schema:
                 db.execute(statement)
-            self._upgrade(db)
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {self._version}")
-
-    def _copy(self) -> None:
-        """Read an older file as one of this version: a copy in memory, upgraded."""
-        copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        with self._errors("read"):
-            self._db.backup(copy)
-        self._db.close()
-        self._db = copy
-        self._create()
 
     def _look(self, path: Path) -> bool:
         """Whether the database at the path is still empty.
@@ -213,12 +193,12 @@ class Database:
             raise opening.unusable(
                 path, f"{str(path)!r} is an SQLite file of another program, not a study file"
             )
-        if application != APPLICATION_ID or not 1 <= version <= self._version:
+        if application != APPLICATION_ID or version != self._version:
             raise StoreError(
                 f"study file {str(path)!r} has schema version {version}",
                 value=version,
-                allowed=f"schema version 1 to {self._version}",
-                hint="a newer Airtune wrote it: update this one, or choose another file (path=)",
+                allowed=f"schema version {self._version}",
+                hint="another version of Airtune wrote it: use that one, or choose another file (path=)",
             )
         if more:
             message = f"{str(path)!r} holds {more}, which no Airtune puts into a study file"
@@ -263,7 +243,7 @@ _ACTIVE = re.compile(r"\b(AS|GENERATED|SELECT|VIRTUAL|COLLATE|DEFAULT)\b", re.IG
 
 
 def _foreign_object(db: sqlite3.Connection, schema: Sequence[str]) -> str:
-    """What is in the database that none of our versions puts there, or "".
+    """What is in the database that we do not put there, or "".
 
     Views, triggers, virtual tables, generated columns and expressions are run by SQLite when it reads or checks.
     `schema` are the statements that make our tables: CREATE TABLE IF NOT EXISTS name (...).

@@ -23,8 +23,7 @@ class Holder:
     Attributes:
         host: Name of its machine, for people: another container may share it, and this one have another tomorrow.
         pid: Its number, which means it in its own PID namespace only.
-        place: Where that is: "machine/boot/PID namespace/time namespace"; "" where there is no /proc (macOS), and in
-            rows of older versions.
+        place: Where that is: "machine/boot/PID namespace/time namespace"; "" where there is no /proc (macOS).
         start: When it was started, by the clock of that place.
     """
 

@@ -63,7 +63,7 @@ class TrialRecord:
         asked: When it was asked, in seconds since 1970.
         finished: When its result was stored, or None.
         pending: Numbers of the earlier trials that had no result when it was proposed; the proposer saw the results of
-            all others. None if that was not recorded (schema versions 1 and 2).
+            all others.
     """
 
     trial: Trial
@@ -72,7 +72,7 @@ class TrialRecord:
     log: str
     asked: float
     finished: float | None
-    pending: tuple[int, ...] | None = None
+    pending: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +122,8 @@ def trial_record(row: Sequence[Any]) -> TrialRecord:
     known = checked_trial(found)
     fields = ("number", "config", "status", "loss", "reason", "info", "proposal_s", "evaluation_s")
     trial = Trial(**{field: known[field] for field in fields})
-    pending = None if known["pending"] is None else tuple(known["pending"])
     rest = {field: known[field] for field in ("text", "origin", "log", "asked", "finished")}
-    return TrialRecord(trial, **rest, pending=pending)
+    return TrialRecord(trial, **rest, pending=tuple(known["pending"]))
 
 
 def checked_name(name: str) -> str:
@@ -243,14 +242,14 @@ def compress_transcript(transcript: Mapping[str, Any]) -> bytes:
     return deflate.compress(text.encode()) + deflate.flush()
 
 
-def decompress_transcript(stored: bytes | str) -> dict[str, Any]:
-    """The inverse of `compress_transcript`; text is what schema version 1 stored.
+def decompress_transcript(stored: bytes) -> dict[str, Any]:
+    """The inverse of `compress_transcript`.
 
     Raises:
         StoreError: If it is not what `compress_transcript` made.
     """
     try:
-        text = stored if isinstance(stored, str) else _inflate(stored)
+        text = _inflate(stored)
     except (zlib.error, ValueError, TypeError) as error:
         raise StoreError(f"a transcript cannot be read: {error}", value="transcript") from error
     return checked_transcript(parse_json(text, "a transcript"))

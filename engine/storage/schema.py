@@ -1,4 +1,4 @@
-"""The tables of a study file: their columns, the checksum of every row, and what files of older versions lack."""
+"""The tables of a study file: their columns, and the checksum of every row."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from typing import Any
 from airtune.engine.storage.database import Database
 from airtune.engine.types import StoreError
 
-# 2: documents; transcripts are compressed (those that version 1 wrote, as text, are read too).
-# 3: a checksum of every row that is kept (rows of older versions have none); what was pending when a trial was asked.
 SCHEMA_VERSION = 3
 # Losses are REAL, which SQLite keeps bit for bit but for -0.0; all else with floats in it is JSON, by repr.
 SCHEMA = (
@@ -52,8 +50,6 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "violations": ("study", "number", "proposal", "reason", "time"),
     "documents": ("name", "document"),
 }  # fmt: skip
-# What an older file's tables lack: (table, column, type).
-ADDED = (("trials", "pending", "TEXT"), *((table, "checksum", "BLOB") for table in COLUMNS))
 CHECKSUM_BYTES = 16
 OF_STUDY = "WHERE study = (SELECT id FROM studies WHERE name = ?) ORDER BY number"
 
@@ -159,13 +155,3 @@ def described(table: str, row: Sequence[Any]) -> str:
         "transcripts": "the transcript of trial",
         "violations": "the violation of trial",
     }[table] + f" {row[1]}"
-
-
-def upgrade(db: sqlite3.Connection) -> None:
-    """Add to an older file's tables the columns that they lack; rows get the checksums of what they hold now."""
-    for table, column, kind in ADDED:
-        if column not in {row[1] for row in db.execute(f"PRAGMA table_info({table})")}:
-            db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
-    db.create_function("row_checksum", -1, lambda *row: checksum(row))
-    for table, columns in COLUMNS.items():
-        db.execute(f"UPDATE {table} SET checksum = row_checksum({', '.join(columns)}) WHERE checksum IS NULL")

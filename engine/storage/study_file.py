@@ -56,7 +56,7 @@ class StudyFile:
         leases: Those of another process, by `leases` of its StudyFile, under which this one writes.
 
     Raises:
-        StoreError: If it cannot be opened, is no study file, or was written by a newer version.
+        StoreError: If it cannot be opened, is no study file, or was written by another version.
     """
 
     def __init__(
@@ -64,12 +64,7 @@ class StudyFile:
     ) -> None:
         self.path = None if path is None else Path(path)
         self._database = Database(
-            self.path,
-            schema.SCHEMA,
-            schema.SCHEMA_VERSION,
-            schema.upgrade,
-            readonly=readonly,
-            ours=leases is None,
+            self.path, schema.SCHEMA, schema.SCHEMA_VERSION, readonly=readonly, ours=leases is None
         )
         self._leases = Leases(self._database, leases)
 

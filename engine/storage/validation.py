@@ -29,7 +29,7 @@ MODEL = {
     "model": _TEXT, "dialect": _TEXT, "backend": _TEXT, "files": _OBJECT, "versions": _OBJECT, "settings": _OBJECT,
     "weights": "?" + WHOLE, "weights_bytes": "?" + WHOLE,
 }  # fmt: skip
-COMPARISON = {"suite": _TEXT, "method": _TEXT, "seed": _SEED, "batch": "?" + _LIST}
+COMPARISON = {"suite": _TEXT, "method": _TEXT, "seed": _SEED, "batch": _LIST}
 TRANSCRIPT = {
     "model": _TEXT, "dialect": _TEXT, "prompt": _TEXT, "text": _TEXT, "grammar": _TEXT, "finish_reason": "?" + _TEXT,
     "temperature": "?" + _NUMBER, "attempt": WHOLE, "seed": WHOLE, "prompt_tokens": "?" + WHOLE,
@@ -39,7 +39,7 @@ TRANSCRIPT = {
 TRIAL = {
     "number": WHOLE, "text": _TEXT, "config": _OBJECT, "origin": _TEXT, "status": _TEXT, "loss": "?" + _NUMBER,
     "reason": "?" + _TEXT, "info": _OBJECT, "log": _TEXT, "proposal_s": _NUMBER, "evaluation_s": "?" + _NUMBER,
-    "asked": _NUMBER, "finished": "?" + _NUMBER, "pending": "?" + WHOLES,
+    "asked": _NUMBER, "finished": "?" + _NUMBER, "pending": WHOLES,
 }  # fmt: skip
 
 

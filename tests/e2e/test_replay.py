@@ -84,15 +84,6 @@ def test_a_comparison(folder: Folder) -> None:
     said = folder.call("replay", "b")
     assert "12 of 12 studies are equal to the bit (36 proposals derived again)" in said.out
     assert "replayed 12 of 12 studies" in said.err
-    # Comparisons that were made before they said who was asked together.
-    with closing(sqlite3.connect(folder.path / "b" / "bench.airtune")) as db, db:
-        from airtune.engine.storage.schema import upgrade
-
-        db.execute(
-            "UPDATE studies SET manifest = json_remove(manifest, '$.comparison.batch'), checksum = NULL"
-        )
-        upgrade(db)
-    assert "12 of 12 studies" in folder.call("replay", "b").out
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,7 @@
 
 Rows are looked for page by page (`sqlite_pages`), whatever became of the rest. A row counts if its checksum, which
 covers all of it, says that it is one; so nothing that is salvaged is other than what was written, and what was
-asked and later told is salvaged as told if that can be read. Files of older versions have no checksums: of them a
-row counts if it can be read as what it should be, and the report says so.
+asked and later told is salvaged as told if that can be read.
 """
 
 from __future__ import annotations
@@ -13,8 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from airtune.engine.manifest import stored_space
-from airtune.engine.storage.database import APPLICATION_ID, Database
+from airtune.engine.storage.database import Database
 from airtune.engine.storage.records import decompress_transcript, trial_record
 from airtune.engine.storage.recover.report import Rows, Salvage, report
 from airtune.engine.storage.recover.sqlite_pages import Pages, Row, read_pages
@@ -25,18 +23,16 @@ from airtune.engine.storage.schema import (
     SCHEMA_VERSION,
     insert_row,
     is_intact,
-    upgrade,
 )
 from airtune.engine.storage.validation import checked_manifest, parse_json
 from airtune.engine.types import StoreError
-from airtune.grammars import AirtuneError, Grammar, read_file, space_grammar
+from airtune.grammars import read_file
 
 _REALS = {
     "studies": ("created",),
     "trials": ("loss", "proposal_s", "evaluation_s", "asked", "finished"),
     "violations": ("time",),
 }  # SQLite writes a real that is whole as an integer
-_FIRST_VERSION_WITH_CHECKSUMS = 3
 _MOST_BYTES = 1 << 36
 _MOST = 1 << 22  # studies in a file, and trials in a study: all up to the last one are counted
 
@@ -59,13 +55,8 @@ def recover(source: Path, target: Path) -> Salvage:
             hint="choose another with -o",
         )
     data, wal = _read(source), _read(source.with_name(source.name + "-wal"), missing=True)
-    views = read_pages(data, wal)
     known: set[tuple[int, int]] = set()
-    rows = _collect(views, known, verified=True)
-    verified = bool(rows["studies"])
-    if not verified and _may_be_old(data):
-        rows = _collect(views, known, verified=False)
-        _drop_inconsistent(rows)
+    rows = _collect(read_pages(data, wal), known)
     if not rows["studies"]:
         raise StoreError(
             f"nothing can be salvaged from {str(source)!r}: no study's manifest can be read",
@@ -74,7 +65,7 @@ def recover(source: Path, target: Path) -> Salvage:
             hint="look for a backup; exports (airtune export) are no study files, but have all trials",
         )
     _write(target, rows)
-    return report(source, target, verified, rows, known)
+    return report(source, target, rows, known)
 
 
 def _read(path: Path, *, missing: bool = False) -> bytes:
@@ -91,27 +82,20 @@ def _read(path: Path, *, missing: bool = False) -> bytes:
         ) from error
 
 
-def _may_be_old(data: bytes) -> bool:
-    """Whether the header is that of a study file without checksums, or none that can be read."""
-    version, application = (int.from_bytes(data[at : at + 4], "big") for at in (60, 68))
-    header = data[:16] == b"SQLite format 3\0" and application == APPLICATION_ID
-    return version < _FIRST_VERSION_WITH_CHECKSUMS or not header
-
-
-def _collect(views: Iterable[Pages], known: set[tuple[int, int]], *, verified: bool) -> Rows:
+def _collect(views: Iterable[Pages], known: set[tuple[int, int]]) -> Rows:
     """All rows that the pages hold; `known` gets (study, number) of every trial that something tells of."""
     rows: Rows = {table: {} for table in COLUMNS}
     for pages in views:
         for number in pages.pages:
             listed = list(pages.rows(number))
-            kept = sum(_keep(row, rows, known, verified) for row in listed)
-            if verified and (kept < len(listed) or not listed):
+            kept = sum(_keep(row, rows, known) for row in listed)
+            if kept < len(listed) or not listed:
                 for row in pages.rows_ending_in(number, CHECKSUM_BYTES):
-                    _keep(row, rows, known, verified)
+                    _keep(row, rows, known)
     return rows
 
 
-def _keep(row: Row, rows: Rows, known: set[tuple[int, int]], verified: bool) -> bool:
+def _keep(row: Row, rows: Rows, known: set[tuple[int, int]]) -> bool:
     """Keep the row if it is one of a table's; whether it is."""
     rowid, values = row
     if rowid is None and len(values) == 3 and isinstance(values[1], str) and isinstance(values[2], int):
@@ -123,7 +107,7 @@ def _keep(row: Row, rows: Rows, known: set[tuple[int, int]], verified: bool) -> 
     for table in COLUMNS:
         if (rowid is None) != (table in ("trials", "transcripts", "documents")):
             continue
-        read = _as(table, rowid, values, verified)
+        read = _as(table, rowid, values)
         if read is None:
             continue
         key = read[:1] if table in ("studies", "documents") else read[:2] if table != "violations" else read
@@ -138,24 +122,19 @@ def _keep(row: Row, rows: Rows, known: set[tuple[int, int]], verified: bool) -> 
     return False
 
 
-def _as(table: str, rowid: int | None, values: tuple[Any, ...], verified: bool) -> tuple[Any, ...] | None:
+def _as(table: str, rowid: int | None, values: tuple[Any, ...]) -> tuple[Any, ...] | None:
     """The values as those of a row of the table, without its checksum; None if they are none."""
     columns = COLUMNS[table]
-    # What has no checksum has no pending trials either.
-    if len(values) != len(columns) + (1 if verified else -(table == "trials")):
+    if len(values) != len(columns) + 1:
         return None
     row = list(values)
     if table == "studies":
         row[0] = rowid
-    if not verified and table == "trials":
-        row.append(None)
     for name in _REALS.get(table, ()):
         at = columns.index(name)
         if isinstance(row[at], int):
             row[at] = float(row[at])
-    if verified:
-        return tuple(row[:-1]) if is_intact(row) and _usable(table, row[:-1]) else None
-    return tuple(row) if table != "violations" and _usable(table, row) else None
+    return tuple(row[:-1]) if is_intact(row) and _usable(table, row[:-1]) else None
 
 
 def _usable(table: str, row: list[Any]) -> bool:
@@ -177,35 +156,10 @@ def _usable(table: str, row: list[Any]) -> bool:
         return False
 
 
-def _drop_inconsistent(rows: Rows) -> None:
-    """Drop what contradicts itself in an older file: spaces and their hashes, texts and configurations."""
-    for key, row in list(rows["studies"].items()):
-        try:
-            grammar = space_grammar(stored_space(parse_json(row[2], "manifest")))
-        except (ValueError, KeyError, TypeError, AirtuneError):
-            del rows["studies"][key]
-            continue
-        for (study, number), trial in list(rows["trials"].items()):
-            if study == key[0] and not _is_text_of(grammar, trial[2], trial[3]):
-                del rows["trials"][study, number]
-    texts: set[tuple[int, str]] = set()
-    for (study, number), trial in list(rows["trials"].items()):
-        if (study, trial[2]) in texts:  # one of two must be damaged, and there is no telling which
-            del rows["trials"][study, number]
-        texts.add((study, trial[2]))
-
-
-def _is_text_of(grammar: Grammar, text: str, config: str) -> bool:
-    try:
-        return grammar.encode(parse_json(config, "configuration")) == text
-    except AirtuneError:
-        return False
-
-
 def _write(target: Path, rows: Rows) -> None:
     """Write the new file, all of it or nothing. Rows get the checksums that they had."""
     try:
-        with contextlib.closing(Database(target, SCHEMA, SCHEMA_VERSION, upgrade)) as database:
+        with contextlib.closing(Database(target, SCHEMA, SCHEMA_VERSION)) as database:
             present = {key[0] for key in rows["studies"]}
             with database.transaction() as db:
                 for table in COLUMNS:

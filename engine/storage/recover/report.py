@@ -44,14 +44,12 @@ class Salvage:
     Attributes:
         source: The damaged file.
         target: The new one.
-        verified: Whether every row was verified by its checksum; False for files of older versions.
         documents: Documents of the file as a whole that were salvaged.
         studies: Study by study; last those whose manifest is lost, with what cannot be used without it.
     """
 
     source: Path
     target: Path
-    verified: bool
     documents: list[str] = field(default_factory=list)
     studies: list[StudySalvage] = field(default_factory=list)
 
@@ -60,17 +58,16 @@ class Salvage:
         return asdict(self) | {"source": str(self.source), "target": str(self.target)}
 
 
-def report(source: Path, target: Path, verified: bool, rows: Rows, known: set[tuple[int, int]]) -> Salvage:
+def report(source: Path, target: Path, rows: Rows, known: set[tuple[int, int]]) -> Salvage:
     """What was salvaged, and what is known to be lost.
 
     Args:
         source: The damaged file.
         target: The new one.
-        verified: Whether every row was verified by its checksum.
         rows: What was salvaged.
         known: (study, number) of every trial that something tells of, if only a row of an index.
     """
-    found = Salvage(source, target, verified, documents=sorted(key[0] for key in rows["documents"]))
+    found = Salvage(source, target, documents=sorted(key[0] for key in rows["documents"]))
     names = {key[0]: row[1] for key, row in rows["studies"].items()}
     numbers: dict[int, set[int]] = {}
     for study, number in known:

@@ -25,10 +25,10 @@ from airtune.benchmarks.running.processes import _no_interrupts
 from airtune.benchmarks.running.runner import Progress, load_plan, load_runs, run_suite
 from airtune.benchmarks.running.suites import get_suite
 from airtune.engine import Study, StudyFile, StudyState, Task, Trial, export_jsonl, load_proposer
-from airtune.engine.storage.schema import upgrade
 from airtune.engine.storage.study_file import COMPARISON_FILE
 from airtune.grammars import AirtuneError
 from airtune.models import load_model
+from tests.sealing import seal
 
 PLAN = Plan("toy", methods=("lm", "random", "default+tpe"), seeds=2, budget=6, model="scripted")
 
@@ -130,7 +130,7 @@ def test_an_unfinished_trial_is_evaluated_under_its_number(tmp_path: Path) -> No
             "UPDATE trials SET status='asked', loss=NULL, info='{}', finished=NULL, checksum=NULL"
             " WHERE number=2 AND study<4"
         )
-        upgrade(db)  # gives the rows their checksums
+        seal(db)
     assert sorted(len(run.trials) for run in load_runs(tmp_path / "cut")) == [2, 2, 2, 3, 3, 3]
     run_suite(plan, tmp_path / "cut", jobs=1)
     assert exported(tmp_path / "cut") == exported(tmp_path / "whole")
@@ -186,7 +186,7 @@ def test_another_model_or_another_seed_stream_is_not_mixed_in(
             db.execute(
                 f"UPDATE studies SET manifest = json_set(manifest, '$.{field}', {value}), checksum = NULL"
             )
-            upgrade(db)
+            seal(db)
         for jobs in (1, 2):
             with pytest.raises(AirtuneError, match=says) as raised:
                 run_suite(replace(PLAN, budget=7), tmp_path / field, jobs=jobs)

@@ -23,7 +23,6 @@ from airtune.engine.proposers.lm_self import DRAWS, SAMPLES
 from airtune.engine.replay.derive import replay
 from airtune.engine.replay.report import Options
 from airtune.engine.storage.records import compress_transcript
-from airtune.engine.storage.schema import upgrade
 from airtune.engine.storage.usage import study_usage
 from airtune.engine.storage.validation import checked_transcript
 from airtune.engine.types import StoreError
@@ -38,6 +37,7 @@ from airtune.models import (
     load_model,
 )
 from airtune.models.dialects.pocket.dialect import PocketDialect
+from tests.sealing import seal
 
 DIALECT = PocketDialect()
 SCORES = DIALECT.score_grammar()
@@ -274,7 +274,7 @@ def test_a_replay_with_and_without_the_model(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path)) as db, db:
         stored = (compress_transcript({**transcript, "queries": queries}),)
         db.execute("UPDATE transcripts SET transcript = ?, checksum = NULL WHERE number = 3", stored)
-        upgrade(db)
+        seal(db)
     for level, what in ((0, "ranking"), (1, "queries")):
         (study,) = replay(path, options=Options(level)).studies
         assert study.diverging == {3}

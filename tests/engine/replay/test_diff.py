@@ -15,9 +15,9 @@ from ConfigSpace import ConfigurationSpace
 from airtune.engine import Study, Task, load_proposer
 from airtune.engine.replay.diff import diff
 from airtune.engine.storage.records import compress_transcript, decompress_transcript
-from airtune.engine.storage.schema import upgrade
 from airtune.grammars import AirtuneError
 from airtune.models import load_model
+from tests.sealing import seal
 
 SPACE = ConfigurationSpace({"x": (-1.0, 1.0), "n": (1, 9), "c": ["a", "b"]})
 TASK = Task("bowl", SPACE, lambda config: {"loss": config["x"] ** 2, "n": config["n"]})
@@ -78,7 +78,7 @@ def test_the_first_trial_that_differs(
             db.execute(
                 f"UPDATE {table} SET {column} = ?, checksum = NULL WHERE number = {number}", (change(value),)
             )
-        upgrade(db)
+        seal(db)
     (found,) = diff(a, b).studies
     assert [(one.what, one.trial) for one in found.partings] == [(what, 2)]
     assert found.partings[0].a != found.partings[0].b

@@ -17,15 +17,14 @@ from ConfigSpace import ConfigurationSpace
 from airtune.engine import Study, StudyFile, Task, load_proposer
 from airtune.engine.replay.derive import Replayer, replay
 from airtune.engine.replay.report import Options, Report
-from airtune.engine.replay.stored import RecordedModels
 from airtune.engine.storage.records import compress_transcript, decompress_transcript
-from airtune.engine.storage.schema import upgrade
 from airtune.grammars import AirtuneError
 from airtune.models import LanguageModel, load_model
 from airtune.models.backends.scripted import ScriptedModel
 from airtune.models.dialects.chat.format import TemplateFormat
 from airtune.models.names import locate
 from airtune.models.registry import make_dialect
+from tests.sealing import seal
 
 TRIALS = 5
 
@@ -81,7 +80,7 @@ def edit(path: Path, table: str, column: str, change: Callable[[Any], Any], stud
         db.execute(f"UPDATE {table} SET {column} = ? {where}", (after,))
         if sealed:
             db.execute(f"UPDATE {table} SET checksum = NULL {where}")
-            upgrade(db)  # gives rows without a checksum one
+            seal(db)
 
 
 def said(key: str, change: Callable[[Any], Any]) -> Callable[[bytes], bytes]:
@@ -302,14 +301,9 @@ def test_what_was_pending_is_part_of_the_history(tmp_path: Path, pocket: Languag
     assert replay(path, options=Options(0)).holds
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("UPDATE trials SET pending = '[]', checksum = NULL WHERE number = 3")
-        upgrade(db)
+        seal(db)
     (found,) = replay(path, options=Options(0)).studies
     assert found.diverging == {3}
-    # Older files do not have it; the times tell.
-    with closing(sqlite3.connect(path)) as db, db:
-        db.execute("UPDATE trials SET pending = NULL, checksum = NULL")
-        upgrade(db)
-    assert replay(path, options=Options(0)).holds
 
 
 def template(messages: Any) -> str:
@@ -368,7 +362,7 @@ def test_what_cannot_be_replayed_says_why(copy: Path) -> None:
         db.execute(
             "UPDATE studies SET manifest = replace(manifest, '\"scripted\"', '\"openai\"'), checksum = NULL"
         )
-        upgrade(db)
+        seal(db)
     (study,) = replay(copy, "chat").studies
     assert study.refused is not None
     assert "level 0" in study.refused or "behind a server" in study.refused
@@ -406,13 +400,3 @@ def test_a_group_is_replayed_in_the_batch_that_it_was_part_of(tmp_path: Path) ->
         assert [one.holds(1) for one in studies] == [True]
         assert agreement.largest == 0.0
     assert replace(Options(), level=1) == Options()
-
-
-def test_recordings_of_prompts_read_whole_are_replayed_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Earlier versions had no blocks, which decide last bits; level 1 compares those."""
-    asked: list[dict[str, Any]] = []
-    monkeypatch.setattr("airtune.engine.replay.stored.load_model", lambda *_, **told: asked.append(told))
-    manifest = {"model": "m", "backend": "transformers", "dialect": "chat", "settings": {"threads": 1}}
-    RecordedModels(False).of(manifest)
-    RecordedModels(False).of({**manifest, "settings": {"threads": 1, "prefix_block": 64}})
-    assert [told["prefix_block"] for told in asked] == [0, 64]

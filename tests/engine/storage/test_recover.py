@@ -6,7 +6,7 @@ import contextlib
 import random
 import shutil
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ import pytest
 from ConfigSpace import ConfigurationSpace
 
 from airtune.engine import Proposal, StoreError, Study, StudyFile, Task, Trial, export_jsonl
-from airtune.engine.storage.database import APPLICATION_ID
 from airtune.engine.storage.recover.recover import recover
 from airtune.engine.storage.recover.sqlite_pages import read_pages
 from airtune.engine.storage.study_file import TrialInsert, TrialUpdate
@@ -132,7 +131,6 @@ def check_salvage(path: Path, out: Path, truth: Truth) -> int:
             recover(path, out)
         assert not out.exists()
         return 0
-    assert found.verified
     salvaged = read(out)
     reported = {one.study: one for one in found.studies}
     for name, (manifest, records, transcripts) in salvaged.items():
@@ -304,37 +302,6 @@ def test_a_salvaged_comparison_goes_on_where_it_has_gaps(tmp_path: Path) -> None
         damaged = "".join(export_jsonl(file, times=False))
     with StudyFile(tmp_path / "whole" / "bench.airtune", readonly=True) as file:
         assert damaged == "".join(export_jsonl(file, times=False))
-
-
-@pytest.mark.parametrize("version", [1, 2])
-def test_an_older_file_is_salvaged_and_said_to_be_unverified(
-    tmp_path: Path, version: int, old_schemas: Mapping[int, str]
-) -> None:
-    path = tmp_path / "old.sqlite"
-    with Study(TASK, "random", path=tmp_path / "new.sqlite", name="a") as study:
-        study.run(12)
-    with contextlib.closing(sqlite3.connect(path)) as db, db:
-        db.executescript(old_schemas[version])
-        db.execute("ATTACH ? AS new", (str(tmp_path / "new.sqlite"),))
-        for table in ("studies", "trials"):
-            columns = ", ".join(row[1] for row in db.execute(f"PRAGMA main.table_info({table})"))
-            db.execute(f"INSERT INTO main.{table} SELECT {columns} FROM new.{table}")
-        db.execute(f"PRAGMA main.application_id = {APPLICATION_ID}")
-        db.execute(f"PRAGMA main.user_version = {version}")
-    true = {one.trial.number: one.trial for one in read(path)["a"][1]}
-    found = recover(path, tmp_path / "out.sqlite")
-    assert not found.verified
-    assert {one.trial.number: one.trial for one in read(tmp_path / "out.sqlite")["a"][1]} == true
-    # A digit of a configuration contradicts the trial's text: the row is lost, not changed.
-    data = path.read_bytes()
-    config = b'"x": '
-    at = data.index(config, 4096) + len(config) + 4
-    edited = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
-    (tmp_path / "edited.sqlite").write_bytes(edited)
-    recover(tmp_path / "edited.sqlite", tmp_path / "out2.sqlite")
-    kept = {one.trial.number: one.trial for one in read(tmp_path / "out2.sqlite")["a"][1]}
-    assert len(kept) in (11, 12)
-    assert all(true[number] == trial for number, trial in kept.items())
 
 
 @pytest.mark.parametrize(
