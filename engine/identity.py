@@ -19,14 +19,14 @@ def check_others(path: str, studies: Iterable[StudyRecord], now: Mapping[str, An
     others = tuple(
         one
         for one in studies
-        if trial_count(one)
+        if one.trials
         and "comparison" not in one.manifest
         and all(same(field, one.manifest, now) for field in IDENTITY if field not in _CHANGED)
     )
     if not others:
         return
     said = "; ".join(
-        f"{counted(trial_count(one), 'trial')} under {_difference(one.manifest, now)}" for one in others
+        f"{counted(one.trials, 'trial')} under {_difference(one.manifest, now)}" for one in others
     )
     raised = OtherStudiesError(
         f"the study would begin from zero: of {now['task']!r}, {path!r} has {said}",
@@ -36,11 +36,6 @@ def check_others(path: str, studies: Iterable[StudyRecord], now: Mapping[str, An
     )
     raised.others, raised.now = others, now
     raise raised
-
-
-def trial_count(study: StudyRecord) -> int:
-    """How many trials it has, those without a result included."""
-    return study.asked + study.told + study.failed
 
 
 def differing(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -38,6 +38,18 @@ class AirtuneError(Exception):
         message, allowed, hint = unknown_name(kind, str(name), known)
         return cls(f"{where}: {message}" if where else message, value=name, allowed=allowed, hint=hint)
 
+    @classmethod
+    def unwritable(
+        cls,
+        path: object,
+        error: OSError,
+        hint: str,
+        allowed: str = "a file in a folder that exists and can be written to",
+    ) -> Self:
+        """An error about a path that a user has named and that cannot be written to."""
+        message = f"{str(path)!r} cannot be written: {error.strerror or error}"
+        return cls(message, value=str(path), allowed=allowed, hint=hint)
+
     def __str__(self) -> str:
         parts = [self.message]
         if self.allowed is not None:

@@ -10,7 +10,6 @@ import numpy as np
 
 from airtune.benchmarks.analysis.comparison import RANDOM
 from airtune.benchmarks.analysis.numbers import significant
-from airtune.benchmarks.analysis.statistics import Estimate, Row
 from airtune.benchmarks.paper.compared import Compared, Pair, holm_tests, label, power_note
 from airtune.benchmarks.paper.protocol import Protocol, filled
 from airtune.benchmarks.paper.results import Line, Result, Table, Verdict, of_claim
@@ -47,9 +46,9 @@ def compared_lines(protocol: Protocol, arms: Mapping[str, Compared]) -> list[Lin
             if claim is None:
                 continue
             line = of_claim(
-                claim, _of(rows[name][method], attribute), arm=name, method=label(method),
+                claim, getattr(rows[name][method], attribute), arm=name, method=label(method),
                 against=KNOW_NOTHING if control else "",
-                control=_of(rows[name][control], attribute) if control else None,
+                control=getattr(rows[name][control], attribute) if control else None,
                 worth=worth, p=p, lead=(name, method) == lead,
             )  # fmt: skip
             lines.append(line)
@@ -80,11 +79,6 @@ def _methods(protocol: Protocol, arms: Mapping[str, Compared]) -> Sequence[tuple
                     control = filled(template.partition("{")[0] + "{control}", model)
                     found[name, method] = control if one.has(control) and control != method else ""
     return [(*key, control) for key, control in found.items()]
-
-
-def _of(row: Row, attribute: str) -> Estimate:
-    estimate: Estimate = getattr(row, attribute)
-    return estimate
 
 
 def worst(lines: Sequence[Line]) -> Verdict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from airtune.benchmarks.paper.against_random import WORST, rank_table
+from airtune.benchmarks.paper.against_random import rank_table, worst
 from airtune.benchmarks.paper.compared import Compared, Pair, holm_tests, label, matched, power_note
 from airtune.benchmarks.paper.protocol import Protocol, filled
 from airtune.benchmarks.paper.results import Line, Result, of_claim
@@ -55,7 +55,7 @@ def evaluate(protocol: Protocol, arms: Mapping[str, Compared]) -> Result:
         for line in leads
     )
     return Result(
-        verdict=min((line.verdict for line in leads), key=WORST.index, default="no figure"),
+        verdict=worst(leads),
         answer=f"As good as the Gaussian process alone or better after {_looks(arms[first])[0]} evaluations: {said}. "
         "The paper: 65.6 %.",
         lines=tuple(lines),

@@ -60,12 +60,8 @@ def write_report(
         context["files"] = written.names
         write_file(folder / PAGE, render(context).encode())
     except OSError as error:
-        raise AirtuneError(
-            f"the report cannot be written to {str(folder)!r}: {error.strerror}",
-            value=str(folder),
-            allowed="a folder that exists or can be made, and can be written to",
-            hint="choose another --out",
-        ) from error
+        allowed = "a folder that exists or can be made, and can be written to"
+        raise AirtuneError.unwritable(folder, error, "choose another --out", allowed) from error
     return [folder / PAGE, *(folder / name for name in context["files"])]
 
 

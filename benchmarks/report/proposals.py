@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import Any
 
 from airtune.engine import StudyFile
+from airtune.engine.storage.records import best_record
 from airtune.engine.storage.study_file import StudyRecord, TrialRecord
 
 # A page of several megabytes is slow on a phone: what is shown of transcripts is cut here, and the page says so.
@@ -104,8 +105,7 @@ def show(
         entry = Shown(
             study.name, str(study.manifest["task"]), str(study.manifest["proposer"]), trials=len(records)
         )
-        told = [record for record in records if record.trial.loss is not None]
-        best = min(told, key=lambda r: (r.trial.loss, r.trial.number), default=None)
+        best = best_record(records)
         words = token_words(study.manifest.get("model") or {})
         for record in records[:most_trials]:
             made = _proposal(record, transcripts.get(record.trial.number), words)

@@ -28,6 +28,7 @@ from airtune.engine import StoreError, StudyFile, export_csv, export_jsonl
 from airtune.engine.cli.output import programs_in
 from airtune.engine.cli.programs import export_command
 from airtune.engine.manifest import space_json
+from airtune.engine.storage.records import best_record
 from airtune.engine.storage.study_file import StudyRecord, TrialRecord
 from airtune.grammars import SpaceError, space_from_json
 
@@ -115,7 +116,7 @@ def _study(
     """What the page shows of a study, and the room for programs that is left."""
     records = file.records(study.name)
     trials = [record.trial for record in records]
-    best = _best(records)
+    best = best_record(records)
     metric = str(study.manifest["metric"])
     suffix = f"-{index + 1}" if index else ""
     told = [trial for trial in trials if trial.loss is not None]
@@ -187,7 +188,7 @@ def _facts(study: StudyRecord) -> list[tuple[str, str]]:
     facts += [("model", str(model))] if model else []
     facts.append(("seed", str(manifest["seed"])))
     facts += [("schedule", str(manifest["schedule"]))] if manifest.get("schedule") else []
-    return [*facts, ("trials", str(study.told + study.failed + study.asked))]
+    return [*facts, ("trials", str(study.trials))]
 
 
 def _headline(entries: list[dict[str, Any]]) -> str:
@@ -241,7 +242,7 @@ def _warnings(
             "what the model believed is shown for the first proposals only, so that the page stays small: "
             "airtune show FILE --trial N --density has each"
         )
-    if any(study.told + study.failed + study.asked > MOST_TRIALS for study in chosen):
+    if any(study.trials > MOST_TRIALS for study in chosen):
         half = MOST_TRIALS // 2
         said.append(
             f"of a long study the best {half} and the last {half} trials are shown: trials.csv has all"
@@ -264,7 +265,7 @@ def _overview(file: StudyFile, studies: list[StudyRecord]) -> Table:
     ]
     rows = []
     for study in studies:
-        best = _best(file.records(study.name))
+        best = best_record(file.records(study.name))
         loss = None if best is None else best.trial.loss
         rows.append(
             [
@@ -277,8 +278,3 @@ def _overview(file: StudyFile, studies: list[StudyRecord]) -> Table:
             ]
         )
     return Table("Studies", columns, rows)
-
-
-def _best(records: list[TrialRecord]) -> TrialRecord | None:
-    told = [record for record in records if record.trial.loss is not None]
-    return min(told, key=lambda record: (record.trial.loss, record.trial.number), default=None)

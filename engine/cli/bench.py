@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from airtune.engine.cli.options import NOISE_HELP, Json, JsonNotTables, ModelSettings, TakeOver, names_in
+from airtune.engine.cli.options import (
+    NOISE_HELP,
+    Json,
+    JsonNotTables,
+    ModelSettings,
+    TakeOver,
+    folder_of,
+    names_in,
+    use_data,
+)
 from airtune.engine.cli.output import err, out, print_json, print_lines
 
 if TYPE_CHECKING:
@@ -68,19 +76,11 @@ def bench(
     from airtune.benchmarks.report import make_report, report_markdown, report_tables
     from airtune.benchmarks.running.plan import DEFAULT_METHODS, Plan, check_plan, with_controls, with_models
     from airtune.benchmarks.running.suites import get_suite
-    from airtune.grammars import AirtuneError, write_file
+    from airtune.grammars import write_file
 
     tasks = get_suite(suite, MEASUREMENTS).tasks
-    if output is None:
-        raise AirtuneError(
-            "no folder for the results was given",
-            allowed="--out DIR",
-            hint=f"airtune bench {suite} --out results",
-        )
-    if data is not None:
-        from airtune.benchmarks.tasks.data_folder import DATA_VARIABLE
-
-        os.environ[DATA_VARIABLE] = str(data.absolute())  # for the processes, too
+    output = folder_of(output, f"airtune bench {suite}")
+    use_data(data)
     named = names_in(models) or ["pocket"]
     methods = with_models(tuple(names_in(proposers)) or DEFAULT_METHODS, named)
     methods = with_controls(methods, named[0]) if controls else methods

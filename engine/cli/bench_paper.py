@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from airtune.engine.cli.options import JsonNotTables, TakeOver, names_in
+from airtune.engine.cli.options import JsonNotTables, TakeOver, folder_of, names_in, use_data
 from airtune.engine.cli.output import err, print_json, print_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from airtune.benchmarks.measures.validity import Search
     from airtune.benchmarks.paper.protocol import Protocol
     from airtune.benchmarks.paper.running import Done
     from airtune.benchmarks.running.runner import Progress
@@ -56,7 +57,6 @@ def paper(
     """
     from airtune.benchmarks.paper.protocol import Options
     from airtune.benchmarks.paper.running import checked_protocols, chosen_parts, possible_protocols, run_part
-    from airtune.grammars import AirtuneError
 
     named = names_in(models)
     parts = chosen_parts(names_in(part))
@@ -65,14 +65,8 @@ def paper(
 
         typer.echo(plans_markdown(parts), nl=False)
         return
-    if output is None:
-        raise AirtuneError(
-            "no folder for the results was given", allowed="--out DIR", hint="airtune bench paper --out paper"
-        )
-    if data is not None:
-        from airtune.benchmarks.tasks.data_folder import DATA_VARIABLE
-
-        os.environ[DATA_VARIABLE] = str(data.absolute())  # for the processes, too
+    output = folder_of(output, "airtune bench paper")
+    use_data(data)
     options = Options(tuple(named), suite, budget, seeds)
 
     def say_refused(name: str, why: str) -> None:
@@ -87,10 +81,10 @@ def paper(
     try:
         for protocol in protocols:
             err().print(f"{protocol.part.name}: {protocol.part.title}", soft_wrap=True, markup=False)
-            with _Told() as told:
+            with ExitStack() as shown:
                 one = run_part(
-                    protocol, output / protocol.part.name, jobs=jobs, take_over=take_over, on_progress=told.progress,
-                    on_answers=lambda searches: told.answers(sum(len(s.answers) for s in searches)),
+                    protocol, output / protocol.part.name, jobs=jobs, take_over=take_over,
+                    on_progress=_bars(shown), on_answers=_say_answers,
                 )  # fmt: skip
             write_part(one)
             done.append(one)
@@ -108,35 +102,24 @@ def paper(
     print_lines([f"report: {page}"])
 
 
-class _Told:
-    """Progress of a part: of each of its arms, or of its answers. A context manager."""
+def _bars(shown: ExitStack) -> Callable[[str, Progress], None]:
+    """Shows how far the arm is that is run; the bars of the one before are closed."""
+    from airtune.engine.cli.progress import BenchProgress
 
-    def __init__(self) -> None:
-        self._arm = ""
-        self._shown: Callable[[Progress], None] | None = None
-        self._close: Callable[[], None] = lambda: None
+    bars: dict[str, BenchProgress] = {}
 
-    def __enter__(self) -> _Told:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close()
-
-    def progress(self, arm: str, progress: Progress) -> None:
-        """Show how far an arm is."""
-        from airtune.engine.cli.progress import BenchProgress
-
-        if arm != self._arm:
-            self._close()
+    def progress(arm: str, progress: Progress) -> None:
+        if arm not in bars:
+            shown.close()
             err().print(f"  {arm}", soft_wrap=True, markup=False)
-            bars = BenchProgress()
-            self._arm, self._shown, self._close = arm, bars, lambda: bars.__exit__(None, None, None)
-        if self._shown is not None:
-            self._shown(progress)
+            bars[arm] = shown.enter_context(BenchProgress())
+        bars[arm](progress)
 
-    def answers(self, count: int) -> None:
-        """Say how many answers a group of searches has."""
-        err().print(f"  {count} answers", soft_wrap=True)
+    return progress
+
+
+def _say_answers(searches: Sequence[Search]) -> None:
+    err().print(f"  {sum(len(search.answers) for search in searches)} answers", soft_wrap=True)
 
 
 def _marked(protocol: Protocol) -> list[str]:

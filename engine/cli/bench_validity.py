@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from airtune.engine.cli.options import JsonNotTables
+from airtune.engine.cli.options import JsonNotTables, folder_of
 from airtune.engine.cli.output import err, out, print_json, print_lines
 
 if TYPE_CHECKING:
@@ -45,15 +45,10 @@ def validity(
     from airtune.benchmarks.report.validity import validity_report
     from airtune.benchmarks.running.runner import make_folder
     from airtune.benchmarks.running.suites import SUITES
-    from airtune.grammars import AirtuneError, write_file
+    from airtune.grammars import write_file
     from airtune.models.spec import parse_spec
 
-    if output is None:
-        raise AirtuneError(
-            "no folder for the results was given",
-            allowed="--out DIR",
-            hint="airtune bench validity --out results",
-        )
+    output = folder_of(output, "airtune bench validity")
     spec = parse_spec(model)
     names = SUITES[tasks].tasks if tasks in SUITES else tuple(dict.fromkeys(tasks.split(",")))
     variants = dict.fromkeys(prompts.split(",") if prompts else PROMPTS)

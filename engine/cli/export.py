@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from airtune.engine.cli.options import StudyFileArgument, StudyName
-from airtune.engine.cli.output import exit_after, print_lines, unwritable, visible, visible_json
+from airtune.engine.cli.output import exit_after, print_lines, visible, visible_json
 
 if TYPE_CHECKING:
     from airtune.engine import StudyFile
@@ -53,28 +53,20 @@ def export(
 
     if jsonl and csv:
         raise AirtuneError("--jsonl and --csv were both given", allowed="one of them", hint="leave one out")
-    if program is not None and (jsonl or csv or no_times or no_transcripts or optuna or backup):
-        raise AirtuneError(
-            "--program writes one script",
-            value=program,
-            allowed="--study-name and -o beside it",
-            hint="leave the others out",
-        )
-    if optuna is not None and (jsonl or csv or no_times or no_transcripts or output):
-        raise AirtuneError(
-            "--optuna writes no text",
-            value=optuna,
-            allowed="--study-name beside it",
-            hint="leave the others out",
-        )
+    of_texts = jsonl or csv or no_times or no_transcripts
+    for value, others, what, allowed in (
+        (program, optuna or backup, "--program writes one script", "--study-name and -o beside it"),
+        (optuna, output, "--optuna writes no text", "--study-name beside it"),
+        (
+            backup and str(backup),
+            output or optuna or study_name,
+            "--backup copies the whole study file",
+            "no other option beside it",
+        ),
+    ):
+        if value is not None and (of_texts or others):
+            raise AirtuneError(what, value=value, allowed=allowed, hint="leave the others out")
     if backup is not None:
-        if jsonl or csv or no_times or no_transcripts or output or optuna or study_name:
-            raise AirtuneError(
-                "--backup copies the whole study file",
-                value=str(backup),
-                allowed="no other option beside it",
-                hint="leave the others out",
-            )
         return _back_up(study_file(file), backup)
     # One study that cannot be read is no reason to leave the others out; if it was named, it is the error.
     skipped: list[StoreError] | None = [] if study_name is None else None
@@ -100,23 +92,24 @@ def export(
     try:
         write_file(output, text.encode(), reading=study_file(file))
     except OSError as error:
-        raise unwritable(output, error, "-o") from error
+        raise AirtuneError.unwritable(output, error, "choose another -o") from error
     exit_after(skipped)
 
 
 def _back_up(file: Path, target: Path) -> None:
     """Copy the file, and say how much the copy holds."""
     from airtune.engine import StudyFile
+    from airtune.grammars import AirtuneError
     from airtune.grammars.errors import counted
 
     try:
         with StudyFile(file, readonly=True) as opened:
             opened.backup(target)
     except OSError as error:
-        raise unwritable(target, error, "--backup") from error
+        raise AirtuneError.unwritable(target, error, "choose another --backup") from error
     with StudyFile(target, readonly=True) as copy:
         studies = copy.studies(verify=False, skipped=[])
-    trials = sum(one.asked + one.told + one.failed for one in studies)
+    trials = sum(one.trials for one in studies)
     print_lines([f"copied {counted(len(studies), 'study')}, {counted(trials, 'trial')} into {target}"])
 
 

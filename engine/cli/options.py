@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -112,6 +113,25 @@ def check_density(density: bool, options: Mapping[str, object]) -> None:
                 f"{option} has no effect without --density", value=str(value), allowed=f"--density with {option}",
                 hint=f"leave {option} out, or add --density",
             )  # fmt: skip
+
+
+def folder_of(output: Path | None, command: str) -> Path:
+    """The folder of --out, which has to be given."""
+    from airtune.grammars import AirtuneError
+
+    if output is None:
+        raise AirtuneError(
+            "no folder for the results was given", allowed="--out DIR", hint=f"{command} --out results"
+        )
+    return output
+
+
+def use_data(folder: Path | None) -> None:
+    """Have the tasks find their data in the folder of --data, in the processes that are started, too."""
+    from airtune.benchmarks.tasks.data_folder import DATA_VARIABLE
+
+    if folder is not None:
+        os.environ[DATA_VARIABLE] = str(folder.absolute())
 
 
 def names_in(text: str | None) -> list[str]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from airtune.engine.types import Trial
-    from airtune.grammars import AirtuneError, ProgramSpace
+    from airtune.grammars import ProgramSpace
 
 # Columns for text that goes to a file or a pipe, where no terminal sets a width: wide enough for our tables.
 PIPE_COLUMNS = 160
@@ -221,18 +221,6 @@ def best_text(trial: Trial, metric: str) -> str:
     return " ".join(
         f"best: trial {trial.number}, {metric} {loss}{info}".split()
     )  # names may have line breaks
-
-
-def unwritable(path: object, error: OSError, option: str) -> AirtuneError:
-    """What to raise where an output file cannot be written; `option` chose it."""
-    from airtune.grammars import AirtuneError
-
-    return AirtuneError(
-        f"{str(path)!r} cannot be written: {error.strerror}",
-        value=str(path),
-        allowed="a file in a folder that exists and can be written to",
-        hint=f"choose another {option}",
-    )
 
 
 def exit_after(skipped: Sequence[BaseException] | None) -> None:

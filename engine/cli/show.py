@@ -99,7 +99,9 @@ def show(
 
 
 def _study_fields(record: StudyRecord, trials: Sequence[TrialRecord]) -> dict[str, Any]:
-    best = _best(trials)
+    from airtune.engine.storage.records import best_record
+
+    best = best_record(trials)
     return {
         "name": record.name,
         "task": record.manifest["task"],
@@ -116,11 +118,6 @@ def _study_fields(record: StudyRecord, trials: Sequence[TrialRecord]) -> dict[st
     }
 
 
-def _best(records: Sequence[TrialRecord]) -> TrialRecord | None:
-    told = [record for record in records if record.trial.loss is not None]
-    return min(told, key=lambda record: (record.trial.loss, record.trial.number), default=None)
-
-
 def _show_studies(file: StudyFile, studies: Sequence[StudyRecord]) -> None:
     best = file.best_losses()
     rows = [
@@ -132,6 +129,7 @@ def _show_studies(file: StudyFile, studies: Sequence[StudyRecord]) -> None:
 
 
 def _show_study(file: StudyFile, record: StudyRecord, as_json: bool) -> None:
+    from airtune.engine.storage.records import best_record
     from airtune.engine.storage.usage import file_usage
 
     records = file.records(record.name)
@@ -144,7 +142,7 @@ def _show_study(file: StudyFile, record: StudyRecord, as_json: bool) -> None:
         fields["usage"] = None if usage is None else asdict(usage)
         print_json({**fields, "manifest": record.manifest, "trials": trials})
         return
-    best = _best(records)
+    best = best_record(records)
     model = record.manifest.get("model")
     named = f", model {model.get('model')}" if model else ""
     print_lines([f"study {record.name!r}", f"  task {fields['task']}, proposer {fields['proposer']}{named}"])

@@ -12,7 +12,6 @@ from airtune.engine.cli.output import (
     print_json,
     print_lines,
     print_table,
-    unwritable,
     value_text,
 )
 
@@ -83,7 +82,7 @@ def _save(view: TrialInspection, output: Path) -> None:
     try:
         save(lambda: density_figure(view), output)
     except OSError as error:
-        raise unwritable(output, error, "--out") from error
+        raise AirtuneError.unwritable(output, error, "choose another --out") from error
 
 
 def _print(view: TrialInspection) -> None:

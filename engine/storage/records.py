@@ -6,7 +6,7 @@ import contextlib
 import json
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,11 @@ class StudyRecord:
     failed: int
     violations: int
 
+    @property
+    def trials(self) -> int:
+        """How many trials it has, those without a result included."""
+        return self.asked + self.told + self.failed
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "manifest", checked_manifest(self.manifest, self.name, self.created))
 
@@ -73,6 +78,12 @@ class TrialRecord:
     asked: float
     finished: float | None
     pending: tuple[int, ...] = ()
+
+
+def best_record(records: Iterable[TrialRecord]) -> TrialRecord | None:
+    """The one with the least loss, the first of equals; None if none has one. See `best_of`."""
+    told = [record for record in records if record.trial.loss is not None]
+    return min(told, key=lambda record: (record.trial.loss, record.trial.number), default=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import tarfile
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from io import BufferedRandom, BytesIO
 from pathlib import Path
 from typing import IO
 
+from airtune.grammars import replacing
 from airtune.models.archive.manifest import (
     DATA,
     LICENSES,
@@ -154,27 +154,12 @@ def _data(folder: Path) -> tuple[dict[str, Path], list[str]]:
 @contextmanager
 def _new_file(target: Path) -> Iterator[BufferedRandom]:
     """A file that appears under its name when it is whole, and not at all after an error."""
-    temporary: Path | None = None
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}-", suffix=".part", dir=target.parent)
-        temporary = Path(name)
-        with os.fdopen(descriptor, "w+b") as file:
+        with replacing(target) as beside, beside.open("w+b") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(target)
-        temporary = None
     except OSError as error:
-        raise PackError(
-            f"{target} cannot be written: {error.strerror or error}",
-            value=str(target),
-            allowed="a path in a folder that can be written to, with room for the model",
-            hint="choose another -o",
-        ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        allowed = "a path in a folder that can be written to, with room for the model"
+        raise PackError.unwritable(target, error, "choose another -o", allowed) from error
 
 
 def _write(file: BufferedRandom, manifest: PackManifest, files: dict[str, Path]) -> str:

@@ -92,12 +92,8 @@ def unpack_model(path: str | Path, to: str | Path, sha256: str | None = None) ->
             refuse_existing(target, "choose another to=: it has appeared meanwhile")
             folder.rename(target)
     except OSError as error:
-        raise PackError(
-            f"{target} cannot be written: {error.strerror or error}",
-            value=str(target),
-            allowed="a new folder in one that exists and can be written to",
-            hint="choose another to=",
-        ) from error
+        allowed = "a new folder in one that exists and can be written to"
+        raise PackError.unwritable(target, error, "choose another to=", allowed) from error
     return manifest
 
 

@@ -98,11 +98,7 @@ class RecordingModel:
             finally:
                 os.close(handle)
         except OSError as error:
-            raise ModelError(
-                f"the recording {str(self._path)!r} cannot be written: {error.strerror}",
-                value=str(self._path),
-                allowed="a file in a folder that exists and can be written to",
-            ) from error
+            raise ModelError.unwritable(self._path, error, "choose another file to record into") from error
 
 
 class ReplayModel:
