@@ -120,9 +120,8 @@ def on_functions(
         for i in range(count):
             seen[i].append(Observation(configs[i], float(losses[i])))
             curves[i, trial] = min(losses[i], curves[i, trial - 1] if trial else np.inf)
-    low = np.array([v.min() for v in values])[
-        :, None
-    ]  # regret against the best of the pool, as losses from 0 up
+    # regret against the best of the pool, as losses from 0 up
+    low = np.array([v.min() for v in values])[:, None]
     base = np.array([expected_best(v, trials) for v in values])
     return list(curves - low + 1e-3), list(base - low + 1e-3)
 

@@ -53,9 +53,8 @@ def _regret(
     mean, low, high = bands
     styles = strokes(report.comparison.methods, report.focal, RANDOM)
     figure = Figure(figsize=(7.4, 4.2))
-    room = 0.03 + 0.0115 * max(
-        len(report.label(method)) for method in methods
-    )  # for the names at the lines' ends
+    # for the names at the lines' ends
+    room = 0.03 + 0.0115 * max(len(report.label(method)) for method in methods)
     axes = figure.add_axes((0.085, 0.125, 0.915 - min(0.5, room), 0.845))
     floor = max(float(mean[mean > 0].min(initial=1.0)) / 3.0, 1e-5)
     for m, method in enumerate(methods):

@@ -123,9 +123,8 @@ def _part(folder: Path) -> dict[str, Any]:
     result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
     name, plan = result["part"], result["plan"]
     leads = [line for line in result["lines"] if line["lead"]]
-    decides = [
-        line for line in leads if line["verdict"] == result["verdict"]
-    ]  # a part is as bad as its worst figure
+    # a part is as bad as its worst figure
+    decides = [line for line in leads if line["verdict"] == result["verdict"]]
     lead = next(iter(decides or leads), None)
     drawn = [
         (f"{arm['name']}: {words}", embedded(path, f"{name}-{_slug(arm['name'])}-{kind}"))

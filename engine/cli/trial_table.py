@@ -66,9 +66,8 @@ def print_trials(
     text = Text("\n").append(head, "bold").append("\n " + rule * (_total(widths) - 2) + " \n")
     for trial, lines in zip(trials, body, strict=True):
         text.append(lines + "\n", "bold green" if trial.number == number else None)
-        if (
-            words is not None and trial.status != "told"
-        ):  # a column of its own would leave no room for the others
+        # a column of its own would leave no room for the others
+        if words is not None and trial.status != "told":
             margin = " " * (widths[0] + 4)
             status = _folded(
                 shown_text(_status_text(trial), shown.encoding), max(1, shown.width - len(margin))

@@ -25,9 +25,8 @@ NOBODY = 65534
 # linux/prctl.h, sched.h, seccomp.h
 PDEATHSIG, DUMPABLE, NO_NEW_PRIVS, NEW_USER, SET_FILTER, NEW_LISTENER = 1, 4, 38, 0x10000000, 1, 8
 RECEIVE, ANSWER = 0xC0502100, 0xC0182101
-CALL = struct.Struct(
-    "=QIIiIQ6Q"
-)  # struct seccomp_notif: id, pid, flags; of the call: number, arch, address, arguments
+# struct seccomp_notif: id, pid, flags; of the call: number, arch, address, arguments
+CALL = struct.Struct("=QIIiIQ6Q")
 REPLY = struct.Struct("=QqiI")  # struct seccomp_notif_resp: id, value, error, flags
 # linux/landlock.h; the calls have these numbers on every processor.
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
@@ -74,9 +73,8 @@ def restrict_files(readable: list[str], writable: list[str], devices: list[str])
     abi = checked(libc.syscall(CREATE_RULESET, None, 0, 1), "Landlock")
     rights = max(value for first, value in FILE_RIGHTS.items() if first <= abi)
     attributes = struct.pack("=QQQ", rights, NET_RIGHTS, SCOPES)
-    size = (
-        24 if abi >= SCOPE_ABI else 16 if abi >= NET_ABI else 8
-    )  # what an older kernel does not know is not told it
+    # what an older kernel does not know is not told it
+    size = 24 if abi >= SCOPE_ABI else 16 if abi >= NET_ABI else 8
     ruleset = checked(libc.syscall(CREATE_RULESET, attributes, size, 0), "Landlock's rules")
     look, use = EXECUTE | READ | READ_DIR, READ | WRITE | 1 << 15
     for paths, allowed in (readable, look), (writable, rights & ~DEVICES), (devices, use):

@@ -42,9 +42,8 @@ __all__ = [
     "COMPARISON_FILE", "StudyFile", "StudyRecord", "TrialInsert", "TrialRecord", "TrialUpdate", "study_file",
 ]  # fmt: skip
 
-Skipped: TypeAlias = (
-    list[StoreError] | None
-)  # gets the errors of studies that are left out; None to raise them
+# gets the errors of studies that are left out; None to raise them
+Skipped: TypeAlias = list[StoreError] | None
 
 
 class StudyFile:

@@ -148,9 +148,8 @@ class FreeProgram:
             for name in (one if isinstance(one, list) else [one])
             if isinstance(name, str)
         ]
-        own = not isinstance(
-            node, ast.Attribute | ast.keyword
-        )  # else it is a name of something that is called so
+        # else it is a name of something that is called so
+        own = not isinstance(node, ast.Attribute | ast.keyword)
         for name in () if isinstance(node, ast.Constant) else names:
             if "__" in name or (own and name in FORBIDDEN_NAMES):
                 raise DecodeError(

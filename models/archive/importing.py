@@ -117,9 +117,8 @@ def _new_folder(name: str) -> Iterator[Path]:
             folder = Path(temporary) / "model"
             folder.mkdir(mode=0o755)
             yield folder
-            folder.rename(
-                target
-            )  # fails where another process was quicker: a folder with files is not replaced
+            # fails where another process was quicker: a folder with files is not replaced
+            folder.rename(target)
     except OSError as error:
         raise ModelImportError(
             f"the model cannot be written to {models}: {error.strerror or error}", value=str(models),

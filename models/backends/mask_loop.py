@@ -47,9 +47,8 @@ class MaskLoopModel(ABC):
     def _start(self, dialect: Dialect, mask_engine: str) -> None:
         self.engine: MaskEngine = make_engine(mask_engine, self.vocabulary)
         self._ends = frozenset([*self.vocabulary.eos_ids, *self.prompts.turn_ends])
-        self.dialect: Dialect = self.prompts.bind(
-            dialect, self.context - 1
-        )  # one place is for an answer's end
+        # one place is for an answer's end
+        self.dialect: Dialect = self.prompts.bind(dialect, self.context - 1)
         self.self_test: SelfTest | None = require_deterministic(self, self.deterministic)
 
     @abstractmethod

@@ -274,9 +274,8 @@ def test_the_default_comes_first_and_then_the_inner_proposer(inner: str) -> None
     assert (dict(first.config), first.origin) == (default, "default")
     assert second == propose_one(proposer(inner), task, [], [Trial(0, default)], seed=1)
     trials = trials_on(task, 5)
-    assert (
-        propose_one(made, task, trials, [], seed=1).origin == "default"
-    )  # also later, as long as it is untried
+    # also later, as long as it is untried
+    assert propose_one(made, task, trials, [], seed=1).origin == "default"
     trials.append(Trial(5, default, "failed", reason="no"))
     assert proposed(made, task, trials, [], seed=1) == proposed(proposer(inner), task, trials, [], seed=1)
 

@@ -173,9 +173,8 @@ class VLLMContract(LiveModelContract):
             patch.setattr(model, "_grammar_text", lambda grammar: "start: NOTHING_SUCH")
             with pytest.raises(ModelError, match="vLLM failed"):
                 model.generate([self.cases.one("flat"), request])
-        assert request.grammar.accepts(
-            model.generate([request])[0].text
-        )  # the engine lives, nothing is left in it
+        # the engine lives, nothing is left in it
+        assert request.grammar.accepts(model.generate([request])[0].text)
 
 
 class TestPocket(VLLMContract):

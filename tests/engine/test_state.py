@@ -211,9 +211,8 @@ def test_a_batch_begins_when_the_one_before_has_ended() -> None:
     state = replace(state, left=())
     assert state.next(9) is None
     assert state.told(replace(state.trials[1], status="told", loss=0.5)).next(9) == 3
-    assert (
-        replace(filled(3, "tata"), left=()).next(9) is None
-    )  # 4 would be in the batch of 3, which did not begin
+    # 4 would be in the batch of 3, which did not begin
+    assert replace(filled(3, "tata"), left=()).next(9) is None
     assert replace(filled(3, "tata"), batch=1, left=()).next(9) == 4
 
 
@@ -268,9 +267,8 @@ def test_a_lost_trial_that_comes_out_as_a_later_one_is_proposed_again_beside_it(
     job.proposal = Proposal({"n": 1}, "p")  # that of an earlier trial: not ours to mend
     assert state.job_again(1, job) is None
     again = state.job(3)
-    again.proposal = Proposal(
-        {"n": 4}, "p"
-    )  # its own: a study that has the trial is asked with those that lost it
+    # its own: a study that has the trial is asked with those that lost it
+    again.proposal = Proposal({"n": 4}, "p")
     assert state.job_again(3, again) is None
 
 

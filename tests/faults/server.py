@@ -145,9 +145,8 @@ def _do(child: int, fault: dict[str, Any]) -> int:
         chosen = others[int(fault["pick"] * len(others)) :][:1]
         whom = {"study": [child], "worker": chosen, "all": [child, *others]}[fault["whom"]]
         for pid in whom:
-            with contextlib.suppress(
-                ProcessLookupError
-            ):  # a child of the run's, which has waited for it meanwhile
+            # a child of the run's, which has waited for it meanwhile
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, fault["signal"])
         return int(bool(whom))
     if "freeze" in fault:

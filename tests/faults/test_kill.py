@@ -97,9 +97,8 @@ def test_kill_9_at_many_moments(tmp_path: Path, scripted: Scripted) -> None:
             seen.append(scripted.line())
         if "done" not in seen:
             spin(moments.random() * 0.004)
-            os.kill(
-                pid, signal.SIGKILL
-            )  # the number cannot be another's: its parent has not waited for it yet
+            # the number cannot be another's: its parent has not waited for it yet
+            os.kill(pid, signal.SIGKILL)
         seen += scripted.rest()
         assert not [line for line in seen if line.startswith("error")], seen
         if "done" in seen:

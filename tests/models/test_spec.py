@@ -79,9 +79,8 @@ def test_what_cannot_be_used_is_refused_before_it_is_loaded(
 ) -> None:
     from airtune.models.backends.vllm import start as vllm_start
 
-    monkeypatch.setattr(
-        vllm_start, "require_vllm", lambda: "0.32.0"
-    )  # installed or not: it is the name that counts
+    # installed or not: it is the name that counts
+    monkeypatch.setattr(vllm_start, "require_vllm", lambda: "0.32.0")
     with pytest.raises(ModelError):
         parse_spec(text).check()
 

@@ -78,9 +78,8 @@ def _grid(
     last = round((high - low) / step)
 
     def at(position: int) -> int | float:
-        return number(
-            min(low + position * step, high)
-        )  # the product may exceed the bound by a rounding error
+        # the product may exceed the bound by a rounding error
+        return number(min(low + position * step, high))
 
     def position(value: Any) -> int:
         if not low <= value <= high:
@@ -105,9 +104,8 @@ def _floats(
     """
     try:
         bottom, top = float(low), float(high)
-        bottom = (
-            math.nextafter(bottom, math.inf) if bottom < low else bottom
-        )  # a whole number has been rounded
+        # a whole number has been rounded
+        bottom = math.nextafter(bottom, math.inf) if bottom < low else bottom
         top = math.nextafter(top, -math.inf) if top > high else top
         if bottom >= top:  # whole numbers that are the same float
             return Constant(name, 0), Values(lambda value: 0 * _inside(value, low, high), lambda _: low)

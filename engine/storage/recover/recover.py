@@ -100,9 +100,8 @@ def _keep(row: Row, rows: Rows, known: set[tuple[int, int]]) -> bool:
     rowid, values = row
     if rowid is None and len(values) == 3 and isinstance(values[1], str) and isinstance(values[2], int):
         if isinstance(values[0], int) and values[0] > 0 <= values[2] < 1 << 31:
-            known.add(
-                (values[0], values[2])
-            )  # the index of the trials' texts: it has no checksum, only tells of them
+            # the index of the trials' texts: it has no checksum, only tells of them
+            known.add((values[0], values[2]))
         return False
     for table in COLUMNS:
         if (rowid is None) != (table in ("trials", "transcripts", "documents")):

@@ -50,9 +50,8 @@ class Pages:
         For pages whose list is damaged, and for what was deleted or moved. Much of it is none.
         """
         page = self.pages[number]
-        last = (
-            12 + 2 * size
-        )  # the blob's serial type ends the record's header, whose length is its first byte
+        # the blob's serial type ends the record's header, whose length is its first byte
+        last = 12 + 2 * size
         at = page.find(last)
         while at >= 0:
             for length in range(2, min(at + 2, _COLUMNS)):

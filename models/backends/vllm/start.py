@@ -120,9 +120,8 @@ def start_engine(
     stay_offline()
     set_ours(_SWITCHES)
     set_where_missing(_DEFAULTS)
-    logging.getLogger("vllm").setLevel(
-        os.environ["VLLM_LOGGING_LEVEL"].upper()
-    )  # it logs before it reads that
+    # it logs before it reads that
+    logging.getLogger("vllm").setLevel(os.environ["VLLM_LOGGING_LEVEL"].upper())
     with _undisturbed(), torch_threads(threads):
         from vllm.platforms import current_platform
 

@@ -68,9 +68,8 @@ _HEAD = (PAD, EOS, UNK, *_MARKS, *KINDS, UNKNOWN_ROLE, *(f"<{r}>" for r in ROLES
 SCORE0 = len(_HEAD)
 CHOICE0 = SCORE0 + BINS
 VALUE0 = CHOICE0 + len(LETTERS) * len(CHOICES)
-FIRST_SIZE = (
-    VALUE0 + len(LETTERS) * BINS
-)  # of the first alphabet's vocabulary; the second's further tokens follow
+# of the first alphabet's vocabulary; the second's further tokens follow
+FIRST_SIZE = VALUE0 + len(LETTERS) * BINS
 HEAD_ID = {token: i for i, token in enumerate(_HEAD)}
 
 # Splits any prompt or answer into tokens; the tokenizer file carries the same expression.
@@ -152,9 +151,8 @@ def scores(losses: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArr
     count = np.maximum((~np.isnan(ordered)).sum(-1, keepdims=True), 1)
     best = ordered[..., :1]
     low, high = (np.take_along_axis(ordered, k, -1) for k in ((count - 1) // 2, count // 2))
-    spread = (
-        np.nansum(ordered - best, axis=-1, keepdims=True) / count
-    )  # when half of the history ties with the best
+    # when half of the history ties with the best
+    spread = np.nansum(ordered - best, axis=-1, keepdims=True) / count
     scale = (low + high) / 2 - best
     scale = np.where(scale > 0, scale, spread)
     scale = np.where(scale > 0, scale, np.maximum(np.abs(best), 1e-12))  # when all of it does

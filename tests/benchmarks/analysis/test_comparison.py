@@ -40,9 +40,8 @@ def test_failures_early_ends_and_test_errors() -> None:
     made = compare_runs(both, ("random", "a"), 4)
     assert made.best[0, 0, 0].tolist() == [0.8, 0.5, 0.5, 0.5]
     assert made.best[1, 0, 0].tolist() == [0.9, 0.7, 0.7, 0.7]  # the worst anyone saw; then kept to the end
-    np.testing.assert_allclose(
-        made.test[1, 0, 0], [8.0, 7.0, 7.0, 7.0]
-    )  # the worst that anyone had chosen by then
+    # the worst that anyone had chosen by then
+    np.testing.assert_allclose(made.test[1, 0, 0], [8.0, 7.0, 7.0, 7.0])
     assert made.known[0] == 0.5
     assert made.reference[0] == pytest.approx((0.6 + 0.8) / 2)  # the median
     np.testing.assert_allclose(made.regret[0, 0, 0], [1.0, 0, 0, 0])  # 1.5 counts as 1

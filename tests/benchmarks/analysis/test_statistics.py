@@ -229,9 +229,8 @@ def test_the_exact_interval_is_scipys_and_never_narrows_one() -> None:
     assert estimate_of(98.0, narrow, 8, share=True).low == 87.5
     half = estimate_of(50.0, np.full(9, 50.0), 4, share=True)  # one of two tasks, on each of four data sets
     assert (half.low, half.high) == pytest.approx(exact_interval(50.0, 4))
-    assert estimate_of(50.0, np.full(9, 50.0), 4) == Estimate(
-        50.0, 50.0, 50.0
-    )  # of a change nothing is known
+    # of a change nothing is known
+    assert estimate_of(50.0, np.full(9, 50.0), 4) == Estimate(50.0, 50.0, 50.0)
 
 
 def test_tasks_are_resampled() -> None:

@@ -104,9 +104,8 @@ def test_less_may_be_asked_for_of_what_is_there(done: tuple[Path, list[Run]], tm
     shutil.copytree(done[0], tmp_path / "copy")
     runs = run_suite(replace(PLAN, methods=("random",), seeds=1, budget=2), tmp_path / "copy", jobs=1)
     assert {(run.method, run.seed) for run in runs} == {("random", 0)}
-    assert {len(run.trials) for run in runs} == {
-        2
-    }  # bug: figures had the best and the worst of all six in them
+    # bug: figures had the best and the worst of all six in them
+    assert {len(run.trials) for run in runs} == {2}
     assert exported(tmp_path / "copy") == exported(done[0])
     assert load_plan(tmp_path / "copy") == PLAN
 

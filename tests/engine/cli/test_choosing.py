@@ -69,9 +69,8 @@ def test_a_refusal_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "s.sqlite"
     for seed in ("0", "1"):
         tune("toy/branin", "--study", str(path), "--proposer", "random", "--budget", "2", "--seed", seed)
-    assert (
-        len(choice("toy/branin", "--study", str(path), "--proposer", "local")) == 2
-    )  # that seed, and a new one
+    # that seed, and a new one
+    assert len(choice("toy/branin", "--study", str(path), "--proposer", "local")) == 2
     with StudyFile(path, readonly=True) as file:
         assert [study.told for study in file.studies()] == [2, 2]
 

@@ -62,9 +62,8 @@ def test_who_gave_which_candidate(tmp_path: Path, capsys: pytest.CaptureFixture[
     for number, origin in origins.items():
         text, document = _shown(path, number, capsys)
         answers = [line for line in text.split("\n") if re.search(r"\ba\d{3}b", line) and "C=" not in line]
-        assert not [
-            line for line in answers if "<" not in line
-        ]  # but for the prompt, as the model is told it
+        # but for the prompt, as the model is told it
+        assert not [line for line in answers if "<" not in line]
         if not origin.startswith("lm+gp"):
             assert "candidates" not in document
             continue

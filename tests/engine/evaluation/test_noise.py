@@ -96,9 +96,8 @@ def test_a_study_sees_the_noise_and_keeps_the_true_loss(tmp_path: Path) -> None:
     told = _study(tmp_path / "a.sqlite", 12)
     assert all(0.9 <= loss / true <= 1.1 and loss != true for loss, true in told)
     plain = [true for _, true in told]
-    assert sorted(plain) != [
-        true for _, true in sorted(told)
-    ]  # the best that was seen is not the best there was
+    # the best that was seen is not the best there was
+    assert sorted(plain) != [true for _, true in sorted(told)]
 
 
 def test_resumed_it_is_the_same_study(tmp_path: Path) -> None:

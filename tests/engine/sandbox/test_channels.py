@@ -58,9 +58,8 @@ def test_descriptors_that_were_left_open_are_closed(tmp_path: Path) -> None:
 
 
 def test_a_program_has_three_descriptors() -> None:
-    ended = inside(
-        "import os; print(sorted(map(int, os.listdir('/proc/self/fd')))[:-1])"
-    )  # the last: the listing's
+    # the last: the listing's
+    ended = inside("import os; print(sorted(map(int, os.listdir('/proc/self/fd')))[:-1])")
     assert ended.out == b"[0, 1, 2]\n"
 
 

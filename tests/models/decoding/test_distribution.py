@@ -58,9 +58,8 @@ def exact_distribution(model: TransformersModel, grammar: Grammar, temperature: 
     """Probability of every text, by teacher forcing all token sequences that the masks allow."""
     exact: Counter[str] = Counter()
     prompt = model.prompts.encode(PROMPT)
-    open_: dict[int, list[tuple[tuple[int, ...], float]]] = {
-        0: [((), 1.0)]
-    }  # prefixes by length: one pass each
+    # prefixes by length: one pass each
+    open_: dict[int, list[tuple[tuple[int, ...], float]]] = {0: [((), 1.0)]}
     while open_:
         length = min(open_)
         branching = []

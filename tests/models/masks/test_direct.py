@@ -57,9 +57,8 @@ def few() -> tuple[Lattice, Vocabulary]:
     axes = {name: EnumeratedAxis([(f"{name}{c}", c) for c in space[name].choices]) for name in "abc"}
     axes["fixed"] = EnumeratedAxis([("7", 7)])
     lattice = Lattice(space, axes, Notation.bare(silent=frozenset({"fixed"})))
-    return lattice, whole_tokens(
-        ["cz", "cy", "cx", "bx", "by", "ax", "az", "ay"]
-    )  # ids in no order of the values
+    # ids in no order of the values
+    return lattice, whole_tokens(["cz", "cy", "cx", "bx", "by", "ax", "az", "ay"])
 
 
 def compare(grammar: Grammar, vocabulary: Vocabulary, rng: np.random.Generator, answers: int) -> None:

@@ -220,9 +220,8 @@ def test_hpobenchs_own_tables_are_read(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(TaskError, match=r"not in .*") as raised:
         get_task("hpobench/lr/kc1@published")
     assert "lr/3917/lr_3917_data.parquet.gzip" in raised.value.allowed
-    with pytest.raises(
-        TaskError, match="no table of it ships"
-    ):  # another protocol than that of HPOBench's tables
+    # another protocol than that of HPOBench's tables
+    with pytest.raises(TaskError, match="no table of it ships"):
         get_task("hpobench/lr/car")
 
 

@@ -78,9 +78,8 @@ def test_log_h_rises_everywhere() -> None:
     for z in (np.arange(-41, 9, 1e-4), -np.logspace(6, -6, 20001), np.logspace(-6, 6, 20001)):
         values = log_h(z)
         assert (np.diff(values) > 0).all()
-        steepest = (
-            np.maximum(-z[:-1], 0) + 2
-        )  # phi / h, the slope, is below -z + 2 / -z and below 1.3 from -1 on
+        # phi / h, the slope, is below -z + 2 / -z and below 1.3 from -1 on
+        steepest = np.maximum(-z[:-1], 0) + 2
         assert (np.diff(values) < steepest * np.diff(z) + 1e-9 * np.abs(values[:-1])).all()
 
 

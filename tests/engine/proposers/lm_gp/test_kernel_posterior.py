@@ -51,9 +51,8 @@ def brute_force(x: np.ndarray, y: np.ndarray, draws: int) -> tuple[np.ndarray, n
     log_weight = log_posterior - prior.log_density(theta)
     weight = np.exp(log_weight - log_weight.max())
     weight /= weight.sum()
-    assert (
-        1 / (weight**2).sum() > 400
-    )  # effective draws: a standard error of at most a twentieth of a deviation
+    # effective draws: a standard error of at most a twentieth of a deviation
+    assert 1 / (weight**2).sum() > 400
     mean = weight @ theta
     return mean, np.sqrt(weight @ (theta - mean) ** 2)
 

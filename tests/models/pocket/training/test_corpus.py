@@ -204,9 +204,8 @@ def test_a_shard_is_read_as_it_was_written(tmp_path: Path, monkeypatch: pytest.M
         for field in shards.Table.__slots__:
             if field != "params":
                 np.testing.assert_array_equal(getattr(table, field), getattr(read, field))
-        assert repr(table.params) == repr(
-            read.params
-        )  # a default that is not there is NaN, which equals nothing
+        # a default that is not there is NaN, which equals nothing
+        assert repr(table.params) == repr(read.params)
         assert len(table.valid) == len(table.test) == len(table.seconds) == len(table.codes)
         assert (
             (shards.positions(read) >= 0) & (shards.positions(read) <= 1) | (read.codes == INACTIVE)
