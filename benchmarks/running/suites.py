@@ -60,6 +60,16 @@ def _conditional_names() -> list[str]:
     return conditional_names()
 
 
+def _full_names(report: bool) -> list[str]:
+    from airtune.benchmarks.tasks.full_trainings import (
+        CHOOSE,
+        REPORT,
+        full_names,
+    )  # loads the training of pocket
+
+    return full_names(REPORT if report else CHOOSE)
+
+
 def _hpobench(name: str, models: str, protocol: Protocol, chosen: tuple[str, ...]) -> Suite:
     """The shipped table tasks of the chosen models under a protocol."""
     rows = {"clean": "the training rows", "published": "a bootstrap of training and validation rows"}
@@ -115,6 +125,17 @@ SUITES: Mapping[str, Suite] = {
             _conditional_names,
             "spaces as people write them, up to 14 hyperparameters, most of them conditional, with defaults that "
             "deserve trust and such that do not: development",
+        ),
+        Suite(
+            "development-full",
+            partial(_full_names, report=False),
+            "algorithms trained as people train them, on generated data sets, in spaces that pocket was not trained on "
+            "or tables of others: development",
+        ),
+        Suite(
+            "unseen-full",
+            partial(_full_names, report=True),
+            "the same, of 5 algorithms that pocket was not trained on, for reporting",
         ),
         Suite(
             "unseen",

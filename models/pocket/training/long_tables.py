@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -75,18 +76,32 @@ def table_of(made: shards.Table) -> Table | None:
     return Table(params, unit, compressed(made.valid), budget, short)
 
 
-def load(folder: Path = SHARDS) -> tuple[dict[str, list[Table]], dict[str, dict[str, list[Table]]]]:
+def read_all(folder: Path = SHARDS) -> Iterator[tuple[str | None, str, int, Table]]:
     """The tables of all shards in a folder, and of finished tables in its `parts`.
+
+    Yields:
+        Why a table is held out (None: it is not), its family, its number in the family, and itself.
+    """
+    for file in sorted([*folder.glob("*.npz"), *folder.glob("parts/*.npz")]):
+        for made in shards.read(file):
+            table = table_of(made)
+            if table is not None:
+                yield (
+                    building.held_out(made.family, made.algorithm, made.index),
+                    made.family,
+                    made.index,
+                    table,
+                )
+
+
+def load(folder: Path = SHARDS) -> tuple[dict[str, list[Table]], dict[str, dict[str, list[Table]]]]:
+    """The tables of `read_all`.
 
     Returns:
         By family what is trained on; and what is held out, by the reason and the family.
     """
     training: dict[str, list[Table]] = {}
     kept: dict[str, dict[str, list[Table]]] = {reason: {} for reason in REASONS}
-    for file in sorted([*folder.glob("*.npz"), *folder.glob("parts/*.npz")]):
-        for made in shards.read(file):
-            table = table_of(made)
-            if table is not None:
-                reason = building.held_out(made.family, made.algorithm, made.index)
-                (training if reason is None else kept[reason]).setdefault(made.family, []).append(table)
+    for reason, family, _, table in read_all(folder):
+        (training if reason is None else kept[reason]).setdefault(family, []).append(table)
     return training, kept
