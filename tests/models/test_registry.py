@@ -37,11 +37,11 @@ def test_import_is_light() -> None:
 @pytest.mark.parametrize(
     ("own", "given", "spoken"),
     [
-        ("pocket+alphabet=2", None, "pocket+alphabet=2"),
-        ("pocket+alphabet=2", "pocket", "pocket+alphabet=2"),
-        ("pocket+alphabet=2", "pocket+names=hidden", "pocket+names=hidden+alphabet=2"),
-        ("pocket+alphabet=2", "pocket+alphabet=1", "pocket"),
-        ("pocket+alphabet=2", "chat", "chat"),
+        ("pocket+alphabet=1", None, "pocket+alphabet=1"),
+        ("pocket+alphabet=1", "pocket", "pocket+alphabet=1"),
+        ("pocket+alphabet=1", "pocket+names=hidden", "pocket+names=hidden+alphabet=1"),
+        ("pocket+alphabet=1", "pocket+alphabet=2", "pocket"),
+        ("pocket+alphabet=1", "chat", "chat"),
         ("pocket", "pocket+names=hidden", "pocket+names=hidden"),
         ("chat+history=turns", "chat", "chat"),
     ],

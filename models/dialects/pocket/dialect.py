@@ -218,15 +218,16 @@ class PocketDialect:
     Attributes:
         names: "hidden": no hyperparameter has a name that the model knows; "permuted": each has another's
             (`airtune.models.dialects.hidden`).
-        alphabet: 2: headers tell what choices are called and how long a training is, and know more roles (`words`).
-            Which one weights have learnt stands in their `airtune.json`.
+        alphabet: 2: headers tell what choices are called and how long a training is, and know more roles (`words`). 1:
+            they do not, as the first four versions of the weights read them. Which one weights have learnt stands in
+            their `airtune.json`.
 
     Raises:
         ModelError: If one of them has no such value.
     """
 
     names: str = "shown"
-    alphabet: int = 1
+    alphabet: int = 2
 
     # All texts that a value may have.
     value_texts = frozenset(

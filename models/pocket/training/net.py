@@ -7,6 +7,7 @@ hyperparameter comes next. So 24,000 product tokens are learnt from a few thousa
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,8 @@ class Pocket(nn.Module):
         body = {name: values for name, values in released.items() if name not in COMPUTED}
         self.llama.load_state_dict(body, strict=False)
         rows, out = (released[name].double() for name in COMPUTED)
-        if len(rows) == FIRST_SIZE:
+        if json.loads((folder / "training.json").read_text(encoding="utf-8")).get("alphabet", 1) == 1:
+            rows = rows[:FIRST_SIZE]
             kinds = rows[[HEAD_ID[kind] for kind in KINDS]].mean(0, keepdim=True)
             unknown = rows[HEAD_ID[UNKNOWN_ROLE]].expand(len(MORE_ROLES), -1)
             rows = torch.cat([rows, kinds, unknown, self.more_in[1 + len(MORE_ROLES) :].double()])

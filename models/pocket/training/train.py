@@ -1,8 +1,8 @@
 """Train `pocket` from a seed, on generated data only.
 
     airtune models train pocket --smoke          a tiny one, about a minute, checks that the loss falls
-    python -m airtune.models.pocket.training.train --out DIR    the shipped one, in three stages (resumes from DIR)
-    python -m airtune.models.pocket.training.train --out DIR --next    goes on from it with the tables of `corpus`
+    python -m airtune.models.pocket.training.train --out DIR    the shipped one, in four stages (resumes from DIR)
+    python -m airtune.models.pocket.training.train --out DIR --next    goes on from it, as in the last stage
 
 Every step draws its episodes from (seed, step), so a run that was interrupted and resumed sees what an
 uninterrupted one sees. The learning rate is flat and falls linearly over the last 30 % of the tokens; a run may be
@@ -53,7 +53,7 @@ class Config:
     borrow_from: int = 0  # step: from here on some names are borrowed, and teach that names may mislead
     surfaces: bool = False  # read tables as surfaces, so that they are not learnt by heart
     added: bool = False  # with the tables that were built after the first three stages
-    alphabet: int = 1  # of the prompts
+    alphabet: int = 2  # of the prompts
     long: bool = False  # with tables of full trainings, and histories of searches
     start: str | None = None  # the folder of weights that it goes on from, optimisers afresh
     kept: float = 0.0  # share of those weights in what is released
@@ -202,23 +202,14 @@ def write_release(model: Pocket, config: Config, out: Path) -> None:
 
 # The shipped weights: first what names mean; then, from those weights on, that names may mislead, too. Both read tables
 # row by row and learn them by heart (docs/log/pocket.md); the third stage reads them as surfaces, and half of each is
-# what is shipped.
+# what the last one begins with: tables of algorithms trained as people train them, words of choices.
 STAGES = (
-    Config(borrow_from=1_000_000),
-    Config(seed=2, tokens=22e6, learning_rate=1.5e-3, bf16=False),
-    Config(seed=3, tokens=17e6, learning_rate=1.5e-3, bf16=False, surfaces=True, kept=0.5),
+    Config(alphabet=1, borrow_from=1_000_000),
+    Config(alphabet=1, seed=2, tokens=22e6, learning_rate=1.5e-3, bf16=False),
+    Config(alphabet=1, seed=3, tokens=17e6, learning_rate=1.5e-3, bf16=False, surfaces=True, kept=0.5),
+    Config(seed=6, tokens=10e6, learning_rate=1.5e-3, surfaces=True, added=True, long=True, watch_every=100),
 )
-# What comes next, from the shipped weights on: tables of algorithms trained as people train them, words of choices.
-NEXT = Config(
-    seed=6,
-    tokens=20e6,
-    learning_rate=1.5e-3,
-    surfaces=True,
-    added=True,
-    alphabet=2,
-    long=True,
-    watch_every=100,
-)
+NEXT = replace(STAGES[-1], seed=7)  # from the shipped weights on
 SHIPPED = Path(__file__).parents[1] / "weights"
 SMOKE = Config(width=32, layers=2, heads=2, hidden=64, tokens=1.5e5, batch_tokens=3000, bf16=False)
 

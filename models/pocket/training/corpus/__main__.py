@@ -24,8 +24,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)  # weights that decay to nothing are slow otherwise
-    with threadpool_limits(1):
-        print(json.dumps(build(args.out, args.hours, args.rounds)))
+    try:
+        with threadpool_limits(1):
+            print(json.dumps(build(args.out, args.hours, args.rounds)))
+    finally:
+        torch.set_flush_denormal(False)  # of the whole process: others may count on the smallest numbers
 
 
 if __name__ == "__main__":

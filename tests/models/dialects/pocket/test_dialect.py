@@ -159,7 +159,7 @@ def test_a_grid_of_numbers_is_told_as_the_number() -> None:
     dialect = PocketDialect()
     prompt = dialect.render(Problem("x", "", grid, "loss"))
     assert prompt == (
-        "<C>L[+e-2][+e2]a500<depth>I[+e0][+e0.5]b000<max_depth>J[+e0][+e1]c773<?>O[0][+e0.5]d000;>"
+        "<C>L[+e-2][+e2]a500<depth>I[+e0][+e0.5]b000<max_depth>J[+e0][+e1]c773<width>O[0][+e0.5]d000;>"
     )
     grammar = dialect.grammar(grid)
     assert grammar.count() == 5 * 5 * 3 * 2
@@ -175,7 +175,7 @@ def test_a_grid_too_fine_for_its_scale_keeps_its_ranks() -> None:
 
 def told(space: ConfigurationSpace, **settings: object) -> str:
     """The header of a space in the second alphabet."""
-    return PocketDialect(alphabet=2, **settings).render(Problem("t", "", space, "loss"))  # type: ignore[arg-type]
+    return PocketDialect(**settings).render(Problem("t", "", space, "loss"))  # type: ignore[arg-type]
 
 
 def test_the_second_alphabet_tells_words_and_how_long_a_training_is() -> None:
@@ -188,12 +188,12 @@ def test_the_second_alphabet_tells_words_and_how_long_a_training_is() -> None:
         ]
     )
     assert told(space) == "<epochs>K[+e1]<optimizer>C[0][+e0.5]aA{adam}aC{sgd}aC<C>L[+e-2][+e2]b500;>"
-    first = PocketDialect().render(Problem("t", "", space, "loss"))
+    first = PocketDialect(alphabet=1).render(Problem("t", "", space, "loss"))
     assert first == "<optimizer>C[0][+e0.5]aC<?>L[+e-2][+e2]b500;>"
     assert told(space, names="hidden") == "<?>C[0][+e0.5]aC<?>L[+e-2][+e2]b500;>"
     other = ConfigurationSpace({"x": (0.0, 1.0), "depth": (1, 3)})
-    assert told(other) == PocketDialect().render(Problem("t", "", other, "loss"))
-    assert PocketDialect(alphabet=2).name == "pocket+alphabet=2"
+    assert told(other) == PocketDialect(alphabet=1).render(Problem("t", "", other, "loss"))
+    assert PocketDialect(alphabet=1).name == "pocket+alphabet=1"
     with pytest.raises(ModelError, match="alphabet cannot be 3"):
         PocketDialect(alphabet=3)
 
