@@ -142,7 +142,9 @@ def summary(
 
 
 def losses(folder: Path) -> dict[str, float]:
-    """Nats per proposed position, in the alphabet that the weights have learnt; a uniform guess has 6.91.
+    """Nats per proposed position, in the alphabet and by the loss that the weights have learnt.
+
+    A uniform guess has 6.91; losses with and without `spread` do not compare.
 
     On rows of tables of short trainings that were trained on and that were not: what the first figure is below the
     second was learnt by heart. And of full trainings, by what is held out of them.
@@ -150,18 +152,18 @@ def losses(folder: Path) -> dict[str, float]:
     run = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     model = Pocket(*(run[size] for size in ("width", "layers", "heads", "hidden")))
     model.load_release(folder)
-    alphabet = run.get("alphabet", 1)
+    alphabet, loss_of = run.get("alphabet", 1), Loss(run.get("spread", False))
     training, _ = split_tables(added=run.get("added", False))
     watched = {name: tables for name, tables in split_tables()[1].items() if name in training}
     found = {
-        name: development_loss(model, Loss(), tables, "cpu", alphabet)
+        name: development_loss(model, loss_of, tables, "cpu", alphabet)
         for name, tables in (("training", training), ("development", watched))
     }
     long, kept = long_tables.load()
     for name, some in {"training": long, **kept}.items():
         if some:
             found[f"long_{name}"] = development_loss(
-                model, Loss(), some, "cpu", alphabet, batches=32, largest=LARGEST
+                model, loss_of, some, "cpu", alphabet, batches=32, largest=LARGEST
             )
     return {name: round(loss, 3) for name, loss in found.items()}
 

@@ -35,7 +35,7 @@ class Batch:
         group: (R, L) 0 for the history, 1, 2, ... for branches, -1 for padding.
         where: (S,) indices into the flattened (R * L) positions whose next token is supervised.
         target: (S,) the bin (or choice) it should be.
-        levels: (S,) 0 for a continuous target, k for one of k levels on the scale.
+        levels: (S,) 0 for a continuous target, k for one of k levels on the scale, -k if they are uneven.
         kind: (S,) 0 a position, 1 a choice, 2 a score.
     """
 

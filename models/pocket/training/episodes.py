@@ -42,7 +42,7 @@ class Episodes:
 
     Attributes:
         header: (B, P, 4) ids of role, kind, lower and upper tokens.
-        levels: (B, P) number of values: 0 continuous, k > 1 discrete.
+        levels: (B, P) number of values: 0 continuous, k > 1 discrete, -k of uneven steps.
         categorical: (B, P) whether a choice rather than a position.
         default: (B, P) position of the default in [0, 1].
         points: (B, N, P) positions; categoricals as (choice + 0.5) / levels.

@@ -17,6 +17,7 @@ from airtune.models.pocket.training.tables import Table
 
 _MAX_LEVELS = 64
 _SMOOTHING = 10.0  # bins: targets are Gaussian around the point that was good (a neighbour is nearly as good)
+_SHARE = 0.4  # of the step between two of a few values: what a target among them is smoothed by
 _SCORE_SMOOTHING = 15.0
 _SCORE_WEIGHT = 0.3
 _LARGEST = 6  # hyperparameters of the tables that it is measured on
@@ -33,10 +34,17 @@ def _level_masks() -> Tensor:
 
 
 class Loss(nn.Module):
-    """Cross-entropy of smoothed targets: positions and choices to propose, scores to predict."""
+    """Cross-entropy of smoothed targets: positions and choices to propose, scores to predict.
 
-    def __init__(self) -> None:
+    Args:
+        spread: A target among k values is spread over its share of the scale, and all positions count. Otherwise the k
+            values are compared among themselves alone, which says nothing of what lies between them: a header does not
+            tell 4 values from 10 or 1,000, so such weights prefer the places that many lists have, ends and thirds.
+    """
+
+    def __init__(self, spread: bool = True) -> None:
         super().__init__()
+        self.spread = spread
         self.masks: Tensor
         self.bins: Tensor
         self.register_buffer("masks", _level_masks(), persistent=False)
@@ -51,6 +59,16 @@ class Loss(nn.Module):
         weight = weight / weight.sum(1, keepdim=True).clamp_min(1e-30)
         return -(weight * logits.log_softmax(1)).sum(1)
 
+    def _density(self, logits: Tensor, target: Tensor, levels: Tensor) -> Tensor:
+        """Cross-entropy with a bump that is as high everywhere: a target at an end, where half of it is, counts half.
+
+        So that what is read off at the positions of k values is their probability, whatever k is.
+        """
+        step = (BINS - 1) / (levels.abs().float() - 1).clamp_min(1)
+        sigma = torch.where(levels == 0, _SMOOTHING, (_SHARE * step).clamp_min(_SMOOTHING))[:, None]
+        weight = torch.exp(-0.5 * ((self.bins[None] - target[:, None].float()) / sigma).square())
+        return -(weight / (sigma * math.sqrt(2 * math.pi)) * logits.log_softmax(1)).sum(1)
+
     def forward(self, model: Pocket, batch: Batch, hidden: Tensor) -> tuple[Tensor, dict[str, float]]:
         """The loss to minimise, and its parts in nats for the log."""
         h = hidden.flatten(0, 1)[batch.where].float()
@@ -61,7 +79,9 @@ class Loss(nn.Module):
             if not bool(chosen.any()):
                 continue
             x, target, levels = h[chosen], batch.target[chosen], batch.levels[chosen]
-            if kind == 0:
+            if kind == 0 and self.spread:
+                each = self._density(x @ value_rows.T, target, levels)
+            elif kind == 0:
                 each = self._smooth(
                     x @ value_rows.T, target, _SMOOTHING, self.masks[levels.clamp(0, _MAX_LEVELS)]
                 )

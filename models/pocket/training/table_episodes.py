@@ -159,7 +159,8 @@ def simulate_surfaces(
         searches: Whether some of the histories are those of searches.
 
     Returns:
-        The histories; (b, p) how many values each hyperparameter has, and whether it is a choice.
+        The histories; (b, p) how many values each hyperparameter has (below 0: in uneven steps), and whether it is a
+        choice.
     """
     b, p = len(surfaces), len(surfaces[0].params)
     levels = np.array([surface.levels() for surface in surfaces], dtype=np.int64)
@@ -183,7 +184,8 @@ def simulate_surfaces(
     default = np.stack([surface.default() for surface in surfaces])
     played = some_search(rng, default, categorical, n) if searches else None
     simulated = simulate(rng, function, activity, snap, categorical, n, length, default, played)
-    return simulated, levels, categorical
+    unevenly = np.array([[len(q.choices) if q.choices else 0 for q in s.params] for s in surfaces])
+    return simulated, np.where(levels == 0, -unevenly, levels), categorical
 
 
 def from_surfaces(

@@ -1,5 +1,6 @@
 """pocket's data, batches and network: what is trained is what is asked at run time."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from ConfigSpace import Categorical, ConfigurationSpace, Constant, Float, Intege
 
 from airtune.models import Observation, Problem
 from airtune.models.dialects.pocket.codec import (
+    BINS,
     CHOICES,
     HEAD_ID,
     KINDS,
@@ -34,6 +36,7 @@ from airtune.models.pocket.training.episodes import (
     Episodes,
     budget_ids,
 )
+from airtune.models.pocket.training.loss import Loss
 from airtune.models.pocket.training.net import HalfLinear, Pocket
 from airtune.models.pocket.training.prior import synthetic
 from airtune.models.pocket.training.release import build_tokenizer, write
@@ -373,3 +376,27 @@ def test_an_interrupted_run_continues_as_if_nothing_had_happened(tmp_path: Path)
     resumed, _ = train(config, training, tmp_path)
     for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("levels", [2, 3, 4, 10, 40])
+def test_every_value_of_a_list_is_as_likely_where_all_are_as_good(levels: int) -> None:
+    """Bug: a target at an end, half of whose surroundings lie beyond, made half again as likely.
+
+    What the loss asks of flat logits is the density that they move to; read at the values, as a mask does.
+    """
+    logits = torch.zeros(levels, BINS, requires_grad=True)
+    target = torch.linspace(0, BINS - 1, levels).round().long()
+    loss = Loss()._density(logits, target, torch.full((levels,), levels)).mean()
+    loss.backward()
+    assert logits.grad is not None
+    density = float(loss.detach()) / math.log(BINS) / BINS - logits.grad.sum(0)
+    assert float(density[target].max() / density[target].min()) < 1.12
+    between = density[(target[:-1] + target[1:]) // 2]
+    assert float(between.min()) > 0.4 * float(density[target].max())  # nothing is a spike
+
+
+def test_uneven_lists_are_spread_as_even_ones() -> None:
+    logits, target = torch.randn(3, BINS), torch.tensor([0, 200, 999])
+    spread = [Loss()._density(logits, target, torch.full((3,), k)) for k in (-3, 3, 0)]
+    torch.testing.assert_close(spread[0], spread[1])
+    assert (spread[1] - spread[2]).abs().max() > 0.01
