@@ -51,7 +51,7 @@ def test_the_know_nothing_control_is_told_everywhere(page: str) -> None:
     row = re.search(r"^\| the same with a model that knows nothing \|.+$", README, re.MULTILINE)
     assert row is not None
     figures = re.findall(r"\d+/\d+/\d+", row.group())
-    text = (REPO / page).read_text(encoding="utf-8").replace("wins 23, ties 4 and loses 5", "23/4/5")
+    text = (REPO / page).read_text(encoding="utf-8")
     assert len(figures) == 3
     assert all(figure in text for figure in figures)
 
