@@ -61,13 +61,9 @@ def _conditional_names() -> list[str]:
 
 
 def _full_names(report: bool) -> list[str]:
-    from airtune.benchmarks.tasks.full_trainings import (
-        CHOOSE,
-        REPORT,
-        full_names,
-    )  # loads the training of pocket
+    from airtune.benchmarks.tasks import full_trainings as full  # loads the training of pocket
 
-    return full_names(REPORT if report else CHOOSE)
+    return full.full_names(full.REPORT if report else full.CHOOSE)
 
 
 def _hpobench(name: str, models: str, protocol: Protocol, chosen: tuple[str, ...]) -> Suite:

@@ -10,6 +10,7 @@ first asked for (seconds each), and kept in the folder `airtune` of the user's c
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -58,12 +59,23 @@ def _functions(family: str, p: int, seed: int | None) -> Any:
     return fresh_functions(p, FUNCTIONS, drawn)
 
 
+def interpolated(table: Table, config: Mapping[str, Any]) -> float:
+    """The mean loss of a table's rows around a configuration, weighted by inverse squared distance.
+
+    The nearest row alone would reward a search for not going on where it found something good. Infinite, a failed
+    training, where the nearest row failed.
+    """
+    distance = squared_distances(table, values_of(table, config))
+    rows = np.argsort(distance, kind="stable")[: len(table.params) + 1]
+    if not math.isfinite(table.loss[rows[0]]):
+        return math.inf
+    rows = rows[np.isfinite(table.loss[rows])]
+    return float(np.average(table.loss[rows], weights=1 / (distance[rows] + 1e-12)))
+
+
 @dataclass(frozen=True, slots=True)
 class TableObjective:
-    """The mean loss of the table's rows around a configuration, weighted by inverse squared distance.
-
-    The nearest row alone would reward a search for not going on where it found something good.
-    """
+    """The loss that a table's rows tell of a configuration, see `interpolated`."""
 
     algorithm: str
     index: int
@@ -71,10 +83,7 @@ class TableObjective:
 
     def __call__(self, config: Mapping[str, Any]) -> float:
         """The loss; see the module's docstring."""
-        table = _table(self.algorithm, self.index, self.seed)
-        distance = squared_distances(table, values_of(table, config))
-        rows = np.argsort(distance, kind="stable")[: len(table.params) + 1]
-        return float(np.average(table.loss[rows], weights=1 / (distance[rows] + 1e-12)))
+        return interpolated(_table(self.algorithm, self.index, self.seed), config)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,19 +8,16 @@ is interpolated; 0 is the table's best row, 1 its median.
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
+from airtune.benchmarks.tasks.development import interpolated
 from airtune.engine.types import Task
 from airtune.models.pocket.training.long_tables import read_all
-from airtune.models.pocket.training.table_spaces import space_of, values_of
-from airtune.models.pocket.training.tables import Table, squared_distances
+from airtune.models.pocket.training.table_spaces import space_of
+from airtune.models.pocket.training.tables import Table
 
 CHOOSE, REPORT = ("table", "family"), ("algorithm",)  # why the tables are held out
 _TABLES = 3  # of a family of spaces: cheap ones have many
@@ -38,36 +35,22 @@ def _tables() -> dict[str, tuple[str, Table]]:
 
 @dataclass(frozen=True, slots=True)
 class FullObjective:
-    """The mean loss of the table's rows around a configuration, weighted by inverse squared distance.
-
-    Infinite, a failed training, where the nearest row failed.
-    """
+    """The loss that a table's rows tell of a configuration, see `development.interpolated`."""
 
     name: str
 
     def __call__(self, config: Mapping[str, Any]) -> float:
         """The loss; see the module's docstring."""
-        _, table = _tables()[self.name]
-        distance = squared_distances(table, values_of(table, config))
-        rows = np.argsort(distance, kind="stable")[: len(table.params) + 1]
-        if not math.isfinite(table.loss[rows[0]]):
-            return math.inf
-        rows = rows[np.isfinite(table.loss[rows])]
-        return float(np.average(table.loss[rows], weights=1 / (distance[rows] + 1e-12)))
+        return interpolated(_tables()[self.name][1], config)
 
 
 def full_names(reasons: tuple[str, ...] = CHOOSE) -> list[str]:
     """The names of the tasks whose tables are held out for one of the reasons."""
-    names = [name for name, (reason, _) in _tables().items() if reason in reasons]
-    groups = itertools.groupby(
-        sorted(names, key=_family_and_index), key=lambda name: _family_and_index(name)[0]
-    )
-    return [name for _, group in groups for name in itertools.islice(group, _TABLES)]
-
-
-def _family_and_index(name: str) -> tuple[str, int]:
-    _, family, index = name.split("/")
-    return family, int(index)
+    by_family: dict[str, list[str]] = {}
+    for name, (reason, _) in _tables().items():  # in the order of their making, as their numbers are
+        if reason in reasons:
+            by_family.setdefault(name.split("/")[1], []).append(name)
+    return [name for family in sorted(by_family) for name in by_family[family][:_TABLES]]
 
 
 def full_task(name: str) -> Task:

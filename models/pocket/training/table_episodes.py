@@ -184,7 +184,7 @@ def simulate_surfaces(
     default = np.stack([surface.default() for surface in surfaces])
     played = some_search(rng, default, categorical, n) if searches else None
     simulated = simulate(rng, function, activity, snap, categorical, n, length, default, played)
-    unevenly = np.array([[len(q.choices) if q.choices else 0 for q in s.params] for s in surfaces])
+    unevenly = np.array([[len(q.choices) for q in surface.params] for surface in surfaces])
     return simulated, np.where(levels == 0, -unevenly, levels), categorical
 
 
