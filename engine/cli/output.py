@@ -218,9 +218,8 @@ def best_text(trial: Trial, metric: str) -> str:
     """The best trial's number, loss and further values on one line."""
     info = "".join(f", {name.replace('_', ' ')} {loss_text(value)}" for name, value in trial.info.items())
     loss = "none" if trial.loss is None else loss_text(trial.loss)
-    return " ".join(
-        f"best: trial {trial.number}, {metric} {loss}{info}".split()
-    )  # names may have line breaks
+    line = f"best: trial {trial.number}, {metric} {loss}{info}"
+    return " ".join(line.split())  # names may have line breaks
 
 
 def exit_after(skipped: Sequence[BaseException] | None) -> None:
