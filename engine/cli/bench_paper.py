@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from airtune.engine.cli.bench_validity import say_answers
 from airtune.engine.cli.options import JsonNotTables, TakeOver, folder_of, names_in, use_data
 from airtune.engine.cli.output import err, print_json, print_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from airtune.benchmarks.measures.validity import Search
     from airtune.benchmarks.paper.protocol import Protocol
     from airtune.benchmarks.paper.running import Done
     from airtune.benchmarks.running.runner import Progress
@@ -84,7 +84,7 @@ def paper(
             with ExitStack() as shown:
                 one = run_part(
                     protocol, output / protocol.part.name, jobs=jobs, take_over=take_over,
-                    on_progress=_bars(shown), on_answers=_say_answers,
+                    on_progress=_bars(shown), on_answers=say_answers,
                 )  # fmt: skip
             write_part(one)
             done.append(one)
@@ -116,10 +116,6 @@ def _bars(shown: ExitStack) -> Callable[[str, Progress], None]:
         bars[arm](progress)
 
     return progress
-
-
-def _say_answers(searches: Sequence[Search]) -> None:
-    err().print(f"  {sum(len(search.answers) for search in searches)} answers", soft_wrap=True)
 
 
 def _marked(protocol: Protocol) -> list[str]:

@@ -21,6 +21,13 @@ PROMPTS_HELP = "Variants of the chat dialect. (default: chat,chat+examples=1,cha
 OUT_HELP = "Folder of all answers, validity.jsonl; the same command goes on, and more may be asked for."
 
 
+def say_answers(group: Sequence[Search]) -> None:
+    """What the searches of one prompt and mode have been answered so far, after each of their steps."""
+    made, useful = sum(len(one.answers) for one in group), sum(one.useful for one in group)
+    words = f"{group[0].prompt}, {group[0].mode}: {useful} of {made} proposals valid and new"
+    err().print(words, soft_wrap=True, markup=False)
+
+
 def validity(
     tasks: Annotated[str, typer.Argument(metavar="[SUITE|TASKS]", help=TASKS_HELP)] = "development-small",
     model: Annotated[str, typer.Option(help=MODEL_HELP)] = "smollm2",
@@ -54,15 +61,10 @@ def validity(
     variants = dict.fromkeys(prompts.split(",") if prompts else PROMPTS)
     make_folder(output)
 
-    def say(group: Sequence[Search]) -> None:
-        made, useful = sum(len(one.answers) for one in group), sum(one.useful for one in group)
-        words = f"{group[0].prompt}, {group[0].mode}: {useful} of {made} proposals valid and new"
-        err().print(words, soft_wrap=True, markup=False)
-
     try:
         searches = measure_validity(
             {prompt: spec.but(dialect=prompt).load() for prompt in variants}, names, budget=budget, seeds=seeds,
-            cap=cap, temperature=temperature, path=output / FILE, on_step=say,
+            cap=cap, temperature=temperature, path=output / FILE, on_step=say_answers,
         )  # fmt: skip
     except KeyboardInterrupt:
         print_lines(["interrupted: the same command again goes on"])

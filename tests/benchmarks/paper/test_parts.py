@@ -51,6 +51,16 @@ def test_a_part_runs_by_its_command(
     assert not re.search(r'(?:src|href)="(?:https?:)?//', page)
 
 
+def test_validity_says_how_far_it_is(tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Bug: a step's line was a number of answers that began anew with each prompt, seed and mode, and named none."""
+    assert run(tmp_path, "--part", "validity", "--seeds", "1") == 0
+    said = capsys.readouterr().err.splitlines()
+    for prompt in PARTS["validity"].arms[0].methods:
+        for made in (2, 4, 6):
+            assert f"{prompt}, grammar: {made} of {made} proposals valid and new" in said
+        assert sum(line.startswith(f"{prompt}, free text: ") for line in said) == 3
+
+
 def test_interrupted_and_resumed_it_is_the_same_bytes(
     tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
