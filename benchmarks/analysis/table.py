@@ -110,6 +110,6 @@ def _stacked(head: str) -> str:
 def _number(text: str) -> float | str:
     """What a text is sorted by: its first number, or nothing where it has none."""
     try:
-        return float(text.split()[0])
+        return float(text.split()[0].translate(_PLAIN))
     except (ValueError, IndexError):
         return ""

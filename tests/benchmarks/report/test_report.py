@@ -384,6 +384,8 @@ def test_one_table_for_terminal_markdown_and_page() -> None:
     assert [list(column.cells) for column in rich.columns] == [["a"], ["-2\n[-3, 1]"]]
     plain = Table.of_texts("t", ("name", "a", "b"), [("m", "1.5 EUR", "-")])
     assert [(cell.text, cell.sort) for cell in plain.rows[0]] == [("m", "m"), ("1.5 EUR", 1.5), ("-", "")]
+    signed = Table.of_texts("t", ("name", "a", "b"), [("m", "−41.5 % [−237, 78]", "6.25e−5")])
+    assert [cell.sort for cell in signed.rows[0][1:]] == [-41.5, 6.25e-5]  # bug: a number with − had none
 
 
 def test_the_best_configuration_comes_first_and_can_be_copied(tmp_path: Path) -> None:
