@@ -14,7 +14,8 @@ from airtune.benchmarks.analysis.numbers import significant
 from airtune.benchmarks.tasks.toy import FUNCTIONS, Function
 from airtune.grammars.errors import counted
 
-SIZE = 200.0  # of a panel, in SVG's units
+SIZE = 200.0  # of a landscape, in SVG's units
+EDGE = 5.0  # around it, so that points at the ends of a range are whole
 GRID = 90  # points of the landscape along an axis
 LEVELS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7)  # shares of the square that are below each contour
 
@@ -55,7 +56,8 @@ def _panel(name: str, points: Sequence[Sequence[float | None]]) -> Markup:
     best = min(known, key=lambda i: losses[i] or 0.0, default=-1)
     evaluations = counted(len(points), "evaluation")
     parts = [
-        f'<svg viewBox="0 0 {SIZE:g} {SIZE:g}" role="img" aria-label="{escape(name)}: {evaluations}">',
+        f'<svg viewBox="{-EDGE:g} {-EDGE:g} {SIZE + 2 * EDGE:g} {SIZE + 2 * EDGE:g}" role="img" '
+        f'aria-label="{escape(name)}: {evaluations}">',
         f'<rect width="{SIZE:g}" height="{SIZE:g}" class="ground"/><use href="#land-{name}"/>',
     ]
     for x, y in (_place(function, *point) for point in function.minimisers):

@@ -190,8 +190,12 @@ def _lines(lines: list[dict[str, Any]]) -> Table:
             )
         )
     heads = ("method", "arm", "figure", "ours", "paper", "", "control", "against the control")
-    table = Table.of_texts("figures beside the paper's", heads, rows)
-    columns = [replace(column, number=i > 2) for i, column in enumerate(table.columns)]
+    return _with_names(Table.of_texts("figures beside the paper's", heads, rows), 3)
+
+
+def _with_names(table: Table, count: int) -> Table:
+    """The table, so many of its first columns being names."""
+    columns = [replace(column, number=i >= count) for i, column in enumerate(table.columns)]
     return replace(table, columns=columns)
 
 
@@ -204,7 +208,7 @@ def _times(path: Path) -> Table | None:
         for method, s in methods.items()
     ]
     heads = ("method", "arm", "seconds a proposal", "proposing in all", "evaluating in all")
-    return Table.of_texts("what it took", heads, rows)
+    return _with_names(Table.of_texts("what it took", heads, rows), 2)
 
 
 def _shared(parts: list[dict[str, Any]]) -> list[tuple[str, str]]:
