@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from airtune.benchmarks.paper.protocol import Arm, Claim, Part
+from airtune.benchmarks.paper.protocol import LIMITS, Arm, Claim, Part
 
 PAPER = "arXiv 2312.04528"
 MODELS = ("llama_cpp:smollm2", "pocket")  # the first is the one that the first screen is about
@@ -255,9 +255,9 @@ PARTS: Mapping[str, Part] = {
             question="Does a model use what it may remember of the benchmark?",
             paper="That known benchmarks may be in the training data is stated as a limit.",
             claims=(
-                Claim("both", "regret renamed and on other ranges, minus as it is", "limits", 0.0, None, "", True),
-                Claim("names", "regret renamed, minus as it is", "limits", 0.0, None, "", True),
-                Claim("ranges", "regret on other ranges, minus as it is", "limits", 0.0, None, "", True),
+                Claim("both", "regret renamed and on other ranges, minus as it is", LIMITS, 0.0, None, "", True),
+                Claim("names", "regret renamed, minus as it is", LIMITS, 0.0, None, "", True),
+                Claim("ranges", "regret on other ranges, minus as it is", LIMITS, 0.0, None, "", True),
             ),
             arms=(
                 Arm("as it is", "original-mlp", ("lm:{model}", "lm:{model+names=hidden}", "lm:{control}", "random")),
@@ -276,9 +276,9 @@ PARTS: Mapping[str, Part] = {
             question="How much of a budget do invalid and repeated answers cost without a grammar?",
             paper="Hallucinated, invalid and repeated answers are stated as failure modes.",
             claims=(
-                Claim("useful", "answers valid and new", "limits"),
-                Claim("invalid", "answers invalid", "limits", lower_is_better=True),
-                Claim("repeated", "answers tried before", "limits", lower_is_better=True),
+                Claim("useful", "answers valid and new", LIMITS),
+                Claim("invalid", "answers invalid", LIMITS, lower_is_better=True),
+                Claim("repeated", "answers tried before", LIMITS, lower_is_better=True),
             ),
             arms=(
                 Arm("answers", "development-small", ("chat", "chat+examples=1", "chat+history=turns"), 10, 1, (10,)),

@@ -20,6 +20,7 @@ from airtune.grammars.errors import counted
 from airtune.models.spec import parse_spec
 
 RANDOM = "random"
+LIMITS = "limits"  # where the paper names what may go wrong, and gives no figure of it
 Speech = Literal["any", "chat"]
 
 
@@ -194,9 +195,7 @@ def protocol_of(part: Part, models: Sequence[str], options: Options) -> Protocol
     """
     said: list[str] = []
     chosen = options.models or tuple(models)
-    if options.models and options.models != tuple(models):
-        said.append(f"models {', '.join(options.models)} in place of {', '.join(models)}")
-    able = tuple(model for model in chosen if part.speech == "any" or parse_spec(model).spoken == part.speech)
+    able = _able(chosen, part)
     if not able:
         raise AirtuneError(
             f"the part {part.name!r} is about chat prompts, and none of the models speaks that dialect",
@@ -204,19 +203,28 @@ def protocol_of(part: Part, models: Sequence[str], options: Options) -> Protocol
             allowed="a model that speaks chat",
             hint="for example --models llama_cpp:smollm2, after airtune models get smollm2",
         )
+    # Models of the plan that are not among the user's need not be here, and are not looked at.
+    others = not set(chosen) <= set(models) or able != _able(models, part)
+    if others:
+        said.append(f"models {', '.join(chosen)} in place of {', '.join(models)}")
     unable = [model for model in chosen if model not in able]
-    if unable and options.models:
+    if unable and others:
         said.append(f"{', '.join(unable)} left out: it speaks no chat")
     if all(knows_nothing(model) for model in able):
         said.append("the models know nothing: a dry run")
-    arms = tuple(_changed(arm, options, said) for arm in part.arms)
+    arms = tuple(_changed(arm, options, said, others) for arm in part.arms)
     return Protocol(replace(part, arms=arms), able, tuple(dict.fromkeys(said)), options)
 
 
-def _changed(arm: Arm, options: Options, said: list[str]) -> Arm:
-    """An arm with a user's options; what departs from the plan is said."""
+def _able(models: Sequence[str], part: Part) -> tuple[str, ...]:
+    """Those that a part can be done with."""
+    return tuple(model for model in models if part.speech == "any" or parse_spec(model).spoken == part.speech)
+
+
+def _changed(arm: Arm, options: Options, said: list[str], others: bool) -> Arm:
+    """An arm with a user's options, among them other models; what departs from the plan is said."""
     new = arm
-    if options.models:
+    if others:
         new = replace(new, models=None)
     if options.suite is not None and options.suite != arm.suite:
         moved = "moved/" if arm.suite.startswith("moved/") else ""

@@ -118,6 +118,23 @@ def test_chat_parts_leave_out_what_speaks_no_chat() -> None:
     assert error.value.hint
 
 
+@pytest.mark.parametrize("name", ["cot", "validity", "table5"])
+def test_the_models_of_the_plan_are_no_departure(name: str) -> None:
+    """Bugs: named, the one model of the plan that speaks chat departed from it; and both models were run in an arm
+    that has one of them alone, without a word."""
+    part, planned = PARTS[name], ("scripted", "pocket")
+    plain = protocol_of(part, planned, Options())
+    ways = [planned, plain.models, planned[::-1]] if part.speech == "chat" else [planned]
+    for models in ways:
+        named = protocol_of(part, planned, Options(models=models))
+        assert named.departures == plain.departures
+        assert (named.models, named.part.arms) == (plain.models, plain.part.arms)
+    assert (
+        "models pocket in place of"
+        in protocol_of(PARTS["toy"], planned, Options(models=("pocket",))).departures[0]
+    )
+
+
 def test_parts_are_named() -> None:
     assert [part.name for part in chosen_parts(["toy", "repetition", "validity"])] == ["toy", "validity"]
     assert [part.name for part in chosen_parts([])] == list(PARTS)
