@@ -50,7 +50,9 @@ def evaluate(protocol: Protocol, arms: Mapping[str, Compared]) -> Result:
         f"{counted(look, 'evaluation')} by "
         f"{figure(first.ours, '')}"
         + (
-            f"; that of a model that knows nothing, by {figure(first.control, '')}." if first.control else "."
+            f"; that of a model that knows nothing, which is chance, by {figure(first.control, '')}."
+            if first.control
+            else "."
         ),
         lines=tuple(lines),
         tables=(

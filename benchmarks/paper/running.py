@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import version
@@ -24,7 +24,7 @@ from airtune.benchmarks.paper.protocol import Options, Part, Protocol, protocol_
 from airtune.benchmarks.paper.results import Result, result_json
 from airtune.benchmarks.running.plan import check_plan
 from airtune.benchmarks.running.runner import Progress, run_suite
-from airtune.engine.manifest import hardware
+from airtune.engine.manifest import hardware, model_hash
 from airtune.engine.storage.study_file import COMPARISON_FILE, StudyFile
 from airtune.grammars import AirtuneError, write_file
 from airtune.models.spec import parse_spec
@@ -129,11 +129,11 @@ def run_part(
         on_answers: Called with the searches of `validity` after each of their steps.
     """
     if protocol.part.name == "validity":
-        searches = validity.measured(
+        searches, manifests = validity.measured(
             protocol, folder, None if on_answers is None else lambda s: on_answers(list(s))
         )
         done = Done(protocol, folder, validity.evaluate(protocol, searches), searches=searches)
-        provenance = _provenance([])
+        provenance = _provenance(manifests)
     else:
         arms = {}
         for arm in protocol.part.arms:
@@ -144,7 +144,7 @@ def run_part(
             arms[arm.name] = Compared(arm, plan, tuple(runs), where)
         evaluate = import_module(f"airtune.benchmarks.paper.{EVALUATED_BY[protocol.part.name]}").evaluate
         done = Done(protocol, folder, evaluate(protocol, arms), arms)
-        provenance = _provenance([one.folder / COMPARISON_FILE for one in arms.values()])
+        provenance = _provenance(_asked([one.folder / COMPARISON_FILE for one in arms.values()]))
         times = {one.arm.name: _times(one.runs) for one in arms.values()}
         write_file(folder / TIMES, (json.dumps(times, indent=1) + "\n").encode())
     write_file(folder / RESULT, result_json(protocol, done.result, provenance).encode())
@@ -155,16 +155,21 @@ def _about(arm: str, on_progress: Callable[[str, Progress], None]) -> Callable[[
     return lambda progress: on_progress(arm, progress)
 
 
-def _provenance(files: list[Path]) -> dict[str, Any]:
-    """What the studies were made with: commit, version, machine, models by hash."""
-    models: dict[str, str] = {}
+def _asked(files: list[Path]) -> list[Mapping[str, Any]]:
+    """The manifests of the language models that the studies asked."""
+    found = []
     for path in files:
         with StudyFile(path, readonly=True) as file:
-            for study in file.studies(verify=False):
-                model = study.manifest.get("model")
-                if model:
-                    name = f"{model.get('backend')}:{model.get('model')} ({model.get('dialect')})"
-                    models[name] = str(study.manifest["model_hash"])
+            found += [study.manifest.get("model") for study in file.studies(verify=False)]
+    return [manifest for manifest in found if manifest]
+
+
+def _provenance(manifests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a part was made with: commit, version, machine, models by hash."""
+    models = {
+        f"{model.get('backend')}:{model.get('model')} ({model.get('dialect')})": model_hash(model)
+        for model in manifests
+    }
     return {
         "version": version("airtune"),
         "commit": source_commit(),

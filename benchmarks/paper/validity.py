@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,20 +30,21 @@ SHARES = {"useful": USEFUL, "invalid": INVALID, "repeated": (REPEATED,)}  # of t
 
 def measured(
     protocol: Protocol, folder: Path, on_step: Callable[[Sequence[Search]], None] | None = None
-) -> dict[str, list[Search]]:
-    """The searches of every model, played or resumed; by model."""
+) -> tuple[dict[str, list[Search]], list[Mapping[str, Any]]]:
+    """The searches of every model, played or resumed, by model; and the manifests of all models under all prompts."""
     (arm,) = protocol.part.arms
-    found = {}
+    found, manifests = {}, list[Mapping[str, Any]]()
     for model in protocol.models:
         spec = parse_spec(model)
         path = folder / arm.name / f"{re.sub(r'[^A-Za-z0-9.]+', '-', spec.label)}.jsonl"
         make_folder(path.parent)
         loaded = {prompt: spec.but(dialect=prompt).load() for prompt in arm.methods}
+        manifests += [one.manifest() for one in loaded.values()]
         tasks = get_suite(arm.suite).tasks
         found[model] = measure_validity(
             loaded, tasks, budget=arm.budget, seeds=arm.seeds, path=path, on_step=on_step
         )
-    return found
+    return found, manifests
 
 
 def evaluate(protocol: Protocol, searches: dict[str, list[Search]]) -> Result:
@@ -114,4 +116,4 @@ def _table(model: str, searches: Sequence[Search], prompts: Sequence[str]) -> Ta
             cells.append(f"{100 * count / max(1, len(answers)):.0f} % ({count})")
         rows.append((words, *cells))
     heads = ("answers", *(f"{prompt}, free text" for prompt in prompts), "grammar, all prompts")
-    return Table(f"{parse_spec(model).label}: what the answers were", heads, tuple(rows))
+    return Table(f"what the answers of {parse_spec(model).label} were", heads, tuple(rows))
