@@ -7,8 +7,9 @@ be kept, or committed, to show it again.
 from __future__ import annotations
 
 import json
+import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from airtune.benchmarks.report.paper_figures import estimate_of, forest, line_te
 from airtune.benchmarks.report.report import make_report
 from airtune.benchmarks.report.style import embedded, inline, save_svg
 from airtune.grammars import AirtuneError, write_file
+from airtune.grammars.errors import counted
 
 SIGNS = {"better": "▲", "equal": "=", "worse": "▼", "no figure": "○"}
 MEANING = {
@@ -138,7 +140,9 @@ def _part(folder: Path) -> dict[str, Any]:
     ]
     paths = result["data"].get("trajectories", [])
     return {
-        **{key: result[key] for key in ("departures", "answer", "notes", "models")},
+        **{key: result[key] for key in ("departures", "models")},
+        "answer": _together(result["answer"]),
+        "notes": [_together(note) for note in result["notes"]],
         **{key: plan[key] for key in ("title", "question", "paper", "success", "tests", "departs", "arms")},
         "name": name,
         "verdict": result["verdict"],
@@ -148,16 +152,30 @@ def _part(folder: Path) -> dict[str, Any]:
         "forest": inline(lambda: forest(result["lines"]), f"{name}-lines") if result["lines"] else "",
         "lines": _lines(result["lines"]),
         "tables": [
-            Table.of_texts(table["title"], table["heads"], table["rows"]) for table in result["tables"]
+            Table.of_texts(table["title"], table["heads"], [[*map(_together, row)] for row in table["rows"]])
+            for table in result["tables"]
         ],
         "figures": drawn,
         "landscapes": landscapes(paths) if paths else [],
         "steps": max((len(path["points"]) for path in paths), default=0),
         "command": shlex.join(result["command"]),
         "provenance": result["provenance"],
-        "seeds": ", ".join(f"{arm['name']} {arm['seeds']}" for arm in plan["arms"]),
+        "seeds": _seeds(plan["arms"]),
+        "against": list(dict.fromkeys(line["against"] for line in result["lines"] if line["against"])),
         "times": _times(folder / TIMES),
     }
+
+
+def _together(text: str) -> str:
+    """The text, in which figures and their units stay on one line, and the ends of an interval."""
+    return re.sub(r"(?<=\d) (?=%)|(?<=\bp) (?=[=<])|(?<=[=<]) (?=\d)|(?<=\d,) (?=[−\d.]+\])", "\u00a0", text)
+
+
+def _seeds(arms: Sequence[Mapping[str, Any]]) -> str:
+    """How many seeds each arm has."""
+    if len({arm["seeds"] for arm in arms}) == 1:
+        return counted(arms[0]["seeds"], "seed")
+    return ", ".join(f"{arm['name']} {counted(arm['seeds'], 'seed')}" for arm in arms)
 
 
 def _brief(lead: Mapping[str, Any] | None) -> dict[str, str]:
@@ -167,7 +185,7 @@ def _brief(lead: Mapping[str, Any] | None) -> dict[str, str]:
     return {
         "what": lead["what"],
         "ours": line_text(lead["ours"], lead["unit"]),
-        "paper": range_text(lead["paper"], lead["unit"]),
+        "paper": range_text(lead),
         "control": without_interval(estimate_of(lead["control"]), lead["unit"]) if lead["control"] else "",
     }
 
@@ -183,14 +201,16 @@ def _lines(lines: list[dict[str, Any]]) -> Table:
                 line["arm"],
                 line["what"],
                 line_text(line["ours"], line["unit"]),
-                range_text(line["paper"], line["unit"]),
+                range_text(line),
                 SIGNS[line["verdict"]],
                 line_text(line["control"], line["unit"]) if line["control"] else "–",
                 tested,
             )
         )
     heads = ("method", "arm", "figure", "ours", "paper", "", "control", "against the control")
-    return _with_names(Table.of_texts("figures beside the paper's", heads, rows), 3)
+    return _with_names(
+        Table.of_texts("figures beside the paper's", heads, [[*map(_together, row)] for row in rows]), 3
+    )
 
 
 def _with_names(table: Table, count: int) -> Table:

@@ -7,9 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airtune.benchmarks.analysis.statistics import Estimate
+from airtune.benchmarks.paper.protocol import LIMITS
 from airtune.benchmarks.paper.words import figure
 from airtune.benchmarks.report.style import ACCENT, GREY, INK, MUTED, OTHERS, PAPER
 
+LEAST, CUT = (
+    10.0,
+    105.0,
+)  # percentage points that an axis spans, and its ends: a relative change has no lower bound
 PANELS = 3  # figures of the paper that are drawn side by side; more are in the table
 
 
@@ -26,14 +31,19 @@ def line_text(stored: Mapping[str, Any], unit: str) -> str:
     return figure(estimate_of(stored), unit)
 
 
-def range_text(paper: Sequence[float] | None, unit: str) -> str:
-    """The paper's figure in words."""
-    if paper is None:
+def range_text(line: Mapping[str, Any]) -> str:
+    """The paper's figure in words, of a line."""
+    if not _told(line):
         return "–"
-    low, high = paper
+    (low, high), unit = line["paper"], line["unit"]
     if low == high == 0 and not unit:
         return "no difference"
     return f"{low:g}{f' to {high:g}' if high != low else ''}{f' {unit}' if unit else ''}"
+
+
+def _told(line: Mapping[str, Any]) -> bool:
+    """Whether the paper says anything of it: that of a limit which it states is what no gap would be."""
+    return line["paper"] is not None and line["source"] != LIMITS
 
 
 def forest(lines: Sequence[Mapping[str, Any]]) -> Any:
@@ -54,16 +64,17 @@ def forest(lines: Sequence[Mapping[str, Any]]) -> Any:
             if line["paper"] is not None:
                 axes.plot(line["paper"], [y - 0.42, y - 0.42], alpha=0)  # so that it is in sight
                 low, high = line["paper"]
+                colour = OTHERS[0] if _told(line) else GREY
                 if high > low:
-                    axes.axvspan(low, high, color=OTHERS[0], alpha=0.05, lw=0)
-                axes.plot([low, low], [y - 0.5, y + 0.5], color=OTHERS[0], lw=1.4, zorder=2)
-                axes.plot([high, high], [y - 0.5, y + 0.5], color=OTHERS[0], lw=1.4, zorder=2)
+                    axes.axvspan(low, high, color=colour, alpha=0.05, lw=0)
+                axes.plot([low, low], [y - 0.5, y + 0.5], color=colour, lw=1.4, zorder=2)
+                axes.plot([high, high], [y - 0.5, y + 0.5], color=colour, lw=1.4, zorder=2)
             if line["control"]:
                 control = estimate_of(line["control"])
-                axes.plot([control.value], [y], "o", ms=5, mfc=PAPER, mec=GREY, mew=1.2, zorder=3)
+                _dot(axes, control.value, y, unit, mfc=PAPER, mec=GREY, mew=1.2, zorder=3)
             colour = ACCENT if line["lead"] else INK
             axes.plot([ours.low, ours.high], [y, y], color=colour, lw=1.6, zorder=4)
-            axes.plot([ours.value], [y], "o", ms=5, color=colour, mec=PAPER, mew=0.6, zorder=5)
+            _dot(axes, ours.value, y, unit, color=colour, mec=PAPER, mew=0.6, zorder=5)
         axes.set_title(
             _wrapped(kind, 64 // len(kinds)) + (f" ({unit})" if unit else ""),
             fontsize=8,
@@ -71,9 +82,10 @@ def forest(lines: Sequence[Mapping[str, Any]]) -> Any:
             color=INK,
         )
         axes.set_ylim(-0.6, len(rows) - 0.4)
-        if unit == "%":  # a relative change has no lower bound: what leaves the axis is cut
+        if unit == "%":
             low, high = axes.get_xlim()
-            axes.set_xlim(max(low, -105.0), min(high, 105.0))
+            wider = max(0.0, LEAST - (high - low)) / 2  # where all are the same
+            axes.set_xlim(max(low - wider, -CUT), min(high + wider, CUT))
         axes.grid(axis="x")
         axes.locator_params(axis="x", nbins=4)
         axes.tick_params(labelsize=7.5)
@@ -89,9 +101,17 @@ def forest(lines: Sequence[Mapping[str, Any]]) -> Any:
         right=0.985,
         top=1 - 0.55 / height,
         bottom=0.27 / height,
-        wspace=0.12,
+        wspace=0.26,
     )
     return figure_
+
+
+def _dot(axes: Any, value: float, y: float, unit: str, **style: Any) -> None:
+    """A figure's dot; at the end of the axis that it is beyond, a triangle."""
+    beyond = unit == "%" and abs(value) > CUT
+    shape = "o" if not beyond else "<" if value < 0 else ">"
+    place = math.copysign(CUT, value) if beyond else value
+    axes.plot([place], [y], shape, ms=5, clip_on=not beyond, **style)
 
 
 def _short(name: str) -> str:

@@ -45,9 +45,16 @@ def test_a_part_runs_by_its_command(
     assert all(line["ours"]["value"] is not None for line in leads)
     assert "suite tiny in place of" in " ".join(found["departures"]) or part in DATA
     assert found["tables"]
+    assert found["provenance"]["models"]  # bug: validity did not say of which it was
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert f'id="{part}"' in page
     assert "not as planned" in page
+    assert "; 2 seeds" in page
+    assert all(
+        line["against"] in page for line in found["lines"]
+    )  # bug: the page did not say what a control was
+    # bug: lines ended between a figure and its unit, and within an interval
+    assert not re.search(r'<(?:p|td class="num[^>]*)>[^<]*(?:\d %|p =|\d, −?[\d.]+\])', page)
     assert not re.search(r'(?:src|href)="(?:https?:)?//', page)
 
 
