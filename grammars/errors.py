@@ -90,7 +90,8 @@ def counted(number: int, what: str) -> str:
 
 
 def _plural(what: str) -> str:
-    return f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
+    what, of, more = what.partition(" of ")
+    return (f"{what[:-1]}ies" if what.endswith("y") else f"{what}s") + of + more
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> tuple[str, str, str]:
@@ -100,6 +101,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> tuple[str, str, 
     "did you mean 'tpe'?"
     >>> unknown_name("study", "mine", ["toy/branin/random"])[2]
     'choose one of the studies listed'
+    >>> unknown_name("part of the paper", "mine", ["toy"])[2]
+    'choose one of the parts of the paper listed'
     """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)

@@ -20,6 +20,7 @@ def _part(part: Part) -> str:
         "",
         f"- **Question**: {part.question}",
         f"- **The paper**: {part.paper} {'; '.join(map(_claim, part.claims))}.",
+        "- **Models**: of those above the ones that speak chat." if part.speech == "chat" else "",
         *(_arm(arm, part) for arm in part.arms),
         f"- **Lead**: `{part.lead}` of the first model in the first arm." if part.name != "validity" else "",
         f"- **Success**: {part.success}.",

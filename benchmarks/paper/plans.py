@@ -20,6 +20,7 @@ ASKED = ("lm:{model}", "default+lm:{model}", "lm:{control}", "default+lm:{contro
 HIDDEN = ("lm:{model+names=hidden}", "default+lm:{model+names=hidden}")
 IMAGES = ("lm:{model}", "default+lm:{model}", "lm:{control}", "random", "default+random", "default+gp")
 PROGRAMS = ("lm:{model@code}", "lm:{model@code+history=none}", "lm:{control@code}", "random", "uniform")
+NUMBERS = ("random", "default+random", "gp", "lm:{model}", "lm:pocket")  # beside programs
 OURS = ("default+lm+gp:pocket", "default+lm+gp:uniform@pocket")
 
 INTERVALS = (
@@ -178,7 +179,7 @@ PARTS: Mapping[str, Part] = {
             ),
             arms=(
                 Arm("programs", "nyc_taxi/program", PROGRAMS, 5, 5, (5,)),
-                Arm("hyperparameters", "nyc_taxi/mlp", ("random", "default+random", "gp", "lm:{model}"), 5, 5, (5,)),
+                Arm("hyperparameters", "nyc_taxi/mlp", NUMBERS, 5, 5, (5,)),
             ),
             success="the test loss of the lead is at most the paper's, and random search's on hyperparameters is at "
             "least as many times as large: equal where the paper's figure lies in the interval",
@@ -187,6 +188,7 @@ PARTS: Mapping[str, Part] = {
             "programs come from a typed grammar and run in a sandbox. Programs drawn independently (history=none) "
             "and by models that know nothing stand beside.",
             lead="lm:{model@code}",
+            speech="chat",
         ),
         Part(
             name="hybrid",
