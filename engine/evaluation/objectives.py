@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from airtune.engine.evaluation.outcome import is_interrupt
 from airtune.engine.evaluation.result import one_line
 from airtune.engine.types import TaskError
 from airtune.grammars import unknown_name
@@ -43,7 +44,9 @@ def load_objective(spec: str) -> Callable[[Any], Any]:
             if itself
             else f"module {module_name!r} imports it: install it",
         ) from error
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         raise TaskError(
             f"module {module_name!r} cannot be imported: {one_line(f'{type(error).__name__}: {error}')}",
             value=spec,

@@ -69,7 +69,9 @@ def evaluate(objective: Callable[[dict[str, Any]], Any], config: Mapping[str, An
         with _forks_ended(), _interrupts_kept():
             returned = objective(copy.deepcopy(dict(config)))
         loss, info, notes = read_result(returned)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # a Rust extension's panic, for one, is no Exception
+        if is_interrupt(error):
+            raise
         seconds = time.perf_counter() - started
         return Outcome(reason=reason_of(error), log=log_of(error), seconds=seconds)
     return Outcome(loss=loss, info=info, log=notes, seconds=time.perf_counter() - started)
@@ -131,6 +133,13 @@ def _interrupts_kept() -> Iterator[None]:
             signal.signal(number, handler)
         if swallowed:
             raise KeyboardInterrupt from None
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether an error is an interrupt, or a group of errors with one in it."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(is_interrupt, error.exceptions))
+    return isinstance(error, KeyboardInterrupt)
 
 
 def outcome_of(returned: object) -> Outcome:

@@ -47,6 +47,7 @@ def test_modules_of_the_current_folder_and_their_attributes(folder: Path) -> Non
         ("my_broken:loss", "cannot be imported: ZeroDivisionError: division by zero", "import my_broken"),
         ("my_syntax:loss", "cannot be imported: SyntaxError", ""),
         ("my_exit:loss", "cannot be imported: SystemExit: 3", ""),
+        ("my_panic:loss", "cannot be imported: BaseException: no such table", ""),
         ("my_needy:loss", "there is no module 'not_installed_here'", "module 'my_needy' imports it"),
     ],
 )
@@ -55,6 +56,7 @@ def test_what_cannot_be_loaded(folder: Path, spec: str, message: str, fix: str) 
     (folder / "my_broken.py").write_text("1 / 0\n")
     (folder / "my_syntax.py").write_text("def\n")
     (folder / "my_exit.py").write_text("import sys; sys.exit(3)\n")
+    (folder / "my_panic.py").write_text("raise BaseException('no such table')\n")
     (folder / "my_needy.py").write_text("import not_installed_here\n")
     with pytest.raises(TaskError, match=message) as caught:
         load_objective(spec)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from pathlib import Path
@@ -50,6 +51,32 @@ def test_reasons(error: BaseException, reason: str) -> None:
     assert evaluate(objective, {}).reason == reason
 
 
+class Panic(BaseException):
+    """As PyO3 raises where Rust code panics, and func_timeout where a call takes too long."""
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (Panic("index out of bounds"), "Panic: index out of bounds"),
+        (GeneratorExit(), "GeneratorExit"),
+        (asyncio.CancelledError(), "CancelledError"),
+        (BaseExceptionGroup("tasks", [SystemExit(1)]), "BaseExceptionGroup: tasks (1 sub-exception)"),
+    ],
+)
+def test_an_error_that_is_no_exception_fails_its_trial_alone(error: BaseException, reason: str) -> None:
+    """Bug: in the search's own process it ended the search, and without a study file the trials so far were lost."""
+
+    def objective(config: dict[str, Any]) -> float:
+        if config["x"] == 1:
+            raise error
+        return float(config["x"])
+
+    space = ConfigurationSpace({"x": (0, 2)})
+    result = minimize(objective, space, budget=3, proposer="random")
+    assert {trial.config["x"]: trial.reason for trial in result.trials} == {0: None, 1: reason, 2: None}
+
+
 def test_what_airtune_finds_needs_no_traceback() -> None:
     """Bug: after a command that failed, a line of Airtune's own traceback was shown as its last output."""
 
@@ -63,11 +90,14 @@ def test_what_airtune_finds_needs_no_traceback() -> None:
     assert "in failing" in evaluate(failing, {}).log
 
 
-def test_an_interrupt_is_nobody_s_failure() -> None:
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), BaseExceptionGroup("tasks", [ValueError(), KeyboardInterrupt()])]
+)
+def test_an_interrupt_is_nobody_s_failure(error: BaseException) -> None:
     def objective(_: dict[str, Any]) -> float:
-        raise KeyboardInterrupt
+        raise error
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(type(error)):
         evaluate(objective, {})
 
 
