@@ -7,6 +7,7 @@ pipes are descriptors of their own, so that nothing an objective prints gets amo
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import queue
@@ -66,6 +67,9 @@ def main(request_fd: int, answer_fd: int) -> None:
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(request_fd, requests, settings["folder"]), daemon=True).start()
 
+    for stream in (sys.stdout, sys.stderr):  # which go to a log that is read as UTF-8, whatever the locale is
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     sys.path[:] = settings["path"]
     pickled = requests.get()
     try:

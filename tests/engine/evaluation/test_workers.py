@@ -113,6 +113,24 @@ def test_printing_does_not_get_among_the_messages() -> None:
         assert 'raise ValueError("no")' in failed.log or "ValueError: no" in failed.log
 
 
+@pytest.mark.parametrize("encoding", ["ascii:strict", "latin-1", "utf-16"])
+def test_what_is_printed_needs_no_locale(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    """Bug: where the locale lacks a character, printing it failed the trial; and the log is read as UTF-8 anyway."""
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+
+    def objective(config: dict[str, Any]) -> float:
+        print("é → 日本 \udcff")
+        if config["x"]:
+            raise ValueError("no")
+        return 1.0
+
+    with Worker(objective) as worker:
+        assert worker.evaluate({"x": 0}).loss == 1.0
+        failed = worker.evaluate({"x": 1})
+        assert failed.reason == "ValueError: no"
+        assert "é → 日本 \\udcff\n" in failed.log
+
+
 def close_everything(_: dict[str, Any]) -> float:
     os.closerange(0, 256)
     return 1.0
