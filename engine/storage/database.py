@@ -17,6 +17,15 @@ from airtune.engine.types import StoreError, StudyFileMoved
 APPLICATION_ID = 0x41697254  # "AirT", in the database header: what `file` and we recognise a study file by
 
 
+def is_study_file(path: Path) -> bool:
+    """Whether a study file, of whatever version, is at the path."""
+    with contextlib.suppress(OSError, sqlite3.Error, UnicodeError, StoreError):
+        if path.is_file() and path.stat().st_size:
+            with contextlib.closing(opening.connect(path, "ro")) as db:
+                return bool(db.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID)
+    return False
+
+
 class Database:
     """A study file as a database: WAL, so that readers and a writer never wait; synced when written.
 

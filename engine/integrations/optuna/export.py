@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -15,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from airtune.engine.integrations.optuna.space import from_space
 from airtune.engine.seeds import derive_seed
+from airtune.engine.storage.database import is_study_file
 from airtune.engine.storage.records import StudyRecord, TrialRecord
 from airtune.engine.storage.study_file import StudyFile
 from airtune.engine.types import StoreError
@@ -68,26 +71,50 @@ def export_to_optuna(
         SpaceError: If Optuna has no form for the search space.
     """
     records = [file.get(name)] if name is not None else sorted(file.studies(), key=lambda one: one.name)
-    opened = _open(storage)
-    return [_export(file, record, opened) for record in records]
-
-
-def _open(storage: str | optuna.storages.BaseStorage) -> optuna.storages.BaseStorage:
     if not isinstance(storage, str):
-        return storage
+        return [_export(file, record, storage) for record in records]
     from sqlalchemy.exc import SQLAlchemyError
 
+    _keep_study_files(storage)
+    with _telling(storage, (ImportError, ValueError, SQLAlchemyError)):
+        opened = optuna.storages.get_storage(storage)
+    with _telling(storage, (optuna.exceptions.StorageInternalError, SQLAlchemyError)):
+        return [_export(file, record, opened) for record in records]
+
+
+def _keep_study_files(url: str) -> None:
+    """Refuse a storage that is a study file: Optuna would put its tables among ours, and we open no such file."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
     try:
-        return optuna.storages.get_storage(storage)
-    except (ImportError, ValueError, SQLAlchemyError) as error:
-        shown = shown_url(storage)
-        why = str(error).partition("\n")[0].replace(storage, shown)
+        at = make_url(url)
+    except (ArgumentError, ValueError):
+        return
+    if at.get_backend_name() == "sqlite" and at.database and is_study_file(Path(at.database)):
+        raise StoreError(
+            f"{at.database!r} is a study file, not an Optuna storage",
+            value=at.database,
+            allowed="an Optuna storage, or a file that is not there yet",
+            hint="choose another file, for example sqlite:///optuna.db",
+        )
+
+
+@contextmanager
+def _telling(url: str, errors: tuple[type[Exception], ...]) -> Iterator[None]:
+    """Say of which storage these errors are."""
+    try:
+        yield
+    except errors as error:
+        shown = shown_url(url)
+        cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else None
+        why = str(cause or error).partition("\n")[0].replace(url, shown)
         raise StoreError(
             f"the Optuna storage {shown!r} cannot be used: {why}",
             value=shown,
             allowed="sqlite:///FILE, postgresql+psycopg://USER@HOST/DATABASE, mysql+pymysql://...",
-            hint="check the address, that the server runs, and that its driver is installed "
-            "(PostgreSQL: pip install 'airtune[postgres]')",
+            hint="check the address, that the server runs, that there is room on the disk, and that its driver is "
+            "installed (PostgreSQL: pip install 'airtune[postgres]')",
         ) from None  # the cause would show the password
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from datetime import datetime
@@ -130,6 +131,35 @@ def test_a_storage_that_cannot_be_used(path: Path, url: str) -> None:
         export_to_optuna(file, url)
     assert "hunter2" not in str(caught.value)
     assert "hunter2" not in repr(caught.value.value)
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_a_study_file_is_no_storage(path: Path, tmp_path: Path, other: bool) -> None:
+    """Bug: Optuna put its tables into the study file, which was then refused as nothing that Airtune has written."""
+    target = tmp_path / "other.airtune" if other else path
+    if other:
+        with StudyFile(target):
+            pass
+    before = target.read_bytes()
+    with StudyFile(path, readonly=True) as file, pytest.raises(StoreError, match="is a study file") as caught:
+        export_to_optuna(file, f"sqlite:///{target}")
+    assert caught.value.hint is not None
+    assert target.read_bytes() == before
+    with StudyFile(target, readonly=True) as file:
+        assert len(file.studies()) == (0 if other else 2)
+
+
+def test_a_storage_that_fails_on_the_way(path: Path, tmp_path: Path) -> None:
+    """Bug: a disk that was full, or a server that had gone, was "a defect of Airtune"."""
+    url = f"sqlite:///{tmp_path}/optuna.db"
+    optuna.storages.RDBStorage(url)
+    with sqlite3.connect(tmp_path / "optuna.db") as db:
+        db.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON trials BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
+        )
+    with StudyFile(path, readonly=True) as file, pytest.raises(StoreError, match="disk is full") as caught:
+        export_to_optuna(file, url)
+    assert "optuna.db" in caught.value.message
 
 
 def test_from_the_command_line(path: Path, tmp_path: Path) -> None:
