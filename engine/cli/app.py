@@ -213,12 +213,28 @@ def _run(arguments: list[str]) -> int:
         if isinstance(error, AirtuneError):
             report_error(error, as_json)
             return 1 if isinstance(error, (DecodeError, BudgetExhausted, ServerError, StudyFileMoved)) else 2
+        if isinstance(error, OSError) and error.filename is not None:
+            report_error(_of_file(error).with_traceback(error.__traceback__), as_json)
+            return 2
         unexpected = AirtuneError(
             f"unexpected {type(error).__name__}: {error}",
             hint="a defect of Airtune: run again with AIRTUNE_DEBUG=1 for the traceback, and report it",
         )
         report_error(unexpected.with_traceback(error.__traceback__), as_json)
         return 1
+
+
+def _of_file(error: OSError) -> Exception:
+    """A file that the system does not give us, where nobody has said so in better words."""
+    from airtune.grammars import AirtuneError
+
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
+    return AirtuneError(
+        f"{name!r} cannot be used: {error.strerror}",
+        value=name,
+        allowed="a file that is there, in folders that are open to you",
+        hint="check the path and its permissions; AIRTUNE_DEBUG=1 shows where it was used",
+    )
 
 
 def _is_memory(error: Exception) -> bool:

@@ -54,3 +54,25 @@ def test_no_memory_for_the_error_itself(folder: Folder, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(builtins, "__import__", starved)
     assert folder.call("doctor", code=1).err.startswith("error: out of memory\n")
+
+
+@pytest.mark.parametrize(
+    "command", ["show", "export", "report", "replay", "recover", "diff", "models import"]
+)
+def test_a_path_that_the_system_refuses_is_not_called_a_defect(folder: Folder, command: str) -> None:
+    """It said "unexpected OSError ... a defect of Airtune", of a folder of another user's, too."""
+    name = "x" * 300
+    names = [name, name] if command == "diff" else [name]
+    ended = folder.call(*command.split(), *names, code=2)
+    assert name in ended.err
+    assert "File name too long" in ended.err
+    assert "fix: " in ended.err
+    assert "defect" not in ended.err
+
+
+def test_a_file_that_is_closed_to_us(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It said "unexpected PermissionError ... a defect of Airtune"."""
+    error = PermissionError(errno.EACCES, "Permission denied", "their/study.sqlite")
+    monkeypatch.setattr(cli, "app", raising(error))
+    ended = folder.call("doctor", code=2)
+    assert ended.err.startswith("error: 'their/study.sqlite' cannot be used: Permission denied\n  allowed: ")
