@@ -14,6 +14,7 @@ _RELATIONS = ("RELATION", "RELATION_LT", "RELATION_LE", "RELATION_EQ", "RELATION
 _CLAUSES = ("EQUALS", "IN", "AND", "OR", "CLAUSE_LT", "CLAUSE_LE", "CLAUSE_GT", "CLAUSE_GE", *_RELATIONS)
 _COMPARING = ("LT", "GT", *(kind for kind in _CLAUSES if kind.startswith("CLAUSE")))
 _EQUAL = ("EQ", "RELATION_EQ")
+_MOST_SHOWN = 40  # of the values that are allowed
 _SLACK = 1e-9  # of a range of floats: its bounds may have been rounded
 
 Item = Mapping[str, Any]
@@ -143,7 +144,7 @@ def _check_value(what: str, leaf: Item, item: Item) -> None:
             raise SpaceError(
                 f"the {what} {shown(leaf)}: {shown(value)} is no value of {item['name']!r}",
                 value=value,
-                allowed=allowed,
+                allowed=allowed(),
                 hint=f"name one of these, or add it to {item['name']!r}",
             )
 
@@ -158,8 +159,8 @@ def _check_order(what: str, leaf: Item, item: Item) -> None:
         )
 
 
-def _values(item: Item) -> tuple[Callable[[Any], bool], str]:
-    """Whether something is a value of a hyperparameter, and which are, in words."""
+def _values(item: Item) -> tuple[Callable[[Any], bool], Callable[[], str]]:
+    """Whether something is a value of a hyperparameter; and which are, in words: not made unless one is wrong."""
     if "lower" in item:
         lower, upper, whole = item["lower"], item["upper"], item["type"].endswith("_int")
 
@@ -169,6 +170,8 @@ def _values(item: Item) -> tuple[Callable[[Any], bool], str]:
             near = is_finite_number(value) and lower - slack <= value <= upper + slack
             return near and (not whole or value == int(value))
 
-        return inside, f"{'whole numbers' if whole else 'numbers'} from {shown(lower)} to {shown(upper)}"
+        kind = "whole numbers" if whole else "numbers"
+        return inside, lambda: f"{kind} from {shown(lower)} to {shown(upper)}"
     values = item.get("choices", item.get("sequence", [item.get("value")]))
-    return values.__contains__, ", ".join(map(shown, values))
+    more = f", ... ({len(values):,} in all)" if len(values) > _MOST_SHOWN else ""
+    return values.__contains__, lambda: ", ".join(map(shown, values[:_MOST_SHOWN])) + more

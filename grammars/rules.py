@@ -146,7 +146,7 @@ def compile_rules(space: ConfigurationSpace, axes: Sequence[EncodedAxis], *, siz
 
     conditions = effective_conditions(space)
     activity = tuple(condition(conditions[r.hp.name]) if r.hp.name in conditions else True for r in axes)
-    forbidden = tuple(dict.fromkeys(clause(one) for one in space.forbidden_clauses))
+    forbidden = _joined([clause(one) for one in space.forbidden_clauses])
     return Rules(
         activity, tuple(f for f in forbidden if f is not False), not all(one.exact for one in relations)
     )
@@ -163,6 +163,18 @@ def _number(value: Any, what: object) -> float:
             allowed="one value of the hyperparameter",
             hint="for one of several values, use the condition or clause that says so: IN",
         ) from e
+
+
+def _joined(forbidden: Sequence[Formula]) -> list[Formula]:
+    """Each once; those about values of one hyperparameter as one, since each is looked at for every value."""
+    values: dict[int, list[Intervals]] = {}
+    others: dict[Formula, None] = {}
+    for formula in forbidden:
+        if isinstance(formula, Atom) and not formula.inactive:
+            values.setdefault(formula.at, []).append(formula.inside)
+        else:
+            others[formula] = None
+    return [*(Atom(at, intervals.union(sets), False) for at, sets in values.items()), *others]
 
 
 def _unsupported(kind: str, what: object) -> SpaceError:

@@ -29,6 +29,13 @@ def test_of_and_size_and_contains() -> None:
         ]
 
 
+def test_membership_among_many_intervals() -> None:
+    wanted = {i for i in range(300) if i % 7 in (0, 1, 4)}
+    made = intervals.of(wanted)
+    assert len(made) > 80
+    assert [i for i in range(-5, 310) if intervals.contains(made, i)] == sorted(wanted)
+
+
 def test_nth_and_closest() -> None:
     for wanted in SUBSETS:
         made = intervals.of(wanted)
