@@ -80,8 +80,10 @@ def minimize(
     """
     if not isinstance(space, ConfigurationSpace):
         from airtune.engine.evaluation.programs import SourceObjective
+        from airtune.grammars import ProgramSpace
 
-        objective, space = SourceObjective(space, objective), space.space
+        if isinstance(space, ProgramSpace):
+            objective, space = SourceObjective(space, objective), space.space
     task = Task(name, space, objective, metric, description)
     evaluation = Evaluation(timeout_s, isolate, executor, jobs, asynchronous)
     with Study(

@@ -86,7 +86,7 @@ class Study:
         with contextlib.ExitStack() as closing:
             # A file that is there is looked at before a model is loaded; a new one is only made after that.
             opened = closing.enter_context(StudyFile(path)) if path and Path(path).exists() else None
-            self.proposer = load_proposer(proposer, model) if isinstance(proposer, str) else proposer
+            self.proposer = proposer if isinstance(proposer, Proposer) else load_proposer(proposer, model)
             check_limits(self.proposer, task.space)
             self.manifest: Mapping[str, Any] = study_manifest(
                 task, self.proposer, seed, how.schedule, configs, how.sandbox_entry(task), how.noise

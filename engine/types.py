@@ -9,8 +9,9 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from ConfigSpace import ConfigurationSpace
 
-from airtune.grammars import AirtuneError
+from airtune.grammars import AirtuneError, SpaceError
 from airtune.grammars.axes import copied
+from airtune.grammars.errors import shown
 
 Status = Literal["asked", "told", "failed"]
 
@@ -221,7 +222,14 @@ def check_budget(budget: int) -> None:
 
 
 def check_task(task: Task, seed: int) -> None:
-    """Raise an AirtuneError if the task has no objective to call, or the seed is none."""
+    """Raise an AirtuneError if the task has no space or no objective to call, or the seed is none."""
+    if not isinstance(task.space, ConfigurationSpace):
+        raise SpaceError(
+            f"the space of task {task.name!r} is {shown(task.space)}",
+            value=task.space,
+            allowed="a ConfigurationSpace of the package ConfigSpace, or of `minimize` a ProgramSpace",
+            hint='write ConfigurationSpace({"lr": (1e-4, 1.0), "depth": (1, 12), "kind": ["a", "b"]})',
+        )
     if not callable(task.objective):
         raise TaskError(
             f"the objective of task {task.name!r} cannot be called: {task.objective!r}",

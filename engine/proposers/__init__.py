@@ -63,10 +63,10 @@ def load_proposer(
         AirtuneError: If there is no such proposer, or it needs a model and has none.
         ModelError: If the model cannot be loaded.
     """
-    inner = name.removeprefix("default+")
+    inner = str(name).removeprefix("default+")
     if inner not in PROPOSERS:
         message, allowed, hint = unknown_name(
-            "proposer", name, [*PROPOSERS, *(f"default+{p}" for p in PROPOSERS)]
+            "proposer", str(name), [*PROPOSERS, *(f"default+{p}" for p in PROPOSERS)]
         )
         raise AirtuneError(message, value=name, allowed=allowed, hint=hint)
     arguments: tuple[LanguageModel, float | None] | tuple[()] = ()

@@ -222,6 +222,28 @@ def test_tasks_that_cannot_be_run(task: Task) -> None:
         Study(replace(task, space=ConfigurationSpace()), "random")
 
 
+@pytest.mark.parametrize(
+    "space", [{"x": (0.0, 1.0)}, None, "space.json", [ConfigurationSpace({"x": (0, 1)})]]
+)
+def test_what_is_no_space(task: Task, space: Any) -> None:
+    """Bug: "'dict' object has no attribute 'space'"."""
+    for call in (
+        lambda: minimize(lambda config: 0.0, space, proposer="random"),
+        lambda: Study(replace(task, space=space), "random"),
+    ):
+        with pytest.raises(SpaceError, match=r"the space of task .* is ") as caught:
+            call()
+        assert "ConfigurationSpace({" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("proposer", [None, object(), 3])
+def test_what_is_no_proposer(task: Task, proposer: Any) -> None:
+    """Bug: "'NoneType' object has no attribute 'name'"."""
+    with pytest.raises(AirtuneError, match="unknown proposer") as caught:
+        Study(task, proposer)
+    assert "default+lm+gp" in str(caught.value.allowed)
+
+
 def test_an_exhausted_space_ends_the_study_politely() -> None:
     task = Task("few", ConfigurationSpace({"k": ["a", "b", "c"]}), lambda config: len(config["k"]))
     with Study(task, "random") as study:
