@@ -211,7 +211,7 @@ def _run(arguments: list[str]) -> int:
         from airtune.models.backends.openai.http import ServerError
 
         if isinstance(error, AirtuneError):
-            report_error(error, as_json)
+            report_error(error, as_json, (*arguments, "")[0])
             return 1 if isinstance(error, (DecodeError, BudgetExhausted, ServerError, StudyFileMoved)) else 2
         if isinstance(error, OSError) and error.filename is not None:
             report_error(_of_file(error).with_traceback(error.__traceback__), as_json)

@@ -220,7 +220,7 @@ def tokens(
 def grammar(
     proposals: Annotated[int, typer.Option(help="How many to draw and judge.")] = 10_000,
     spaces: Annotated[int, typer.Option(help="Generated spaces, at least.")] = 200,
-    seed: Annotated[int, typer.Option(help="Seed of spaces and draws.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of spaces and draws.")] = 0,
     engine: Annotated[
         Literal["llguidance", "xgrammar", "outlines_core"], typer.Option(help="The mask engine.")
     ] = "llguidance",

@@ -46,7 +46,7 @@ def grammar(
     sample: Annotated[
         int | None, typer.Option(metavar="N", help="Draw N configurations, or programs, exactly uniformly.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the samples.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the samples.")] = 0,
     exclude: Annotated[
         Path | None,
         typer.Option(metavar="FILE.jsonl", help="Configurations to leave out, one JSON object per line."),

@@ -102,7 +102,7 @@ def train(
     output: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="DIR", help="Where the checkpoint goes.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the data and of the weights.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the data and of the weights.")] = 0,
     tokens: Annotated[
         float | None, typer.Option(help="Tokens to train on. (default: as for the release)")
     ] = None,
@@ -155,7 +155,7 @@ def finetune_(
         int, typer.Option(help="Rank of the low-rank updates (LoRA); 0 trains all weights.")
     ] = 16,
     learning_rate: Annotated[float, typer.Option(help="Its peak; 1e-5 suits --rank 0.")] = 3e-4,
-    seed: Annotated[int, typer.Option(help="Seed of the episodes and of the updates.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the episodes and of the updates.")] = 0,
     device: Annotated[str, typer.Option(help="Where to compute, for example cuda.")] = "cpu",
     threads: Annotated[int, typer.Option(help="Threads on the CPU.")] = 1,
     json: Json = False,

@@ -232,14 +232,14 @@ def exit_after(skipped: Sequence[BaseException] | None) -> None:
         raise Exit(1)
 
 
-def report_error(error: BaseException, as_json: bool) -> None:
-    """Say what went wrong: in words on standard error, or with `--json` as the document on standard output.
+def report_error(error: BaseException, as_json: bool, command: str = "tune") -> None:
+    """Say what went wrong in a command: in words on standard error, or with `--json` as a document on standard output.
 
     AIRTUNE_DEBUG=1 adds the traceback (always to standard error).
     """
     if os.environ.get("AIRTUNE_DEBUG") == "1":
         traceback.print_exception(error)
-    fields = error_fields(error)
+    fields = error_fields(error, command)
     if as_json:
         print_json({"error": fields})
         return
@@ -251,7 +251,7 @@ def report_error(error: BaseException, as_json: bool) -> None:
     sys.stderr.write(visible("\n".join(lines)) + "\n")
 
 
-def error_fields(error: BaseException) -> dict[str, Any]:
+def error_fields(error: BaseException, command: str = "tune") -> dict[str, Any]:
     """An error as data: type, message, value, allowed, fix."""
     from airtune.engine.cli.words import as_options
 
@@ -259,8 +259,8 @@ def error_fields(error: BaseException) -> dict[str, Any]:
         "type": type(error).__name__,
         "message": str(getattr(error, "message", None) or error) or type(error).__name__,
         "value": _plain(getattr(error, "value", None)),
-        "allowed": as_options(getattr(error, "allowed", None)),
-        "fix": as_options(getattr(error, "hint", None)),
+        "allowed": as_options(getattr(error, "allowed", None), command),
+        "fix": as_options(getattr(error, "hint", None), command),
     }
 
 

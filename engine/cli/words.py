@@ -27,12 +27,20 @@ OPTIONS = {
 _ARGUMENT = re.compile(rf"(?<![\w+-])({'|'.join(OPTIONS)})=(True\b|'[^']*'|[\w.+-]+)?")
 
 
-def as_options(text: str | None) -> str | None:
+def as_options(text: str | None, command: str = "tune") -> str | None:
     """What an error allows or proposes, in the words of the command line.
+
+    Args:
+        text: The words.
+        command: Which one it was: all but `tune` are given the study file by itself, without an option.
 
     >>> as_options("choose another file (path=), or say jobs=4, proposer='lm' or new=True")
     'choose another file (--study), or say --jobs 4, --proposer lm or --new'
+    >>> as_options("choose another file (path=)", "show")
+    'choose another file'
     """
+    if text is not None and command != "tune":
+        text = text.replace(" (path=)", "")
 
     def option(match: re.Match[str]) -> str:
         name, value = OPTIONS[match.group(1)], match.group(2)

@@ -76,3 +76,22 @@ def test_a_file_that_is_closed_to_us(folder: Folder, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(cli, "app", raising(error))
     ended = folder.call("doctor", code=2)
     assert ended.err.startswith("error: 'their/study.sqlite' cannot be used: Permission denied\n  allowed: ")
+
+
+@pytest.mark.parametrize("command", ["show", "export", "report", "replay"])
+def test_advice_names_no_option_that_the_command_lacks(folder: Folder, command: str) -> None:
+    """It was "choose another file (--study)", which only `tune` has."""
+    folder.write("no.sqlite", "nothing of SQLite's")
+    ended = folder.call(command, "no.sqlite", code=2)
+    assert "choose another file; if it was one, `airtune recover no.sqlite`" in ended.err
+
+
+@pytest.mark.parametrize(
+    "command", ["grammar space.json", "bench grammar", "models train pocket", "models finetune m"]
+)
+def test_a_seed_below_zero_is_not_called_a_defect(folder: Folder, command: str) -> None:
+    """It was "unexpected ValueError: expected non-negative integer ... a defect of Airtune", of NumPy's generator."""
+    out = ["--out", "out"] if command.startswith("models") else []
+    ended = folder.call(*command.split(), *out, "--seed", "-1", code=2)
+    assert "'--seed'" in ended.err
+    assert "-1" in ended.err
