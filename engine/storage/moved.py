@@ -113,6 +113,10 @@ def copy_database(db: sqlite3.Connection, target: Path) -> None:
     Raises:
         sqlite3.Error: If the database cannot be read, or the file not be written.
     """
-    with contextlib.closing(sqlite3.connect(os.fspath(target), isolation_level=None)) as copy:
-        db.backup(copy)
-        copy.execute("PRAGMA journal_mode=DELETE")
+    try:
+        with contextlib.closing(sqlite3.connect(os.fspath(target), isolation_level=None)) as copy:
+            db.backup(copy)
+            copy.execute("PRAGMA journal_mode=DELETE")
+    finally:
+        for ending in ("-journal", "-wal", "-shm"):  # where that failed, on a full disk, SQLite leaves them
+            target.with_name(target.name + ending).unlink(missing_ok=True)

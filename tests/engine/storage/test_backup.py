@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from airtune.engine import Proposal, StudyFile, Trial
 from airtune.engine.cli.app import main
 from airtune.engine.storage.study_file import TrialInsert
+from airtune.engine.types import StoreError
 
 
 def write(file: StudyFile, trials: int) -> None:
@@ -117,6 +121,31 @@ def test_a_copy_of_a_live_study(tmp_path: Path) -> None:
             file.acquire("s")
         writer.backup(tmp_path / "another")
     assert trials_of_a_copy(tmp_path / "another", tmp_path / "copies") == 41
+
+
+class Full(sqlite3.Connection):
+    """As on a small file system that the copy fills: there is no room for SQLite's index, nor to tidy up."""
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:
+        (_, _, file) = super().execute("PRAGMA database_list").fetchone()
+        for ending in ("-wal", "-shm"):
+            Path(file + ending).touch()
+        raise sqlite3.OperationalError("disk I/O error")
+
+
+def test_a_copy_for_which_there_is_no_room_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bug: a hidden log and its index stayed on the full disk for good, of a name that is never used again."""
+    path = tmp_path / "s.sqlite"
+    with StudyFile(path) as file:
+        write(file, 40)
+    with StudyFile(path, readonly=True) as file:
+        with monkeypatch.context() as patch:
+            patch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Full))
+            with pytest.raises(StoreError, match="cannot copy"):
+                file.backup(tmp_path / "copy.sqlite")
+        assert [one.name for one in tmp_path.iterdir() if ".copy" in one.name] == []
 
 
 def test_a_copy_of_what_a_killed_process_left(tmp_path: Path) -> None:
