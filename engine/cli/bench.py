@@ -175,9 +175,15 @@ def speed(
     json: Json = False,
 ) -> None:
     """Seconds per proposal, as ratios of times measured side by side (above 1, ours is faster)."""
+    from airtune.benchmarks import get_task
     from airtune.benchmarks.measures.history import speed_by_history
     from airtune.benchmarks.measures.speed import mask_loop, proposals, ranked
+    from airtune.models import load_model
 
+    if only in (None, "proposals"):
+        get_task(task)
+    if only is None:
+        load_model(model)  # a name that is none is refused before minutes of measuring, not after
     ratios = mask_loop(repeats) if only in (None, "mask") else []
     if only in (None, "proposals"):
         ratios += proposals(model, task=task, repeats=repeats)

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from airtune.benchmarks.measures import speed
 from airtune.engine.cli import bench
 from airtune.engine.cli.app import app
+from airtune.grammars import AirtuneError
 from airtune.models.masks.base import MASK_ENGINES
 
 
@@ -52,6 +53,21 @@ def test_an_audit_that_finds_something_fails(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_mask_engines_on_the_command_line_are_those_that_exist() -> None:
     literal = get_type_hints(bench.grammar)["engine"]
     assert get_args(literal) == MASK_ENGINES
+
+
+@pytest.mark.parametrize("option", ["--model", "--task"])
+def test_speed_refuses_what_is_not_there_before_it_measures(
+    monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    """Bug: `bench speed --model nope` measured for minutes, and threw it away."""
+
+    def measured(repeats: int) -> list[speed.Ratio]:
+        raise AssertionError("refused before")
+
+    monkeypatch.setattr(speed, "mask_loop", measured)
+    done = CliRunner().invoke(app, ["bench", "speed", option, "nope"])
+    assert isinstance(done.exception, AirtuneError)
+    assert "'nope'" in done.exception.message
 
 
 def test_one_comparison_of_speed(monkeypatch: pytest.MonkeyPatch) -> None:
