@@ -148,7 +148,7 @@ def _part(folder: Path) -> dict[str, Any]:
         "verdict": result["verdict"],
         "sign": SIGNS[result["verdict"]],
         "meaning": MEANING[result["verdict"]],
-        "brief": _brief(lead),
+        "brief": {key: _together(text) for key, text in _brief(lead).items()},
         "forest": inline(lambda: forest(result["lines"]), f"{name}-lines") if result["lines"] else "",
         "lines": _lines(result["lines"]),
         "tables": [

@@ -54,7 +54,7 @@ def test_a_part_runs_by_its_command(
         line["against"] in page for line in found["lines"]
     )  # bug: the page did not say what a control was
     # bug: lines ended between a figure and its unit, and within an interval
-    assert not re.search(r'<(?:p|td class="num[^>]*)>[^<]*(?:\d %|p =|\d, −?[\d.]+\])', page)
+    assert not re.search(r'<(?:p|b|/small|td class="num[^>]*)>[^<]*(?:\d %|p =|\d, −?[\d.]+\])', page)
     assert not re.search(r'(?:src|href)="(?:https?:)?//', page)
 
 
