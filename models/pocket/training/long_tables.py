@@ -15,7 +15,7 @@ from airtune.models.pocket.training.corpus import building, drawing, notation, s
 from airtune.models.pocket.training.tables import Table, to_unit
 
 SHARDS = Path(__file__).parent / "corpus" / "made"
-REASONS = ("table", "family", "algorithm")  # why a table is held out, see `corpus.building.held_out`
+REASONS = ("table", "space", "family", "algorithm")  # why a table is held out, see `corpus.building.held_out`
 _FEWEST = 16  # rows that were fitted, of a table that is read
 # What the length of a training counts, by algorithm. Nobody writes down the iterations of the others.
 _COUNTED = {

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped, unused-ignore]
 
-from airtune.models.pocket.training.corpus.building import build
+from airtune.models.pocket.training.corpus.building import FAMILIES, MIXED, build
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -21,12 +21,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--hours", type=float, default=float("inf"), help="when to stop, by the clock")
     parser.add_argument("--rounds", type=int, default=24, help="how many rounds of tables there are in all")
+    parser.add_argument(
+        "--mixed", action="store_true", help="of spaces drawn at random, not those that people wrote"
+    )
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)  # weights that decay to nothing are slow otherwise
     try:
         with threadpool_limits(1):
-            print(json.dumps(build(args.out, args.hours, args.rounds)))
+            print(
+                json.dumps(
+                    build(
+                        args.out,
+                        args.hours,
+                        args.rounds,
+                        *((MIXED, "mixed") if args.mixed else (FAMILIES, "round")),
+                    )
+                )
+            )
     finally:
         torch.set_flush_denormal(False)  # of the whole process: others may count on the smallest numbers
 

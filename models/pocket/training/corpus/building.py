@@ -28,6 +28,7 @@ from airtune.models.pocket.training.corpus.drawing import (
 from airtune.models.pocket.training.corpus.families_networks import NETWORKS
 from airtune.models.pocket.training.corpus.families_others import OTHERS
 from airtune.models.pocket.training.corpus.families_trees import TREES
+from airtune.models.pocket.training.corpus.mixing import mixed, mixed_families
 from airtune.models.pocket.training.corpus.networks import Length
 from airtune.models.pocket.training.corpus.notation import Family
 from airtune.models.pocket.training.corpus.problems import losses, make_problem
@@ -49,6 +50,18 @@ def hashed(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
 
+def held_out_whole(name: str, algorithm: str) -> str | None:
+    """Why a family is never trained on, or None: it may be; see `held_out`."""
+    if algorithm in HELD_OUT_ALGORITHMS:
+        return "algorithm"
+    return "family" if hashed(f"family {name}") % 8 == 0 else None
+
+
+MIXED: dict[str, Family] = mixed_families(
+    {name: family for name, family in FAMILIES.items() if held_out_whole(name, family.algorithm) is None}
+)
+
+
 def held_out(name: str, algorithm: str, index: int) -> str | None:
     """Why a table is never trained on, or None: it may be.
 
@@ -59,12 +72,12 @@ def held_out(name: str, algorithm: str, index: int) -> str | None:
 
     Returns:
         `algorithm` (held out whole, the three of the earlier tables among them), `family` (by hash, one in eight),
-        `table` (by hash, one in seven).
+        `table` (by hash, one in seven), and of spaces that nobody wrote `space` (by hash, one in eight).
     """
-    if algorithm in HELD_OUT_ALGORITHMS:
-        return "algorithm"
-    if hashed(f"family {name}") % 8 == 0:
-        return "family"
+    if name in MIXED:
+        return "space" if hashed(f"space {name} {index // 2}") % 8 == 0 else None
+    if (whole := held_out_whole(name, algorithm)) is not None:
+        return whole
     return "table" if hashed(f"table {name} {index}") % 7 == 0 else None
 
 
@@ -100,7 +113,7 @@ def configurations(family: Family, parameters: int, index: int) -> int:
     return min(most // 2 if is_small(family, index) else most, 16 + 24 * parameters)
 
 
-def batches(families: Mapping[str, Family], rounds: int) -> Iterator[Batch]:
+def batches(families: Mapping[str, Family], rounds: int, prefix: str = "round") -> Iterator[Batch]:
     """All shards in the order in which they are made."""
     for number in range(rounds):
         lowest = 0.0
@@ -112,7 +125,7 @@ def batches(families: Mapping[str, Family], rounds: int) -> Iterator[Batch]:
             work = tuple((n, i) for i in range(first, first + _TABLES[tier]) for n in names)
             estimate = sum(families[n].cost * configurations(families[n], 4, i) for n, i in work)
             if work:
-                yield Batch(f"round{number:02d}-{tier}", work, estimate)
+                yield Batch(f"{prefix}{number:02d}-{tier}", work, estimate)
             lowest = highest
 
 
@@ -120,6 +133,8 @@ def build_table(name: str, family: Family, index: int) -> shards.Table:
     """Train everything of one table; deterministic but for the seconds."""
     seed = hashed(f"seed {name} {index}")
     rng = np.random.default_rng(seed)
+    if family.pool:  # two tables share a space, so that their surfaces can be mixed
+        family = mixed(family, np.random.default_rng(hashed(f"space {name} {index // 2}")))
     regression = family.tasks == "r" or (family.tasks == "cr" and rng.uniform() < 0.35)
     problem = make_problem(int(rng.integers(2**31)), regression, rows_of(family, index))
     short, length = family.short is not None and rng.uniform() < SHORT, family.length
@@ -150,6 +165,7 @@ def build(
     hours: float = float("inf"),
     rounds: int = 24,
     families: Mapping[str, Family] = FAMILIES,
+    prefix: str = "round",
 ) -> dict[str, float]:
     """Make what is missing in a folder: finished tables in `parts`, a shard once all of its tables are there.
 
@@ -158,6 +174,7 @@ def build(
         hours: When to stop, by the clock; the table that is being made is finished.
         rounds: How many rounds there are.
         families: The spaces.
+        prefix: What the names of the shards begin with.
 
     Returns:
         Processor hours that were spent, and those that all missing tables are estimated to take.
@@ -166,7 +183,7 @@ def build(
     parts.mkdir(parents=True, exist_ok=True)
     end = time.monotonic() + 3600 * hours
     spent, expected = 0.0, 0.0  # seconds, and what was estimated for the same
-    missing = [b for b in batches(families, rounds) if not (out / f"{b.name}.npz").exists()]
+    missing = [b for b in batches(families, rounds, prefix) if not (out / f"{b.name}.npz").exists()]
     for batch in missing:
         files = [parts / f"{name}-{index:04d}.npz" for name, index in batch.tables]
         for (name, index), file in zip(batch.tables, files, strict=True):

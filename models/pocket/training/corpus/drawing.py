@@ -166,7 +166,7 @@ def estimator_words(
     """A configuration as the estimator is told it: with what the family fixes and the defaults of what is not tuned."""
     tuned = {p.name for p in params}
     words = dict(family.fixed)
-    for p in family.params:
+    for p in (*family.defaults, *family.params):
         kept = math.isfinite(p.default) and p.only is None and not (short and p.key in _BUDGETS)
         if (
             p.name not in tuned

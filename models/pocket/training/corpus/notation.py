@@ -55,6 +55,8 @@ class Family:
         cost: Processor seconds of one configuration, roughly: what comes first.
         rows: Least and most rows of the data sets, all parts together.
         proba: Whether there are probabilities, and hence a log loss.
+        pool: What tables draw their hyperparameters from, see `mixing`; empty: from `params`.
+        defaults: Hyperparameters that are at their default and never tuned.
     """
 
     algorithm: str
@@ -67,6 +69,8 @@ class Family:
     cost: float = 0.05
     rows: tuple[int, int] = (300, 4000)
     proba: bool = True
+    pool: tuple[Param, ...] = ()
+    defaults: tuple[Param, ...] = ()
 
 
 def number(
