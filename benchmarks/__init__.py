@@ -114,9 +114,15 @@ def get_task(name: str, data: Path | None = None) -> Task:
 
         return development_task(name)  # reads the name itself
     elif family == "full":
-        from airtune.benchmarks.tasks.full_trainings import CHOOSE, REPORT, full_names, full_task
+        from airtune.benchmarks.tasks.full_trainings import (
+            CHOOSE,
+            REPORT,
+            full_names,
+            full_task,
+            listed_names,
+        )
 
-        known, make = full_names(CHOOSE + REPORT), full_task
+        known, make = [*full_names(CHOOSE + REPORT), *listed_names()], full_task
     elif family == "conditional":
         from airtune.benchmarks.tasks.conditional.tasks import conditional_names, conditional_task
 

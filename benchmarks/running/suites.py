@@ -66,6 +66,12 @@ def _full_names(report: bool) -> list[str]:
     return full.full_names(full.REPORT if report else full.CHOOSE)
 
 
+def _listed_names() -> list[str]:
+    from airtune.benchmarks.tasks.full_trainings import listed_names  # loads the training of pocket
+
+    return listed_names()
+
+
 def _hpobench(name: str, models: str, protocol: Protocol, chosen: tuple[str, ...]) -> Suite:
     """The shipped table tasks of the chosen models under a protocol."""
     rows = {"clean": "the training rows", "published": "a bootstrap of training and validation rows"}
@@ -127,6 +133,11 @@ SUITES: Mapping[str, Suite] = {
             partial(_full_names, report=False),
             "algorithms trained as people train them, on generated data sets, in spaces that pocket was not trained on "
             "or tables of others: development",
+        ),
+        Suite(
+            "development-lists",
+            _listed_names,
+            "those of the same that have no conditions, each number one of ten values: development",
         ),
         Suite(
             "unseen-full",

@@ -9,6 +9,7 @@ from ConfigSpace import ConfigurationSpace, InCondition
 from ConfigSpace.hyperparameters import (
     CategoricalHyperparameter,
     Hyperparameter,
+    OrdinalHyperparameter,
     UniformFloatHyperparameter,
     UniformIntegerHyperparameter,
 )
@@ -24,6 +25,8 @@ def space_of(params: Sequence[Param]) -> ConfigurationSpace:
         if p.kind == "C":
             words = [str(c) for c in p.choices]
             return CategoricalHyperparameter(p.role, words, default_value=words[int(p.default)])
+        if p.kind == "O":
+            return OrdinalHyperparameter(p.role, p.choices, default_value=p.choices[int(p.default)])
         log = p.kind in "LJ"
         if p.kind in "IJ":
             return UniformIntegerHyperparameter(

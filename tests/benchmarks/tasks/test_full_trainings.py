@@ -81,3 +81,32 @@ def _with(table: Table, loss: np.ndarray) -> Table:
 def test_an_unknown_one_is_told_in_our_words() -> None:
     with pytest.raises(TaskError, match="unknown task 'full/no_such/0'"):
         get_task("full/no_such/0")
+
+
+LISTED = SUITES["development-lists"].tasks
+
+
+def test_those_with_lists_are_the_same_without_conditions() -> None:
+    free = [name for name in SUITE if not get_task(name).space.conditions]
+    assert list(LISTED) == [f"{name}@lists" for name in free]
+    assert len(LISTED) > 50
+
+
+@pytest.mark.parametrize("name", LISTED[::5])
+def test_lists_hold_values_of_the_range_and_losses_stay(name: str) -> None:
+    """Bug: positions in place of values; a default that is not the nearest value."""
+    task, whole = get_task(name), get_task(name.removesuffix("@lists"))
+    for config in (task.space.get_default_configuration(), *task.space.sample_configuration(5)):
+        assert task.objective(dict(config)) == whole.objective(dict(config))
+    for hp in task.space.values():
+        before = whole.space[hp.name]
+        if not hasattr(before, "lower"):
+            assert hp == before
+            continue
+        assert 2 <= len(hp.sequence) <= 10
+        assert before.lower <= min(hp.sequence)
+        assert max(hp.sequence) <= before.upper
+        assert list(hp.sequence) == sorted(set(hp.sequence))
+        steps = np.array([before.to_vector(v) for v in hp.sequence])
+        away = np.abs(steps - before.to_vector(before.default_value))
+        assert away[hp.sequence.index(hp.default_value)] == pytest.approx(away.min())
