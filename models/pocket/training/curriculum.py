@@ -9,7 +9,7 @@ import numpy as np
 
 from airtune.models.pocket.training import tables as table_module
 from airtune.models.pocket.training.algorithms import ALGORITHMS, HELD_OUT
-from airtune.models.pocket.training.episodes import Episodes
+from airtune.models.pocket.training.episodes import BORROWED_TABLES, Episodes
 from airtune.models.pocket.training.prior import synthetic
 from airtune.models.pocket.training.surfaces import tables_to_mix
 from airtune.models.pocket.training.table_episodes import from_surfaces, from_tables, used_at_most
@@ -75,6 +75,7 @@ def draw(
     batch_tokens: int,
     *,
     borrow: bool = False,
+    borrow_long: float = BORROWED_TABLES,
     surfaces: bool = False,
     alphabet: int = 1,
     long: dict[str, list[Table]] | None = None,
@@ -86,6 +87,7 @@ def draw(
         tables: Number of hyperparameters -> the tables of each algorithm that tune so many.
         batch_tokens: About how many tokens.
         borrow: Whether some have borrowed names.
+        borrow_long: The share that has, of the episodes on tables of full trainings.
         surfaces: Whether tables are read as surfaces, or row by row.
         alphabet: In which headers are written.
         long: By family, tables of full trainings, read as surfaces with histories of searches; None: there are none.
@@ -100,7 +102,9 @@ def draw(
     length = rng.integers(0 if n == 3 else n // 2, n + 1, size=b)
     if from_long and long:
         some = _of_long(rng, long, p, b)
-        return from_surfaces(rng, some, n, length, borrow=borrow, alphabet=alphabet, count=p, searches=True)
+        share = borrow_long if borrow else 0.0
+        return from_surfaces(rng, some, n, length, borrow=share, alphabet=alphabet, count=p, searches=True)
+    share = BORROWED_TABLES if borrow else 0.0
     if p in tables and rng.uniform() < (
         _SHORT_SHARE if long else _TABLE_SHARE
     ):  # every algorithm as often as any other
@@ -112,8 +116,8 @@ def draw(
                 [tables_to_mix(rng, t, group) for t, group in picked],
                 n,
                 length,
-                borrow=borrow,
+                borrow=share,
                 alphabet=alphabet,
             )
-        return from_tables(rng, [table for table, _ in picked], n, length, borrow=borrow, alphabet=alphabet)
+        return from_tables(rng, [table for table, _ in picked], n, length, borrow=share, alphabet=alphabet)
     return synthetic(rng, b, p, n, length, borrow=borrow, alphabet=alphabet)

@@ -67,7 +67,7 @@ def from_tables(
     n: int,
     length: Ints,
     *,
-    borrow: bool = False,
+    borrow: float = 0.0,
     alphabet: int = 1,
 ) -> Episodes:
     """Episodes on real tables; columns and choices shuffled, some roles hidden.
@@ -77,7 +77,7 @@ def from_tables(
         tables: The table of each episode, all of the same number of hyperparameters.
         n: Room for trials.
         length: (b,), trials of each history, <= n; of a smaller table, it leaves a fifth of the rows to be proposed.
-        borrow: Whether some of them have borrowed names.
+        borrow: Share of them whose names are borrowed.
         alphabet: In which the headers are written.
     """
     b, p, rows_each = len(tables), len(tables[0].params), min(len(t.loss) for t in tables)
@@ -107,7 +107,7 @@ def from_tables(
                 params[j] = replace(param, choices=tuple(param.choices[c] for c in np.argsort(place)))
         header_of(naming, headers, i, table, params, alphabet)
         if borrow:
-            borrow_names(naming, headers, i, alphabet)
+            borrow_names(naming, headers, i, alphabet, borrow)
     active = ~np.isnan(unit)
     unit = np.where(active, unit, np.float32(0.5))
     failed = np.isinf(value)
@@ -194,7 +194,7 @@ def from_surfaces(
     n: int,
     length: Ints,
     *,
-    borrow: bool = False,
+    borrow: float = 0.0,
     alphabet: int = 1,
     count: int | None = None,
     searches: bool = False,
@@ -206,7 +206,7 @@ def from_surfaces(
         tables: The one table of each episode, or two of the same hyperparameters, which are mixed.
         n: Room for trials.
         length: (b,), trials of each history, <= n.
-        borrow: Whether some of them have borrowed names.
+        borrow: Share of them whose names are borrowed.
         alphabet: In which the headers are written.
         count: How many hyperparameters an episode has, where tables have more, the others being set; None: all tables
             have the same number.
@@ -224,5 +224,5 @@ def from_surfaces(
     for i, (surface, some) in enumerate(zip(surfaces, tables, strict=True)):
         header_of(rng, headers, i, some[0], surface.params, alphabet)
         if borrow:
-            borrow_names(rng, headers, i, alphabet)
+            borrow_names(rng, headers, i, alphabet, borrow)
     return episodes_of(headers, levels, categorical, simulated)

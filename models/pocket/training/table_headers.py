@@ -9,7 +9,6 @@ import numpy as np
 from airtune.models.dialects.pocket import codec, words
 from airtune.models.pocket.training.algorithms import Param
 from airtune.models.pocket.training.episodes import (
-    BORROWED_TABLES,
     Headers,
     budget_ids,
     random_roles,
@@ -46,9 +45,9 @@ def header_of(
         headers.budget[i] = budget_ids(*table.budget)
 
 
-def borrow_names(rng: np.random.Generator, headers: Headers, i: int, alphabet: int) -> None:
-    """In some episodes, names and words that mean nothing, in place of what episode `i` is of."""
-    if rng.uniform() < BORROWED_TABLES:
+def borrow_names(rng: np.random.Generator, headers: Headers, i: int, alphabet: int, share: float) -> None:
+    """In a share of the episodes, names and words that mean nothing, in place of what episode `i` is of."""
+    if rng.uniform() < share:
         headers.header[i, :, 0] = random_roles(rng, headers.header.shape[1], alphabet)
         told = headers.words[i] >= 0
         if told.any():

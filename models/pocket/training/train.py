@@ -30,6 +30,7 @@ from airtune.models.dialects.pocket.codec import BINS
 from airtune.models.pocket.training import long_tables
 from airtune.models.pocket.training.batch import attention_mask, encode
 from airtune.models.pocket.training.curriculum import by_size, draw, split_tables
+from airtune.models.pocket.training.episodes import BORROWED_TABLES
 from airtune.models.pocket.training.loss import Loss, development_loss
 from airtune.models.pocket.training.net import COMPUTED, Pocket
 from airtune.models.pocket.training.tables import Table
@@ -51,6 +52,9 @@ class Config:
     learning_rate: float = 2e-3
     bf16: bool = True
     borrow_from: int = 0  # step: from here on some names are borrowed, and teach that names may mislead
+    borrow_long: float = (
+        BORROWED_TABLES  # share of the tables of full trainings whose names are borrowed then
+    )
     surfaces: bool = False  # read tables as surfaces, so that they are not learnt by heart
     added: bool = False  # with the tables that were built after the first three stages
     alphabet: int = 2  # of the prompts
@@ -141,7 +145,8 @@ def train(
         borrow = step >= config.borrow_from
         episodes = draw(
             rng, sized, config.batch_tokens,
-            borrow=borrow, surfaces=config.surfaces, alphabet=config.alphabet, long=long,
+            borrow=borrow, borrow_long=config.borrow_long, surfaces=config.surfaces, alphabet=config.alphabet,
+            long=long,
         )  # fmt: skip
         batch = encode(rng, episodes)
         batch = batch.to(device)

@@ -184,8 +184,8 @@ def test_borrowed_names_are_in_some_episodes_and_change_nothing_else() -> None:
 
     table = next(t for t in split_tables()[0]["svm"] if len(t.params) == 2)
     with_own, with_all = (
-        from_tables(np.random.default_rng(1), [table] * 400, 4, lengths, borrow=borrow)
-        for borrow in (False, True)
+        from_tables(np.random.default_rng(1), [table] * 400, 4, lengths, borrow=share)
+        for share in (0.0, BORROWED_TABLES)
     )
     own = {unknown, *(HEAD_ID[f"<{param.role}>"] for param in table.params)}
     foreign = [~np.isin(e.header[:, :, 0], list(own)).all(1) for e in (with_own, with_all)]
