@@ -16,6 +16,7 @@ from airtune.models.pocket.training.corpus.notation import Family, Param
 
 _FEWEST, _MOST = 2, 10  # hyperparameters of a space
 _WIDENED = 0.4  # share of the logarithmic ranges that end elsewhere than any family's do
+_BOOSTERS, _ROUNDS = "booster", "n_estimators"  # never both: DART takes the square of the rounds
 _DECADES = 1.0  # how far elsewhere, at most
 
 
@@ -101,11 +102,12 @@ def mixed(family: Family, rng: np.random.Generator) -> Family:
     count = min(len(by_key), int(rng.integers(_FEWEST, _MOST + 1)))
     chosen = set(rng.choice(len(by_key), size=count, replace=False, p=weight).tolist())
     params: dict[str, Param] = {}  # by name: two hyperparameters may be called the same
-    for i, variants in enumerate(by_key.values()):
-        if i in chosen:
+    keys = [key for i, key in enumerate(by_key) if i in chosen]
+    for key, variants in by_key.items():
+        if key in keys and not (key == _ROUNDS and _BOOSTERS in keys):
             p = _one(variants, rng)
             params.setdefault(p.name, p)
     drawn = _conditions(family, list(params.values())) or [replace(family.params[0], only=None)]
-    keys = {p.key for p in drawn}
-    rest = [p for p in family.params if p.key not in keys and p.only is None]
+    there = {p.key for p in drawn}
+    rest = [p for p in family.params if p.key not in there and p.only is None]
     return replace(family, params=tuple(drawn), defaults=tuple(rest), fewest=0, pool=())
