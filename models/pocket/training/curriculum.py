@@ -21,6 +21,8 @@ DEVELOPMENT = 7  # every seventh table is kept, never trained on; and the algori
 # Hyperparameters per space and trials per history. Small ones are the usual case and the cheap one.
 _SIZES = {1: 6, 2: 28, 3: 12, 4: 20, 5: 16, 6: 6, 7: 3, 8: 4, 10: 2, 12: 2, 16: 1}
 _HISTORY_LENGTHS = {3: 0.21, 6: 0.21, 12: 0.22, 24: 0.18, 40: 0.11, 100: 0.07}
+# The same with more of the first trials, which are where a process around the model asks it.
+_EARLY_LENGTHS = {1: 0.12, 2: 0.13, 3: 0.15, 6: 0.2, 12: 0.17, 24: 0.12, 40: 0.07, 100: 0.04}
 _TABLE_SHARE = 0.55  # of the batches whose size some algorithm has
 # The same where tables of full trainings are there: those, and of what is left, tables of short ones.
 _LONG_SHARE, _SHORT_SHARE = 0.5, 0.35
@@ -79,6 +81,7 @@ def draw(
     surfaces: bool = False,
     alphabet: int = 1,
     long: dict[str, list[Table]] | None = None,
+    early: bool = False,
 ) -> Episodes:
     """Episodes of one size, enough for about `batch_tokens` tokens.
 
@@ -91,12 +94,13 @@ def draw(
         surfaces: Whether tables are read as surfaces, or row by row.
         alphabet: In which headers are written.
         long: By family, tables of full trainings, read as surfaces with histories of searches; None: there are none.
+        early: Whether histories are mostly short.
     """
     from_long = bool(long) and rng.uniform() < _LONG_SHARE
     p = _drawn(rng, _LONG_SIZES if from_long else _SIZES)
     if from_long and long:
         p = min(p, max(used_at_most(t) for group in long.values() for t in group))
-    n = _drawn(rng, _HISTORY_LENGTHS)
+    n = _drawn(rng, _EARLY_LENGTHS if early else _HISTORY_LENGTHS)
     header = 5 * p if alphabet == 1 else 7 * p
     b = max(4, int(batch_tokens / (header + 1 + 0.75 * n * (p + 1) + 6 * (p + 1.5))))
     length = rng.integers(0 if n == 3 else n // 2, n + 1, size=b)

@@ -59,6 +59,7 @@ class Config:
     added: bool = False  # with the tables that were built after the first three stages
     alphabet: int = 2  # of the prompts
     long: bool = False  # with tables of full trainings, and histories of searches
+    early: bool = False  # with mostly short histories
     start: str | None = None  # the folder of weights that it goes on from, optimisers afresh
     kept: float = 0.0  # share of those weights in what is released
     spread: bool = False  # see `Loss`
@@ -146,7 +147,7 @@ def train(
         episodes = draw(
             rng, sized, config.batch_tokens,
             borrow=borrow, borrow_long=config.borrow_long, surfaces=config.surfaces, alphabet=config.alphabet,
-            long=long,
+            long=long, early=config.early,
         )  # fmt: skip
         batch = encode(rng, episodes)
         batch = batch.to(device)
@@ -215,8 +216,9 @@ STAGES = (
     Config(alphabet=1, seed=3, tokens=17e6, learning_rate=1.5e-3, bf16=False, surfaces=True, kept=0.5),
     Config(seed=6, tokens=10e6, learning_rate=1.5e-3, surfaces=True, added=True, long=True, watch_every=100),
 )
-# What comes next, from the shipped weights on: lists of values no longer leave spikes.
-NEXT = replace(STAGES[-1], seed=7, tokens=5e6, spread=True)
+# What comes next, from the shipped weights on: spaces that nobody wrote, more names that mislead, more first trials;
+# and lists of values no longer leave spikes.
+NEXT = replace(STAGES[-1], seed=8, tokens=10e6, spread=True, borrow_long=0.2, early=True)
 SHIPPED = Path(__file__).parents[1] / "weights"
 SMOKE = Config(width=32, layers=2, heads=2, hidden=64, tokens=1.5e5, batch_tokens=3000, bf16=False)
 
