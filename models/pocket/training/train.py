@@ -218,7 +218,7 @@ STAGES = (
 )
 # What comes next, from the shipped weights on: spaces that nobody wrote, more names that mislead, more first trials;
 # and lists of values no longer leave spikes.
-NEXT = replace(STAGES[-1], seed=8, tokens=8e6, spread=True, borrow_long=0.2, early=True)
+NEXT = replace(STAGES[-1], seed=8, tokens=6e6, spread=True, borrow_long=0.2, early=True)
 SHIPPED = Path(__file__).parents[1] / "weights"
 SMOKE = Config(width=32, layers=2, heads=2, hidden=64, tokens=1.5e5, batch_tokens=3000, bf16=False)
 

@@ -96,7 +96,7 @@ def test_what_is_held_out_is_never_trained_on() -> None:
 
 def problem_of(one: shards.Table) -> Problem:
     """The data set of a table, drawn again."""
-    rows = building.rows_of(building.FAMILIES[one.family], one.index)
+    rows = building.rows_of((building.FAMILIES | building.MIXED)[one.family], one.index)
     return make_problem(one.problem["seed"], one.problem["classes"] == 0, rows)
 
 
