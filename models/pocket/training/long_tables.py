@@ -94,8 +94,14 @@ def read_all(folder: Path = SHARDS) -> Iterator[tuple[str | None, str, int, Tabl
                 )
 
 
-def load(folder: Path = SHARDS) -> tuple[dict[str, list[Table]], dict[str, dict[str, list[Table]]]]:
+def load(
+    folder: Path = SHARDS, mixed: bool = True
+) -> tuple[dict[str, list[Table]], dict[str, dict[str, list[Table]]]]:
     """The tables of `read_all`.
+
+    Args:
+        folder: Where the shards are.
+        mixed: Whether those of spaces that nobody wrote are among them.
 
     Returns:
         By family what is trained on; and what is held out, by the reason and the family.
@@ -103,5 +109,7 @@ def load(folder: Path = SHARDS) -> tuple[dict[str, list[Table]], dict[str, dict[
     training: dict[str, list[Table]] = {}
     kept: dict[str, dict[str, list[Table]]] = {reason: {} for reason in REASONS}
     for reason, family, _, table in read_all(folder):
+        if family in building.MIXED and not mixed:
+            continue
         (training if reason is None else kept[reason]).setdefault(family, []).append(table)
     return training, kept

@@ -45,11 +45,11 @@ def mixed_families(families: Mapping[str, Family]) -> dict[str, Family]:
 
 def _ends(variants: list[Param], rng: np.random.Generator) -> Param:
     """A number with one variant's name, and with ends that two of them or none of them have."""
-    first, other = (variants[i] for i in rng.integers(len(variants), size=2))
+    first, other = (variants[int(i)] for i in rng.integers(len(variants), size=2))
     lower, upper = (first.lower, other.upper) if first.lower < other.upper else (first.lower, first.upper)
     if first.kind == "L" and rng.uniform() < _WIDENED:
-        lower, upper = (v * 10 ** rng.uniform(-_DECADES, _DECADES) for v in (lower, upper))
-        lower, upper = sorted((float(f"{lower:.1g}"), float(f"{upper:.1g}")))
+        moved = (float(v * 10 ** rng.uniform(-_DECADES, _DECADES)) for v in (lower, upper))
+        lower, upper = sorted(float(f"{v:.1g}") for v in moved)
         if upper < 10 * lower:
             lower, upper = first.lower, first.upper
     default = other.default if lower <= other.default <= upper else float("nan")
