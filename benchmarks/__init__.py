@@ -12,9 +12,16 @@ if TYPE_CHECKING:
 
     from airtune.engine.types import Task
 
-__all__ = ["get_task", "task_names"]
+__all__ = ["get_task", "needs_data", "task_names"]
 
 NEED_DATA = ("cifar10", "nyc_taxi")  # families of tasks
+IN_A_TABLE = ("cifar10/cnn-table",)  # those of them that need none
+
+
+def needs_data(name: str) -> bool:
+    """Whether the task of that name, or the one that is moved, takes a folder of data that are not part of Airtune."""
+    name = name.removeprefix("moved/")
+    return name.partition("/")[0] in NEED_DATA and name not in IN_A_TABLE
 
 
 def task_names() -> list[str]:
@@ -65,15 +72,15 @@ def get_task(name: str, data: Path | None = None) -> Task:
             hint=f"airtune tune {option} {shlex.quote(name)} {other}",
         )  # fmt: skip
     family = name.partition("/")[0]
-    if data is not None and family not in NEED_DATA:
-        if name.startswith(tuple(f"moved/{one}/" for one in NEED_DATA)):
+    if data is not None and (family == "moved" or not needs_data(name)):
+        if needs_data(name):
             raise TaskError(
                 f"task {name!r} takes its data folder from the environment", value=str(data),
                 allowed="the environment variable AIRTUNE_DATA=DIR", hint=f"AIRTUNE_DATA={data} instead of --data",
             )  # fmt: skip
         raise TaskError(
             f"task {name!r} needs no data folder", value=str(data),
-            allowed=f"--data with {', '.join(f'{one}/*' for one in NEED_DATA)}, or with --program-space",
+            allowed=f"--data with {', '.join(filter(needs_data, task_names()))}, or with --program-space",
             hint="leave --data out",
         )  # fmt: skip
     make: Callable[[str], Task]
@@ -136,7 +143,7 @@ def get_task(name: str, data: Path | None = None) -> Task:
             "original/{mlp,hpolib,nasbench201}/{data set}",
             "sklearn/program/{data set}",
             "nyc_taxi/{mlp,program}",
-            "cifar10/{cnn,program}",
+            "cifar10/{cnn,cnn-table,program}",
             "moved/{one of these}",
         ]
         raise TaskError.unknown("task", name, every)

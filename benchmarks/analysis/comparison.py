@@ -226,11 +226,15 @@ def compare_runs(
 
 def _table(task: str) -> tuple[Array, Array] | None:
     """All losses and test errors (NaN where a table has none) of a table task, or None."""
+    from airtune.benchmarks.tasks.cifar10.table import TABLE_TASK, read_table
     from airtune.benchmarks.tasks.hpobench.tasks import table_losses
     from airtune.benchmarks.tasks.original.tasks import table_losses as original_losses
 
     task = unmoved(task)
     try:
+        if task == TABLE_TASK:
+            table = read_table()
+            return table.loss, table.test_loss
         if not task.startswith("original/"):
             return table_losses(task)
         loss = original_losses(task)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 
+from airtune.benchmarks import needs_data
 from airtune.benchmarks.tasks.cifar10.tasks import cifar10_names
 from airtune.benchmarks.tasks.hpobench.models import Protocol
 from airtune.benchmarks.tasks.hpobench.tasks import hpobench_names
@@ -108,7 +109,7 @@ SUITES: Mapping[str, Suite] = {
         ),
         Suite(
             "cifar10",
-            cifar10_names,
+            lambda: [name for name in cifar10_names() if needs_data(name)],
             "small images: hyperparameters of a convolutional network, and programs (needs --data)",
         ),
         Suite(

@@ -29,7 +29,7 @@ SUITE_HELP = (
     "Tasks in place of the plan's, to try it out; like all that departs from the plan, marked in the report."
 )
 DATA_HELP = (
-    "Of noise-cifar10 and code: the folder of their data. (default: the environment variable AIRTUNE_DATA)"
+    "Of code and of cifar10/cnn: the folder of their data. (default: the environment variable AIRTUNE_DATA)"
 )
 PLAN_HELP = "Print what would be run, as Markdown, and run nothing."
 

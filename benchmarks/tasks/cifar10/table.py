@@ -28,6 +28,7 @@ from airtune.benchmarks.tasks.hpobench.spaces import grid_row, grid_size
 from airtune.engine.types import TaskError
 from airtune.grammars import read_file
 
+TABLE_TASK = "cifar10/cnn-table"
 SHIPPED = Path(__file__).with_name("table.json")
 EPOCHS = 3
 GRID: Mapping[str, tuple[Any, ...]] = {

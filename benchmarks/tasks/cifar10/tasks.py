@@ -1,7 +1,8 @@
 """The tasks `cifar10/cnn`, a search space, and `cifar10/program`, a program space; see `data` for what they learn.
 
 Programs are given less, so that one takes a minute of one core and not an hour: 1,000 training images, and of all
-images the means of 2 x 2 pixels, (rows, 3, 16, 16). Losses of the two tasks do not compare.
+images the means of 2 x 2 pixels, (rows, 3, 16, 16). `cifar10/cnn-table` is a table, see there. Losses of one task do
+not compare with those of another.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from airtune.benchmarks.tasks.cifar10.cnn import CnnObjective, cnn_space
 from airtune.benchmarks.tasks.cifar10.data import FILE, halved, image_data
+from airtune.benchmarks.tasks.cifar10.table import EPOCHS, TABLE_TASK, TableObjective, grid_space, read_table
 from airtune.engine.evaluation.program_script import loading_with_airtune
 from airtune.engine.evaluation.programs import ProgramData, program_task
 from airtune.engine.types import Task
@@ -32,7 +34,7 @@ def small_images(path: Path) -> ProgramData:
 
 def cifar10_names() -> list[str]:
     """The names of the tasks, whether or not the data are there."""
-    return ["cifar10/cnn", "cifar10/program"]
+    return ["cifar10/cnn", TABLE_TASK, "cifar10/program"]
 
 
 def cifar10_task(name: str, folder: Path | None = None) -> Task:
@@ -40,17 +42,21 @@ def cifar10_task(name: str, folder: Path | None = None) -> Task:
 
     Args:
         name: Of the task.
-        folder: Of the data; None: the environment's.
+        folder: Of the data; None: the environment's. The table needs none.
 
     Raises:
-        TaskError: If the data are not there, or are others.
+        TaskError: If the data, or the table, are not there or are others.
     """
+    network = "a convolutional network and its optimiser (PyTorch)"
+    words = f"Tune {network} for {_WORDS} (3,800 of 32 x 32 pixels"
+    if name == TABLE_TASK:
+        read_table()  # as below
+        words += f", {EPOCHS} epochs). {_LOSS}"
+        return Task(name, grid_space(), TableObjective(), "validation error", words)
     path = FILE.find(folder)
     image_data(path)  # refuses it now, not in the first trial
     if name == "cifar10/cnn":
-        network = "a convolutional network and its optimiser (PyTorch)"
-        words = f"Tune {network} for {_WORDS} (3,800 of 32 x 32 pixels). {_LOSS}"
-        return Task(name, cnn_space(), CnnObjective(path), "validation error", words)
+        return Task(name, cnn_space(), CnnObjective(path), "validation error", f"{words}). {_LOSS}")
     from airtune.engine import Sandbox
     from airtune.grammars import program_space
 

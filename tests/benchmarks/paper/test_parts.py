@@ -16,7 +16,7 @@ from airtune.engine.cli.app import main
 from airtune.grammars import AirtuneError
 
 OPTIONS = ("--models", "scripted", "--budget", "3", "--seeds", "2", "--jobs", "1")
-DATA = ("noise-cifar10", "code")  # parts whose data are not everywhere
+OWN = ("noise-cifar10", "code")  # parts that are run on their own tasks: a table, programs
 
 
 def run(out: Path, *more: str, suite: str | None = "tiny") -> int:
@@ -34,7 +34,7 @@ def result(out: Path, part: str) -> dict[str, Any]:
 def test_a_part_runs_by_its_command(
     part: str, tiny: str, without_data: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(tmp_path, "--part", part, suite=None if part in DATA else tiny) == 0
+    assert run(tmp_path, "--part", part, suite=None if part in OWN else tiny) == 0
     said = capsys.readouterr().out
     assert said.startswith(f"{part}: ")
     assert "not as planned: models scripted in place of" in said
@@ -43,7 +43,7 @@ def test_a_part_runs_by_its_command(
     leads = [line for line in found["lines"] if line["lead"]]
     assert leads
     assert all(line["ours"]["value"] is not None for line in leads)
-    assert "suite tiny in place of" in " ".join(found["departures"]) or part in DATA
+    assert "suite tiny in place of" in " ".join(found["departures"]) or part in OWN
     assert found["tables"]
     assert found["provenance"]["models"]  # bug: validity did not say of which it was
     page = (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -175,9 +175,10 @@ def test_suites_hold_existing_tasks() -> None:
         get_suite("cores")
 
 
-def test_importing_the_tasks_is_light() -> None:
+@pytest.mark.parametrize("name", ["sklearn/rf/iris", "cifar10/cnn-table"])
+def test_importing_the_tasks_is_light(name: str) -> None:
     code = (
-        "import sys, airtune.benchmarks as b; b.get_task('sklearn/rf/iris'); "
+        f"import sys, airtune.benchmarks as b; b.get_task({name!r}); "
         "print([m for m in ('sklearn', 'torch', 'optuna') if m in sys.modules])"
     )
     done = subprocess.run(
