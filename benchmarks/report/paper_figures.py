@@ -11,10 +11,8 @@ from airtune.benchmarks.paper.protocol import LIMITS
 from airtune.benchmarks.paper.words import figure
 from airtune.benchmarks.report.style import ACCENT, GREY, INK, MUTED, OTHERS, PAPER
 
-LEAST, CUT = (
-    10.0,
-    105.0,
-)  # percentage points that an axis spans, and its ends: a relative change has no lower bound
+LEAST = 10.0  # percentage points that an axis spans
+CUT = 105.0  # where it ends: a relative change has no lower bound
 PANELS = 3  # figures of the paper that are drawn side by side; more are in the table
 
 

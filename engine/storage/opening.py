@@ -21,9 +21,7 @@ _JOURNAL, _JOURNAL_MAGIC = struct.Struct(">8s8xI4xI"), bytes.fromhex("d9d505f920
 
 def study_file(path: Path) -> Path:
     """The study file that a path names: itself, or that of the comparison in the folder."""
-    with contextlib.suppress(
-        OSError
-    ):  # of a folder that is closed to us, `check_path` says what is the matter
+    with contextlib.suppress(OSError):  # a folder that is closed to us: `check_path` says what is the matter
         return path / COMPARISON_FILE if path.is_dir() else path
     return path
 

@@ -25,20 +25,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--mixed", action="store_true", help="of spaces drawn at random, not those that people wrote"
     )
     args = parser.parse_args(argv)
+    families, prefix = (MIXED, "mixed") if args.mixed else (FAMILIES, "round")
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)  # weights that decay to nothing are slow otherwise
     try:
         with threadpool_limits(1):
-            print(
-                json.dumps(
-                    build(
-                        args.out,
-                        args.hours,
-                        args.rounds,
-                        *((MIXED, "mixed") if args.mixed else (FAMILIES, "round")),
-                    )
-                )
-            )
+            print(json.dumps(build(args.out, args.hours, args.rounds, families, prefix)))
     finally:
         torch.set_flush_denormal(False)  # of the whole process: others may count on the smallest numbers
 

@@ -16,8 +16,8 @@ from airtune.models.pocket.training.corpus.notation import Family, Param
 
 _FEWEST, _MOST = 2, 10  # hyperparameters of a space
 _WIDENED = 0.4  # share of the logarithmic ranges that end elsewhere than any family's do
-_BOOSTERS, _ROUNDS = "booster", "n_estimators"  # never both: DART takes the square of the rounds
 _DECADES = 1.0  # how far elsewhere, at most
+_BOOSTERS, _ROUNDS = "booster", "n_estimators"  # never both: DART takes the square of the rounds
 
 
 def mixed_families(families: Mapping[str, Family]) -> dict[str, Family]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from airtune.models.pocket.training import long_tables
+from airtune.models.pocket.training.corpus import __main__ as command
 from airtune.models.pocket.training.corpus import building, shards
 from airtune.models.pocket.training.corpus.building import FAMILIES, MIXED, held_out, held_out_whole
 from airtune.models.pocket.training.corpus.drawing import config_of, draw_codes, estimator_words, space_of
@@ -106,3 +108,19 @@ def test_the_tables_in_the_repository_are_of_these_spaces(name: str) -> None:
                 np.testing.assert_allclose(again.valid, one.valid, rtol=0.02)
                 return
     raise AssertionError("no table of it")
+
+
+def test_the_command_line_makes_them_under_a_name_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bug: shards of mixed spaces called like those of written ones, which are then taken for made."""
+    asked: list[tuple[object, ...]] = []
+    monkeypatch.setattr(command, "build", lambda *arguments: asked.append(arguments[3:]))
+    command.main(["--out", str(tmp_path), "--mixed"])
+    command.main(["--out", str(tmp_path)])
+    assert asked == [(MIXED, "mixed"), (FAMILIES, "round")]
+    names = [
+        {batch.name for batch in building.batches(families, 2, prefix)}
+        for families, prefix in ((MIXED, "mixed"), (FAMILIES, "round"))
+    ]
+    assert not names[0] & names[1]
