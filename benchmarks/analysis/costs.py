@@ -91,25 +91,33 @@ class Costs:
         self.repeats += sum("tried" in str(one.get("reason")) for one in rejected if isinstance(one, Mapping))
 
 
-def comparison_costs(path: Path, methods: tuple[str, ...]) -> list[Costs]:
+def comparison_costs(
+    path: Path, methods: tuple[str, ...], seeds: int | None = None, budget: int | None = None
+) -> list[Costs]:
     """What every method took, in the order of `methods`.
 
     Args:
-        path: The study file of a comparison, or its folder.
+        path: The study file of a comparison, or its folder. It may hold more than is asked for here.
         methods: Those to look at.
+        seeds: Their first so many seeds; None for all.
+        budget: The first so many trials of each study; None for all.
     """
     made = {method: Costs(method) for method in methods}
     texts: dict[tuple[str, str, int, str], int] = {}
     seconds: dict[str, list[float]] = {method: [] for method in methods}
     with StudyFile(study_file(path), readonly=True) as file:
         for study in file.studies():
-            method = (study.manifest.get("comparison") or {}).get("method")
-            if method not in made:
+            what = study.manifest.get("comparison") or {}
+            method = what.get("method")
+            if method not in made or (seeds is not None and what["seed"] >= seeds):
                 continue
             one = made[method]
             one.violations += study.violations
-            transcripts = file.transcripts(study.name)
+            last = math.inf if budget is None else budget
+            transcripts = {i: said for i, said in file.transcripts(study.name).items() if i < last}
             for record in file.records(study.name):
+                if record.trial.number >= last:
+                    continue
                 one.proposals += 1
                 one.seconds += record.trial.proposal_s
                 if record.trial.number in transcripts:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from airtune.benchmarks.analysis.comparison import RANDOM, Comparison, Run, compare_runs
+from airtune.benchmarks.analysis.costs import Costs, comparison_costs
 from airtune.benchmarks.analysis.significance import LEVEL, holm, over_sets, verdict_of
 from airtune.benchmarks.analysis.statistics import (
     Array,
@@ -37,7 +38,7 @@ class Compared:
         arm: What was to be run.
         plan: The comparison.
         runs: All its runs.
-        folder: Of its study file.
+        folder: Of its study file, which may hold more than this arm's studies.
     """
 
     arm: Arm
@@ -68,6 +69,10 @@ class Compared:
     def best(self, method: str, look: int) -> Array:
         """Best loss so far of a method, shape (tasks, seeds)."""
         return self.comparison.best[self.comparison.methods.index(method), :, :, look - 1]
+
+    def costs(self) -> list[Costs]:
+        """What each method took."""
+        return comparison_costs(self.folder, self.plan.methods, self.plan.seeds, self.plan.budget)
 
     def has(self, method: str | None) -> bool:
         """Whether the method was run, or is exact."""

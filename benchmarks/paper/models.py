@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from airtune.benchmarks.analysis.costs import Costs, comparison_costs
+from airtune.benchmarks.analysis.costs import Costs
 from airtune.benchmarks.paper.against_random import answer, compared_lines, control_pairs, rank_table
 from airtune.benchmarks.paper.compared import Compared, label, power_note
 from airtune.benchmarks.paper.protocol import Protocol
@@ -25,7 +25,7 @@ def evaluate(protocol: Protocol, arms: Mapping[str, Compared]) -> Result:
 
 
 def _costs(one: Compared) -> Table:
-    costs = [cost for cost in comparison_costs(one.folder, one.plan.methods) if cost.said]
+    costs = [cost for cost in one.costs() if cost.said]
     heads = ("method", "prompt tokens", "answer tokens", "cost", "violations", "rejected", "repeats")
     title = f"{one.arm.name}: tokens of a proposal; cost, violations, rejected answers and repeats in all"
     return Table(title, heads, tuple(_row(cost) for cost in costs))

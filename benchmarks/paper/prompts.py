@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from airtune.benchmarks.analysis.costs import Costs, comparison_costs
+from airtune.benchmarks.analysis.costs import Costs
 from airtune.benchmarks.analysis.statistics import Estimate
 from airtune.benchmarks.paper.compared import Compared, difference, label, mean
 from airtune.benchmarks.paper.protocol import Protocol, filled
@@ -21,7 +21,7 @@ def evaluate(protocol: Protocol, arms: Mapping[str, Compared]) -> Result:
     lines: list[Line] = []
     tables = []
     for name, one in arms.items():
-        costs = {cost.method: cost for cost in comparison_costs(one.folder, one.plan.methods)}
+        costs = {cost.method: cost for cost in one.costs()}
         clusters = one.comparison.clusters
         for model in protocol.models:
             compressed, turns, terse = (filled(template, model) for template in (COMPRESSED, TURNS, TERSE))

@@ -7,6 +7,7 @@ how long is in `times.json`.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,14 +23,15 @@ from airtune.benchmarks.paper.compared import Compared, label
 from airtune.benchmarks.paper.plans import ALIASES, MODELS, PARTS
 from airtune.benchmarks.paper.protocol import Options, Part, Protocol, protocol_of
 from airtune.benchmarks.paper.results import Result, result_json
-from airtune.benchmarks.running.plan import check_plan
-from airtune.benchmarks.running.runner import Progress, run_suite
+from airtune.benchmarks.running.plan import Plan, check_plan
+from airtune.benchmarks.running.runner import Progress, make_folder, run_suite
 from airtune.engine.manifest import hardware, model_hash
 from airtune.engine.storage.study_file import COMPARISON_FILE, StudyFile
 from airtune.grammars import AirtuneError, write_file
 from airtune.models.spec import parse_spec
 
 RESULT, TIMES = "result.json", "times.json"
+STUDIES = "studies"  # the folder beside those of the parts
 # Which module finds out what a part's arms say; `validity` measures answers of its own.
 EVALUATED_BY = {
     "table1": "against_random",
@@ -120,6 +122,9 @@ def run_part(
 ) -> Done:
     """Run what is missing of a part, and write what was found.
 
+    Arms on the same tasks share a study file beside the folders of the parts, so what another part has run is not run
+    again. What is found of a part depends on its own studies alone.
+
     Args:
         protocol: What to run.
         folder: Of the part; made if need be.
@@ -138,13 +143,14 @@ def run_part(
         arms = {}
         for arm in protocol.part.arms:
             plan = protocol.plans()[arm.name]
-            where = folder / arm.name.replace(" ", "-")
+            where = folder.parent / STUDIES / studies_folder(plan)
             say = None if on_progress is None else _about(arm.name, on_progress)
             runs = run_suite(plan, where, jobs=jobs, take_over=take_over, on_progress=say)
             arms[arm.name] = Compared(arm, plan, tuple(runs), where)
         evaluate = import_module(f"airtune.benchmarks.paper.{EVALUATED_BY[protocol.part.name]}").evaluate
         done = Done(protocol, folder, evaluate(protocol, arms), arms)
-        provenance = _provenance(_asked([one.folder / COMPARISON_FILE for one in arms.values()]))
+        make_folder(folder)
+        provenance = _provenance([manifest for one in arms.values() for manifest in _asked(one)])
         times = {one.arm.name: _times(one.runs) for one in arms.values()}
         write_file(folder / TIMES, (json.dumps(times, indent=1) + "\n").encode())
     write_file(folder / RESULT, result_json(protocol, done.result, provenance).encode())
@@ -155,13 +161,27 @@ def _about(arm: str, on_progress: Callable[[str, Progress], None]) -> Callable[[
     return lambda progress: on_progress(arm, progress)
 
 
-def _asked(files: list[Path]) -> list[Mapping[str, Any]]:
-    """The manifests of the language models that the studies asked."""
-    found = []
-    for path in files:
-        with StudyFile(path, readonly=True) as file:
-            found += [study.manifest.get("model") for study in file.studies(verify=False)]
-    return [manifest for manifest in found if manifest]
+def studies_folder(plan: Plan) -> str:
+    """The name of the folder of a comparison's studies: of its tasks, and of the noise on their losses.
+
+    >>> studies_folder(Plan("moved/original-mlp", ("random",))), studies_folder(Plan("toy", (), noise="U(0.9,1.1)"))
+    ('moved-original-mlp', 'toy-noise-U-0.9-1.1')
+    """
+    name = plan.suite if plan.noise is None else f"{plan.suite}-noise-{plan.noise}"
+    return re.sub(r"[^A-Za-z0-9.@=]+", "-", name).strip("-")
+
+
+def _asked(arm: Compared) -> list[Mapping[str, Any]]:
+    """The manifests of the language models that an arm's studies asked."""
+    with StudyFile(arm.folder / COMPARISON_FILE, readonly=True) as file:
+        manifests = [study.manifest for study in file.studies(verify=False)]
+    return [
+        one["model"]
+        for one in manifests
+        if one["comparison"]["method"] in arm.plan.methods
+        and one["comparison"]["seed"] < arm.plan.seeds
+        and one.get("model")
+    ]
 
 
 def _provenance(manifests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

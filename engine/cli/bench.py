@@ -146,7 +146,7 @@ def compare(
         temperature=temperature,
     )  # fmt: skip
     report = make_report(plan, _run(plan, output, jobs, take_over))
-    costs = comparison_costs(output, plan.methods)
+    costs = comparison_costs(output, plan.methods, plan.seeds, plan.budget)
     table = costs_table(costs, {method: report.label(method) for method in plan.methods})
     words = "\n\n".join([report_markdown(report), table.markdown(), *NOTES])
     write_file(output / "report.md", f"{words}\n".encode())

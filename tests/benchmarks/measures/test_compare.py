@@ -50,6 +50,17 @@ def test_models_with_their_settings_side_by_side(compared: tuple[Path, Path]) ->
     assert random.collisions == 0
 
 
+def test_costs_of_fewer_seeds_and_trials_than_there_are(compared: tuple[Path, Path]) -> None:
+    """Bug: the costs beside the figures of one seed were those of all that the file had."""
+    folder, _ = compared
+    plan = compare_plan(["scripted"], seeds=1, budget=2)
+    whole, few = (comparison_costs(folder, plan.methods, *some)[0] for some in ((), (1, 2)))
+    assert (few.proposals, few.said) == (12, 12)
+    assert few.prompt_tokens is not None
+    assert whole.prompt_tokens is not None
+    assert few.prompt_tokens < whole.prompt_tokens / 3  # prompts grow
+
+
 def test_thoughts_are_counted(compared: tuple[Path, Path]) -> None:
     """Both phases: against the transcripts, added up by hand."""
     folder, record = compared

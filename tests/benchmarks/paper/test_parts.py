@@ -13,6 +13,7 @@ import pytest
 from airtune.benchmarks.paper import running
 from airtune.benchmarks.paper.plans import PARTS
 from airtune.engine.cli.app import main
+from airtune.engine.storage.study_file import StudyFile
 from airtune.grammars import AirtuneError
 
 OPTIONS = ("--models", "scripted", "--budget", "3", "--seeds", "2", "--jobs", "1")
@@ -95,6 +96,22 @@ def test_interrupted_and_resumed_it_is_the_same_bytes(
     again = (parts / "noise" / "result.json").read_bytes()
     assert run(parts, "--part", "noise") == 0
     assert (parts / "noise" / "result.json").read_bytes() == again
+
+
+def test_parts_on_the_same_tasks_share_their_studies(tiny: str, tmp_path: Path) -> None:
+    """Nothing is run twice, and what a part finds depends on neither the others nor their seeds and trials."""
+    asked = ("--part", "models", "--seeds", "1", "--budget", "2")
+    assert run(tmp_path / "alone", *asked) == 0
+    assert run(tmp_path / "beside", "--part", "table1") == 0  # two seeds, three trials, more methods
+    (path,) = (tmp_path / "beside").rglob("bench.airtune")
+    with StudyFile(path, readonly=True) as file:
+        before = {study.name: study.told for study in file.studies()}
+    assert run(tmp_path / "beside", *asked) == 0
+    with StudyFile(path, readonly=True) as file:
+        assert {study.name: study.told for study in file.studies()} == before
+    for name in ("result.json", "original-regret.svg"):
+        alone, beside = (tmp_path / where / "models" / name for where in ("alone", "beside"))
+        assert alone.read_bytes() == beside.read_bytes(), name
 
 
 def test_the_page_is_made_of_what_is_kept(tiny: str, tmp_path: Path) -> None:

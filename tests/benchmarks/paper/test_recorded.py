@@ -26,7 +26,8 @@ def _run(model: str, out: Path, suite: str) -> dict[str, Any]:
 
 
 def _trials(out: Path) -> list[list[tuple[str, float | None]]]:
-    with StudyFile(out / "models" / "original" / "bench.airtune", readonly=True) as file:
+    (path,) = out.rglob("bench.airtune")
+    with StudyFile(path, readonly=True) as file:
         names = [
             study.name for study in file.studies() if "lm:" in study.name and "uniform" not in study.name
         ]
