@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from airtune.benchmarks.paper.protocol import LIMITS, Arm, Claim, Part
 
 PAPER = "arXiv 2312.04528"
-MODELS = ("llama_cpp:smollm2", "pocket")  # the first is the one that the first screen is about
+MODELS = ("smollm2", "pocket")  # the first is the one that the first screen is about
 
 # Random search, and what is granted the default first, as the model's prompt shows it: without these, knowing the
 # default passes for knowing the problem.
