@@ -19,7 +19,7 @@ from airtune.models.backends.checkpoint import sha256_of, versions, weights_size
 from airtune.models.backends.determinism import read_mode
 from airtune.models.backends.gguf import require_gguf
 from airtune.models.backends.llama_cpp.decoder import ANSWERS, BlockDecoder, PrefixCache
-from airtune.models.backends.llama_cpp.library import Context, Weights, library
+from airtune.models.backends.llama_cpp.library import Context, Weights, built_for, library
 from airtune.models.backends.llama_cpp.tokenizer import Tokenizer
 from airtune.models.backends.mask_loop import MaskLoopModel
 from airtune.models.backends.threads import SMALL_MODEL, check_threads, thread_count
@@ -114,7 +114,7 @@ class LlamaCppModel(MaskLoopModel):
         """The file and its size; versions, and what llama.cpp was built for."""
         built = {
             "llama_cpp_python": metadata.version("llama_cpp_python"),
-            "llama.cpp": library().llama_print_system_info().decode().strip(" |"),
+            "llama.cpp": built_for(),
         }
         return {
             "files": {self.path.name: sha256_of(self.path)},

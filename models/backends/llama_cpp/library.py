@@ -49,6 +49,11 @@ def library() -> Any:
     return llama_cpp
 
 
+def built_for() -> str:
+    """What the library was built for, such as "CPU : AVX2 = 1 | REPACK = 1"."""
+    return str(library().llama_print_system_info().decode().strip(" |"))
+
+
 @cache  # kept for as long as the process: llama.cpp holds a pointer to it
 def _heard(llama_cpp: Any) -> Any:
     def hear(level: int, text: bytes, _: Any) -> None:
@@ -77,6 +82,9 @@ class Weights:
         self._lib = lib = library()
         parameters = lib.llama_model_default_params()
         parameters.n_gpu_layers = 0
+        # Weights packed for AMX stay out: GCC up to 13 compiles llama.cpp so that its tiles are set up from what lies on
+        # the stack, and it ends the process or, worse, computes nonsense. What else is packed (REPACK) goes with them.
+        parameters.use_extra_bufts = "AMX" not in built_for()
         _said.clear()
         self._pointer = lib.llama_model_load_from_file(str(path).encode(), parameters)
         if not self._pointer:

@@ -243,6 +243,25 @@ def test_nothing_is_printed_and_the_build_is_on_record(gguf: Path, capfd: pytest
     )
 
 
+@pytest.mark.parametrize(("built", "packed"), [("AVX512 = 1 | AMX_INT8 = 1", False), ("AVX2 = 1", True)])
+def test_weights_are_not_packed_for_amx(
+    built: str, packed: bool, gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bug: built by GCC 12 on a processor with AMX, llama.cpp ended the process, or answered nonsense."""
+    asked = []
+    lib = library.library()
+    load = lib.llama_model_load_from_file
+
+    def record(path: bytes, parameters: Any) -> Any:
+        asked.append(parameters.use_extra_bufts)
+        return load(path, parameters)
+
+    monkeypatch.setattr(lib, "llama_print_system_info", lambda: f"CPU : {built} | REPACK = 1 | ".encode())
+    monkeypatch.setattr(lib, "llama_model_load_from_file", record)
+    library.Weights(gguf)
+    assert asked == [packed]
+
+
 @pytest.mark.parametrize(
     "settings",
     [
