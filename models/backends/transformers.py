@@ -118,6 +118,9 @@ class TransformersModel(MaskLoopModel):
                 f"device {device!r} cannot be used: {error}", value=device, allowed="cpu"
             ) from error
         self.device = torch.device(device)
+        from airtune.models.decoding.grouped_attention import group_queries
+
+        group_queries(self.model)
         threads = thread_count(threads, self.model.num_parameters() <= SMALL_MODEL)
         self.vocabulary = vocabulary_of(self.tokenizer, self.model.get_output_embeddings().weight.shape[0])
         mask_engine = mask_engine or engine_for(dialect, self.vocabulary)

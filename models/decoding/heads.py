@@ -18,6 +18,7 @@ from torch import Tensor, nn
 Ids = NDArray[np.intp]
 # Models of transformers whose logits are a plain product with the last hidden state: no scale, no cap.
 PLAIN = frozenset({"LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "MistralForCausalLM"})
+GROUPED = "grouped_sdpa"  # the name of `airtune.models.decoding.grouped_attention`
 # Of a mask that allows more than one token in so many, all logits are worked out: picking the rows would cost more.
 _MANY = 4
 
@@ -41,7 +42,7 @@ class Attention:
         kinds = set(getattr(config, "layer_types", None) or ())
         sliding = getattr(config, "use_sliding_window", True) and (not kinds or "sliding_attention" in kinds)
         window = getattr(config, "sliding_window", None) if sliding else None
-        ours = getattr(config, "_attn_implementation", None) in ("sdpa", "eager")
+        ours = getattr(config, "_attn_implementation", None) in ("sdpa", "eager", GROUPED)
         return cls(ours and kinds <= {"full_attention", "sliding_attention"}, int(window) if window else None)
 
 
