@@ -14,6 +14,7 @@ _RELATIONS = ("RELATION", "RELATION_LT", "RELATION_LE", "RELATION_EQ", "RELATION
 _CLAUSES = ("EQUALS", "IN", "AND", "OR", "CLAUSE_LT", "CLAUSE_LE", "CLAUSE_GT", "CLAUSE_GE", *_RELATIONS)
 _COMPARING = ("LT", "GT", *(kind for kind in _CLAUSES if kind.startswith("CLAUSE")))
 _EQUAL = ("EQ", "RELATION_EQ")
+_COMPARISONS = ("LT", "EQ", "GT")  # of a "RELATION"
 _MOST_SHOWN = 40  # of the values that are allowed
 _SLACK = 1e-9  # of a range of floats: its bounds may have been rounded
 
@@ -67,6 +68,7 @@ def check_clauses(items: Sequence[Item], conditions: Sequence[Item], forbiddens:
     for clause in forbiddens:
         for leaf in _leaves("forbidden clause", clause, _CLAUSES, "clauses"):
             if leaf["type"] in _RELATIONS:
+                _check_relation(leaf)
                 for side in ("left", "right"):
                     _check_order(
                         "forbidden clause", leaf, _hyperparameter("forbidden clause", leaf, side, named)
@@ -147,6 +149,17 @@ def _check_value(what: str, leaf: Item, item: Item) -> None:
                 allowed=allowed(),
                 hint=f"name one of these, or add it to {item['name']!r}",
             )
+
+
+def _check_relation(leaf: Item) -> None:
+    """Refuse a "RELATION" of which it is not said how its sides compare."""
+    if leaf["type"] == "RELATION" and leaf.get("lambda") not in _COMPARISONS:
+        raise SpaceError(
+            f"the forbidden clause {shown(leaf)}: 'lambda' is {shown(leaf.get('lambda'))}",
+            value=leaf.get("lambda"),
+            allowed=", ".join(_COMPARISONS),
+            hint='say which comparison of left and right is forbidden, for example "lambda": "LT"',
+        )
 
 
 def _check_order(what: str, leaf: Item, item: Item) -> None:

@@ -70,8 +70,9 @@ def read_space(path: str | Path) -> ConfigurationSpace:
 def space_from_json(text: str) -> ConfigurationSpace:
     """Build a search space from JSON text.
 
-    Either ConfigSpace's own format (what `ConfigurationSpace.to_json` writes), or the short form: an object
-    of hyperparameters, each with "type" float, int, categorical, ordinal or constant, and its fields.
+    Either ConfigSpace's own format (what `ConfigurationSpace.to_json` writes, or what was written before 1.0), or the
+    short form: an object of hyperparameters, each with "type" float, int, categorical, ordinal or constant, and its
+    fields.
 
     >>> space = space_from_json('{"lr": {"type": "float", "lower": 1e-5, "upper": 0.1, "log": true}}')
     >>> space["lr"].log, space["lr"].upper
@@ -119,8 +120,10 @@ def space_from_json(text: str) -> ConfigurationSpace:
         )
     if spec.get("conditions") or spec.get("forbiddens"):
         from .clause_check import check_clauses
+        from .older_files import today_clause
 
-        check_clauses(spec["hyperparameters"], spec.get("conditions", ()), spec.get("forbiddens", ()))
+        spec["forbiddens"] = list(map(today_clause, spec.get("forbiddens", ())))
+        check_clauses(spec["hyperparameters"], spec.get("conditions", ()), spec["forbiddens"])
     try:
         space = ConfigurationSpace.from_serialized_dict(spec)
     except ForbiddenValueError as e:
@@ -203,10 +206,12 @@ def _full_form(data: dict[str, Any]) -> dict[str, Any]:
 def _item(name: str, fields: Any) -> dict[str, Any]:
     """One hyperparameter, checked, in ConfigSpace's form."""
     from .field_check import check_fields
+    from .older_files import today_fields
     from .steps import stepped
 
     if not isinstance(fields, Mapping) or "type" not in fields:
         raise SpaceError(f"{name!r} has no type", value=fields, allowed=_EXAMPLE, hint='give it a "type"')
+    fields = today_fields(fields)
     kind = fields["type"]
     full = _SHORT_NAMES.get(kind, kind) if isinstance(kind, str) else ""
     if full not in _TYPES:

@@ -11,7 +11,7 @@ from typing import Any
 import ConfigSpace as CS
 import pytest
 
-from airtune.grammars import SpaceError, check_space, read_space, space_from_json, space_grammar
+from airtune.grammars import DecodeError, SpaceError, check_space, read_space, space_from_json, space_grammar
 from tests.grammars.strategies import seeded_space
 
 FLOAT = {"type": "float", "lower": 0.0, "upper": 1.0}
@@ -261,3 +261,79 @@ def test_a_byte_order_mark_is_no_part_of_the_space(tmp_path: Path) -> None:
     with pytest.raises(SpaceError, match="cannot read") as caught:
         read_space(path)
     assert "UTF-8" in str(caught.value.allowed)
+
+
+def test_files_of_configspace_before_1_0_are_read() -> None:
+    """Files of ConfigSpace 0.4 to 0.7 were refused: an unknown type, an unknown field, or ConfigSpace's raw words."""
+    number = {"type": "uniform_int", "log": False, "lower": 1, "upper": 9}
+    file = {
+        "hyperparameters": [
+            {"name": "k", "type": "unparametrized", "value": "fixed"},
+            {"name": "c", "type": "categorical", "choices": ["a", "b"], "default": "a", "probabilities": None},
+            {"name": "d", "type": "categorical", "choices": ["a", "b"], "default": "b", "probabilities": [0.25, 0.75]},
+            {"name": "e", "type": "ordinal", "sequence": ["s", "m", "l"], "default": None},
+            {**number, "name": "m", "default": 3, "q": None},
+            {**number, "name": "n", "default": 3, "q": None},
+        ],
+        "conditions": [],
+        "forbiddens": [
+            {"left": "m", "right": "n", "type": "RELATION", "lambda": "LESS"},
+            {
+                "name": "c",
+                "type": "AND",
+                "clauses": [
+                    {"name": "c", "type": "EQUALS", "value": "b"},
+                    {"left": "m", "right": "n", "type": "RELATION", "lambda": "GREATER"},
+                ],
+            },
+        ],
+        "python_module_version": "0.6.1",
+        "json_format_version": 0.4,
+    }  # fmt: skip
+    space = space_from_json(json.dumps(file))
+    assert space["k"].value == "fixed"
+    assert (space["c"].weights, space["d"].weights) == (None, (0.25, 0.75))
+    assert space["e"].default_value == "s"
+    kept = {**space.get_default_configuration()}
+    for m, n, c, allowed in ((3, 4, "a", False), (4, 3, "a", True), (4, 3, "b", False), (3, 3, "b", True)):
+        config = {**kept, "m": m, "n": n, "c": c}
+        assert (space_grammar(space).encode(config) is not None) if allowed else _forbidden(space, config)
+
+
+def _forbidden(space: CS.ConfigurationSpace, config: dict[str, Any]) -> bool:
+    with pytest.raises(DecodeError):
+        space_grammar(space).encode(config)
+    return True
+
+
+@pytest.mark.parametrize("given", [{}, {"lambda": "CALLABLE"}, {"lambda": "<"}, {"lambda": ["LT"]}])
+def test_a_relation_of_no_known_comparison(given: dict[str, Any]) -> None:
+    """It was ConfigSpace's "Unknown lambda", or KeyError's 'lambda', without what is allowed."""
+    items = {name: {"type": "int", "lower": 1, "upper": 9, "name": name} for name in "ab"}
+    clause = {"type": "RELATION", "left": "a", "right": "b", **given}
+    file = {"hyperparameters": list(items.values()), "forbiddens": [clause]}
+    with pytest.raises(SpaceError, match=r"(?s)'lambda' is .*LT, EQ, GT"):
+        space_from_json(json.dumps(file))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {**FLOAT, "default": None},
+        {"type": "int", "lower": 1, "upper": 3, "default_value": None},
+        {"type": "categorical", "choices": ["a", "b"], "default": None},
+        {"type": "categorical", "choices": ["a", "b"], "weights": None, "default_value": None},
+        {"type": "ordinal", "sequence": [1, 2], "default": None},
+        {"type": "normal_float", "mu": 0.5, "sigma": 1, "lower": 0, "upper": 1, "default": None},
+    ],
+)
+def test_a_default_of_null_is_none(fields: dict[str, Any]) -> None:
+    """An ordinal's was refused in ConfigSpace's words; those of other kinds were left out."""
+    without = {key: value for key, value in fields.items() if not key.startswith("default")}
+    space, plain = (space_from_json(json.dumps({"x": one})) for one in (fields, without))
+    assert space["x"].default_value == plain["x"].default_value
+
+
+def test_a_default_of_null_among_choices_is_that_choice() -> None:
+    space = space_from_json(json.dumps({"x": {"type": "ordinal", "sequence": ["a", None], "default": None}}))
+    assert space["x"].default_value is None
