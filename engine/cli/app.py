@@ -167,8 +167,21 @@ class _Output(io.TextIOWrapper):
             raise
 
 
+def _open_missing_streams() -> None:
+    """Open the null device for each standard stream that whoever started us has closed, as a service or `>&-` does.
+
+    Python has None in its place, and the next file that is opened has its number: programs would print into that.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            nowhere = open(os.devnull, mode, encoding="utf-8")
+            os.set_inheritable(nowhere.fileno(), True)
+            setattr(sys, name, nowhere)
+
+
 def _prepare_output() -> None:
     """Let standard output and error spell out the characters that their encoding lacks, in place of an error."""
+    _open_missing_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

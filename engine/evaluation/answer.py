@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from airtune.engine.evaluation.result import TrialFailed, read_result
@@ -14,6 +16,17 @@ _NUMBER = re.compile(
     r"[-+]?(\d+\.?\d*(e[-+]?\d+)?|\.\d+(e[-+]?\d+)?|nan|inf|infinity)", re.IGNORECASE | re.ASCII
 )
 _WITH_LOSS = re.compile(r"""\{.*["']loss["']\s*:""")
+
+
+def log_output(text: str) -> None:
+    """Put what a program printed on standard error: a worker's is the evaluation's log, of which the end is kept.
+
+    In the search's own process there may be none (a window, a service), or nobody who reads it any more: a program
+    that has been trained is not lost by that.
+    """
+    if sys.stderr is not None:
+        with suppress(OSError, ValueError):
+            sys.stderr.write(text)
 
 
 def read_output(printed: str) -> dict[str, Any]:

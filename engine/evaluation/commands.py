@@ -9,7 +9,6 @@ import re
 import shlex
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ConfigSpace import ConfigurationSpace
 
-from airtune.engine.evaluation.answer import read_output
+from airtune.engine.evaluation.answer import log_output, read_output
 from airtune.engine.evaluation.result import TrialFailed
 from airtune.engine.evaluation.shell import check_program, refuse_shell_line
 from airtune.engine.evaluation.waiting import wait_in_turns
@@ -124,7 +123,7 @@ class CommandObjective:
             return read_output(self._run(argv, environment))
         ran = self.sandbox.run(argv, environment, self.timeout_s)
         printed = ran.out.decode("utf-8", "replace")
-        sys.stderr.write(printed + ran.err.decode("utf-8", "replace"))
+        log_output(printed + ran.err.decode("utf-8", "replace"))
         if ran.reason is not None:
             raise TrialFailed(ran.reason)
         try:
@@ -160,7 +159,7 @@ class CommandObjective:
             printed = out.read().decode("utf-8", "replace")
             complaints = err.read().decode("utf-8", "replace")
         # Into the evaluation's own log; the worker keeps the end of it.
-        sys.stderr.write(printed + complaints)
+        log_output(printed + complaints)
         if process.returncode:
             raise TrialFailed(_failure(process.returncode, complaints))
         return printed

@@ -7,11 +7,11 @@ of the rows that are held out; of those the targets stay in this process.
 from __future__ import annotations
 
 import ast
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from airtune.engine.evaluation.answer import log_output
 from airtune.engine.evaluation.result import TrialFailed
 from airtune.engine.types import Task, TaskError
 from airtune.models.environment import users_environment
@@ -131,7 +131,7 @@ class Harness:
         ran, returned = self.sandbox.call(
             source + _CALLS, _ANSWER, given, {**_THREADS, **users_environment()}
         )
-        sys.stderr.write((ran.out + ran.err).decode("utf-8", "replace"))
+        log_output((ran.out + ran.err).decode("utf-8", "replace"))
         if ran.reason is not None:
             raise TrialFailed(ran.reason)
         predicted = _predictions(returned.get("predicted"), len(test_x))

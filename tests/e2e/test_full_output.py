@@ -82,3 +82,22 @@ def test_a_reader_that_has_gone_is_left_alone(folder: Folder) -> None:
     reading.stdout.close()
     assert reading.stderr.read() == ""
     assert reading.wait() == 1
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed(folder: Folder, closed: str) -> None:
+    """Bug: without a standard output each command was "a defect of Airtune"; without standard error, a bad one, too."""
+
+    def code(*arguments: str) -> int:
+        line = f'exec "$0" "$@" {closed}'
+        done = subprocess.run(["sh", "-c", line, *PROGRAM, *arguments], cwd=folder.path, capture_output=True)
+        return done.returncode
+
+    assert code("show", "s.sqlite") == 0
+    assert code("show", "nowhere.sqlite") == 2
+    study = f"closed{len(closed)}.sqlite"
+    command = f"{sys.executable} -c 'print(0.5)' {{x}}"
+    (folder.path / "one.json").write_text('{"x": {"type": "int", "lower": 1, "upper": 9}}')
+    given = ("--space", "one.json", "--command", command, "--proposer", "random", "--study", study)
+    assert code("tune", *given, "--budget", "1") == 0
+    assert '"loss": 0.5' in folder.airtune("export", study).out

@@ -264,3 +264,20 @@ def test_no_part_of_a_broken_document_is_the_result(printed: str, reason: str) -
 
 def test_an_error_is_cut_at_line_feeds_alone() -> None:
     assert _failure(1, "Traceback\nValueError: a\u2028b\u0085c\r\n").endswith(": ValueError: a\u2028b\u0085c")
+
+
+class _Gone:
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("stream", [None, _Gone()])
+def test_without_a_standard_error_no_loss_is_lost(
+    space: ConfigurationSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: object
+) -> None:
+    """Bug: every trial failed in a process that has none (a window, a service), or whose reader has gone."""
+    objective = command_objective(program(tmp_path, ECHO) + " {lr} {depth} {act}", space)
+    monkeypatch.setattr(sys, "stderr", stream)
+    outcome = evaluate(objective, CONFIG)
+    monkeypatch.undo()
+    assert (outcome.reason, outcome.loss) == (None, 1)
