@@ -21,7 +21,8 @@ def load_objective(spec: str) -> Callable[[Any], Any]:
         TaskError: If there is no such module or attribute, or it cannot be imported or called.
     """
     module_name, colon, attribute = spec.partition(":")
-    if not (module_name and colon and attribute):
+    is_path = "/" in module_name or "\\" in module_name or module_name.startswith(".")
+    if not (module_name and colon and attribute) or is_path:
         raise TaskError(
             f"objective {spec!r} is not of the form module:attribute",
             value=spec,
@@ -36,13 +37,16 @@ def load_objective(spec: str) -> Callable[[Any], Any]:
     except ModuleNotFoundError as error:
         missing = error.name or module_name
         itself = missing == module_name or module_name.startswith(f"{missing}.")
+        hint = "run airtune in the module's folder, or put that on PYTHONPATH"
+        if not itself:
+            hint = f"module {module_name!r} imports it: install it"
+        elif module_name.endswith(".py"):
+            hint = f"name the module, not its file: {module_name.removesuffix('.py')}:{attribute}"
         raise TaskError(
             f"there is no module {missing!r} (objective {spec!r})",
             value=spec,
             allowed="module:attribute, with a module that Python can import from here",
-            hint="run airtune in the module's folder, or put that on PYTHONPATH"
-            if itself
-            else f"module {module_name!r} imports it: install it",
+            hint=hint,
         ) from error
     except BaseException as error:
         if is_interrupt(error):

@@ -96,7 +96,7 @@ def cannot(what: str, path: Path | None, error: sqlite3.Error | UnicodeError) ->
         hint = "make the file and its folder writable, or choose another file (path=)"
     elif "locked" in text:
         hint = "another program keeps the file locked: close it, or choose another file (path=)"
-    elif "full" in text or ("disk I/O" in text and what != "read"):
+    elif "full" in text or ("disk I/O" in text and (what != "read" or _is_no_room(error))):
         # SQLite says the latter of a full disk and of a file made read-only while it was open.
         see = "" if "full" in text else ", see that the file and its folder are writable,"
         again = "run the same command again: nothing that was told is lost"
@@ -106,6 +106,12 @@ def cannot(what: str, path: Path | None, error: sqlite3.Error | UnicodeError) ->
     else:
         hint = salvage(path)
     return unusable(path, f"cannot {what} study file {str(path)!r}: {text}", hint)
+
+
+def _is_no_room(error: sqlite3.Error | UnicodeError) -> bool:
+    """Whether reading failed as SQLite made or wrote the files beside a study file, by which readers see a writer."""
+    name = getattr(error, "sqlite_errorname", "")
+    return name in ("SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_SHMMAP", "SQLITE_IOERR_WRITE")
 
 
 def salvage(path: Path | None) -> str:

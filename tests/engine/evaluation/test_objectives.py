@@ -41,7 +41,12 @@ def test_modules_of_the_current_folder_and_their_attributes(folder: Path) -> Non
         (":loss", "not of the form module:attribute", ""),
         ("my_modd:loss", "there is no module 'my_modd'", "PYTHONPATH"),
         ("my_mod.sub:loss", "there is no module 'my_mod.sub'", ""),
-        ("./my_mod.py:loss", "cannot be imported|there is no module", ""),
+        # Bugs: advice to run `python -c 'import ./my_mod.py'`, or to look for the folder in which it was run.
+        ("./my_mod.py:loss", "not of the form module:attribute", "no slashes"),
+        ("..my_mod:loss", "not of the form module:attribute", "no slashes"),
+        ("my_pack/sub.py:loss", "not of the form module:attribute", "no slashes"),
+        (r"my_pack\sub:loss", "not of the form module:attribute", "no slashes"),
+        ("my_mod.py:loss", "there is no module 'my_mod.py'", "not its file: my_mod:loss"),
         ("my_mod:los", "has no attribute 'los'", "did you mean 'loss'?"),
         ("my_mod:FACTOR", "cannot be called: it is 0.5", "a function"),
         ("my_broken:loss", "cannot be imported: ZeroDivisionError: division by zero", "import my_broken"),

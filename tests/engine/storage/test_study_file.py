@@ -185,6 +185,18 @@ def test_an_input_output_error_may_mean_that_the_file_was_made_read_only(tmp_pat
     assert "the file and its folder are writable" in str(error)
 
 
+@pytest.mark.parametrize("name", ["SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_WRITE"])
+def test_reading_on_a_full_disk_is_no_damage(tmp_path: Path, name: str) -> None:
+    """Bug: SQLite has no room for the files beside a whole study file, and the advice was to recover what is left."""
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorname = name
+    told = str(cannot("read", tmp_path / "s.sqlite", error))
+    assert "free some space" in told
+    assert "recover" not in told
+    error.sqlite_errorname = "SQLITE_IOERR_READ"
+    assert "recover" in str(cannot("read", tmp_path / "s.sqlite", error))
+
+
 def not_sqlite(path: Path) -> None:
     path.write_text("these are my notes, not a study\n" * 40)
 
