@@ -21,7 +21,8 @@ class Grammar:
     """An immutable finite language of configuration texts, from `space_grammar` or `lattice_grammar`.
 
     Sound and complete: its texts are exactly those of the lattice configurations that ConfigSpace's own check
-    accepts (a superset if `approximate`), less the excluded ones. Every configuration has exactly one text.
+    accepts (a superset if `approximate`), less the excluded ones and choices of weight 0. Every configuration has
+    exactly one text.
 
     Attributes:
         lattice: The lattice it is over.

@@ -37,6 +37,7 @@ from ConfigSpace.forbidden import (
     ForbiddenLike,
     ForbiddenRelation,
 )
+from ConfigSpace.hyperparameters import CategoricalHyperparameter
 
 from . import intervals
 from .encoded_axis import Compare, EncodedAxis
@@ -146,9 +147,27 @@ def compile_rules(space: ConfigurationSpace, axes: Sequence[EncodedAxis], *, siz
 
     conditions = effective_conditions(space)
     activity = tuple(condition(conditions[r.hp.name]) if r.hp.name in conditions else True for r in axes)
-    forbidden = _joined([clause(one) for one in space.forbidden_clauses])
+    never = [atom(axis.hp.name, _never(axis), False) for axis in axes]
+    forbidden = _joined(
+        [*(clause(one) for one in space.forbidden_clauses), *(f for f in never if f is not False)]
+    )
     return Rules(
         activity, tuple(f for f in forbidden if f is not False), not all(one.exact for one in relations)
+    )
+
+
+def _never(axis: EncodedAxis) -> Intervals:
+    """The choices of weight 0: they are never drawn, and so not to be tried, though ConfigSpace's check lets them pass.
+
+    The default is tried where the user has named it, whatever its weight.
+    """
+    hp = axis.hp
+    if not isinstance(hp, CategoricalHyperparameter) or hp.weights is None:
+        return ()
+    return intervals.of(
+        at
+        for at, (choice, weight) in enumerate(zip(hp.choices, hp.weights, strict=True))
+        if weight == 0 and choice != hp.default_value
     )
 
 

@@ -235,3 +235,21 @@ def test_a_chain_of_conditions_follows_the_check_where_the_parent_is_inactive(la
     made.add(CS.EqualsCondition(second, first, "a"))
     made.add(last(third, second, ["c", "d"] if last is CS.InCondition else "c"))
     check(made)
+
+
+def test_choices_of_weight_0_are_not_in_the_language() -> None:
+    """Bug: `random` never drew them while another choice was left, and every other proposer did."""
+    made = CS.ConfigurationSpace()
+    made.add(
+        CS.CategoricalHyperparameter("kind", ["a", "b", "c"], weights=[0.9, 0, 0.1]),
+        CS.CategoricalHyperparameter("sizes", [(1,), (2, 3)], weights=[0, 1]),
+        CS.CategoricalHyperparameter("named", ["x", "y", "z"], weights=[0, 1, 0], default_value="z"),
+        CS.CategoricalHyperparameter("child", ["x", "y"], weights=[1, 0]),
+    )
+    made.add(CS.EqualsCondition(made["child"], made["kind"], "a"))
+    grammar = space_grammar(made)
+    found = [grammar.nth(rank) for rank in range(grammar.count())]
+    assert {(c["kind"], c["sizes"], c["named"], c.get("child")) for c in found} == {
+        (kind, (2, 3), named, "x" if kind == "a" else None) for kind in "ac" for named in "yz"
+    }
+    assert len(found) == 4
