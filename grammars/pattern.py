@@ -224,11 +224,11 @@ def escape(text: str) -> str:
 def to_regex(pattern: Pattern) -> str:
     """Write a pattern as a regular expression."""
     out: list[str] = []
-    _regex(pattern, out, in_sequence=False)
+    _regex(pattern, out)
     return "".join(out)
 
 
-def _regex(pattern: Pattern, out: list[str], in_sequence: bool) -> None:
+def _regex(pattern: Pattern, out: list[str]) -> None:
     match pattern:
         case Literal(text):
             out.append(escape(text))
@@ -236,18 +236,18 @@ def _regex(pattern: Pattern, out: list[str], in_sequence: bool) -> None:
             out.append(char_class(members))
         case Seq(parts):
             for part in parts:
-                _regex(part, out, in_sequence=True)
+                _regex(part, out)
         case Alt(parts):
             out.append("(?:")
             for i, part in enumerate(parts):
                 if i:
                     out.append("|")
-                _regex(part, out, in_sequence=False)
+                _regex(part, out)
             out.append(")")
         case Opt(part):
             bare = isinstance(part, Alt | Chars) or (isinstance(part, Literal) and len(part.text) == 1)
             out.append("" if bare else "(?:")
-            _regex(part, out, in_sequence=True)
+            _regex(part, out)
             out.append("?" if bare else ")?")
 
 

@@ -21,21 +21,19 @@ def speed_by_history(
     rivals: Sequence[str] = RIVALS,
     longest: int = LONGEST,
     repeats: int = 5,
-    proposer: str = DEFAULT_PROPOSER,
 ) -> list[Ratio]:
     """One proposal after 30, 100, ... told trials of eight hyperparameters, the default configuration among them.
 
     Args:
-        model: The proposer's, or its name.
+        model: The default proposer's, or its name.
         rivals: Proposers that are measured in turn with ours. One is left out from where it would take more than
             MOST_S, if its time grew no faster than the history from the one before on.
         longest: The longest of HISTORIES to measure.
         repeats: Measurements of each pair, on other seeds.
-        proposer: Ours.
     """
     task = Task("speed/history", eight(), len)  # len: is never called
     default = canonical_grammar(task.space).snap(dict(task.space.get_default_configuration()))
-    ours = load_proposer(proposer, load_model(model) if isinstance(model, str) else model)
+    ours = load_proposer(DEFAULT_PROPOSER, load_model(model) if isinstance(model, str) else model)
     ratios: list[Ratio] = []
     least: dict[str, float] = {}  # of the next history, by rival: what it takes at least
     for trials, longer in zip(HISTORIES, (*HISTORIES[1:], HISTORIES[-1]), strict=True):

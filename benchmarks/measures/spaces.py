@@ -105,7 +105,6 @@ def random_space(
     max_size: int = 8,
     large: bool = True,
     floats: bool = True,
-    logic: bool = True,
     min_count: int = 1,
 ) -> ConfigurationSpace:
     """Draw a search space.
@@ -116,26 +115,23 @@ def random_space(
         max_size: Greatest number of hyperparameters.
         large: Allow axes of up to 1e12 values; otherwise integers have at most 6 values.
         floats: Allow float hyperparameters.
-        logic: Allow conditions and forbidden clauses.
         min_count: Least number of configurations that its canonical grammar must have.
 
     Returns:
         A space whose default configuration is valid and whose grammar counts at least `min_count`.
     """
     while True:
-        space = _draw(rng, int(rng.integers(min_size, max_size + 1)), large, floats, logic)
+        space = _draw(rng, int(rng.integers(min_size, max_size + 1)), large, floats)
         if space is not None and space_grammar(space).count() >= min_count:
             return space
 
 
-def _draw(
-    rng: np.random.Generator, size: int, large: bool, floats: bool, logic: bool
-) -> ConfigurationSpace | None:
+def _draw(rng: np.random.Generator, size: int, large: bool, floats: bool) -> ConfigurationSpace | None:
     names = [NAMES[i] for i in rng.permutation(len(NAMES))[:size]]
     makers = [_hyperparameter(rng, name, large, floats) for name in names]
     pieces: list[Piece] = []
     space = _assemble(makers, pieces)
-    if space is None or not logic:
+    if space is None:
         return space
     # A permutation fixes who may be whose parent, so that conditions nest without cycles.
     order = [names[i] for i in rng.permutation(size)]

@@ -116,7 +116,7 @@ def _free_grammar() -> Grammar:
     return lattice_grammar(Lattice(space, dict.fromkeys(names, axis), Notation.bare()))
 
 
-def mask_loop(repeats: int = 5, rows: Sequence[int] = (1, 8)) -> list[Ratio]:
+def mask_loop(repeats: int = 5) -> list[Ratio]:
     """Our mask loop against `generate` with outlines' processor, on a random Llama of the size of `pocket`.
 
     outlines builds an index per grammar. In a search every proposal has a grammar of its own, so that is part
@@ -150,7 +150,7 @@ def mask_loop(repeats: int = 5, rows: Sequence[int] = (1, 8)) -> list[Ratio]:
         ):
             index = backend.get_regex_logits_processor(grammar.regex()).index
             length = grammar.max_length
-            for k in rows:
+            for k in (1, 8):
                 requests = [Request(PROMPT, grammar, seed) for seed in range(k)]
                 inputs = model.tokenizer([PROMPT] * k, return_tensors="pt")
 

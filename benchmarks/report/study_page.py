@@ -95,7 +95,7 @@ def study_page(path: Path, name: str | None, out: Output, density: Density | Non
         "facts": _facts(chosen[0]) if len(chosen) == 1 else [("studies", str(len(studies)))],
         "headline": _headline(entries) if len(entries) == 1 else f"{len(studies)} studies in {path.name}",
         "tiles": _tiles(entries[0]) if len(entries) == 1 else [],
-        "warnings": _warnings(path, studies, chosen, cut or room <= 0, fewer),
+        "warnings": _warnings(studies, chosen, cut or room <= 0, fewer),
         "overview": overview,
         "studies": entries,
         "counts": counts,
@@ -224,9 +224,7 @@ def _tiles(entry: dict[str, Any]) -> list[dict[str, str]]:
     return made
 
 
-def _warnings(
-    path: Path, studies: list[StudyRecord], chosen: list[StudyRecord], cut: bool, fewer: bool
-) -> list[str]:
+def _warnings(studies: list[StudyRecord], chosen: list[StudyRecord], cut: bool, fewer: bool) -> list[str]:
     said = []
     if len(chosen) < len(studies):
         said.append(

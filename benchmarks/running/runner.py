@@ -210,15 +210,14 @@ def load_plan(path: Path) -> Plan:
     )
 
 
-def load_runs(path: Path, plan: Plan | None = None) -> list[Run]:
+def load_runs(path: Path) -> list[Run]:
     """The runs of a comparison, by method, task and seed, with what they have so far.
 
     Args:
         path: Its study file, or the folder that has it.
-        plan: Only the runs and trials that it has; None for all.
     """
     with StudyFile(study_file(path), readonly=True) as file:
-        return _runs(file, plan)
+        return _runs(file, None)
 
 
 def _runs(file: StudyFile, plan: Plan | None) -> list[Run]:

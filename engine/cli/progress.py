@@ -37,7 +37,6 @@ class Progress:
         budget: int,
         *,
         enabled: bool,
-        best: Trial | None = None,
         loading: str = "loading",
         programs: ProgramSpace | None = None,
     ) -> None:
@@ -48,7 +47,7 @@ class Progress:
         self._running = 0
         self._loading = loading
         self._words = partial(config_words, programs)
-        self.best = best
+        self.best: Trial | None = None
 
     def __enter__(self) -> Self:
         if self._enabled and self._console.is_terminal:

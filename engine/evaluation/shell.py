@@ -29,9 +29,7 @@ def refuse_shell_line(template: str, program: str) -> None:
     """
     bare = _PLACEHOLDER.sub("x", _QUOTED.sub("q", template))
     operator = _OPERATOR.search(bare)
-    if program in _BUILTIN:
-        found = program
-    elif _ASSIGNMENT.match(bare.lstrip()):
+    if program in _BUILTIN or _ASSIGNMENT.match(bare.lstrip()):
         found = program
     elif operator is not None:
         found = operator.group()

@@ -29,6 +29,6 @@ def within_limits(proposer: Proposer, space: ConfigurationSpace) -> tuple[Propos
     return proposer, None
 
 
-def warn_of_limits(why: str, stacklevel: int = 2) -> None:
+def warn_of_limits(why: str) -> None:
     """Tell the user, once a search, that another proposer proposes."""
-    warnings.warn(f"{why}; {INSTEAD} proposes instead", LimitWarning, stacklevel=stacklevel + 1)
+    warnings.warn(f"{why}; {INSTEAD} proposes instead", LimitWarning, stacklevel=3)

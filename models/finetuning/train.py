@@ -149,7 +149,6 @@ def held_out_loss(
     model: Any,
     encoded: Callable[[Episode], Example | None],
     device: torch.device,
-    episodes: int = HELD_OUT_EPISODES,
 ) -> float:
     """Mean loss (nats per token) on tables and functions that are never trained on."""
     training, kept = split_tables()
@@ -157,7 +156,7 @@ def held_out_loss(
     with torch.inference_mode():
         losses = [
             float(answers_loss(model, example, device))
-            for example in _examples([HELD_OUT_SEED], episodes, tables, encoded)
+            for example in _examples([HELD_OUT_SEED], HELD_OUT_EPISODES, tables, encoded)
         ]
     return float(np.mean(losses))
 
