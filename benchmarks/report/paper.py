@@ -83,7 +83,7 @@ def write_paper_report(folder: Path) -> Path:
             allowed="a folder written by `airtune bench paper --out DIR`",
             hint=f"airtune bench paper --part toy --out {folder}",
         )
-    parts = [_readable_part(where) for where in found.values()]
+    parts = [read_part(where) for where in found.values()]
     missing = [part for name, part in PARTS.items() if name not in found]
     departing = [part["title"] for part in parts if part["departures"]]
     context = {
@@ -108,7 +108,12 @@ def write_paper_report(folder: Path) -> Path:
     return page
 
 
-def _readable_part(folder: Path) -> dict[str, Any]:
+def read_part(folder: Path) -> dict[str, Any]:
+    """What is shown of a part, from its folder.
+
+    Raises:
+        AirtuneError: If its result is not what this version writes.
+    """
     try:
         return _part(folder)
     except (KeyError, TypeError, ValueError) as error:
