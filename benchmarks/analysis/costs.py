@@ -100,7 +100,7 @@ def comparison_costs(
         path: The study file of a comparison, or its folder. It may hold more than is asked for here.
         methods: Those to look at.
         seeds: Their first so many seeds; None for all.
-        budget: The first so many trials of each study; None for all.
+        budget: The first so many trials of each study; None for all. Violations are counted by study, not by trial.
     """
     made = {method: Costs(method) for method in methods}
     texts: dict[tuple[str, str, int, str], int] = {}

@@ -6,6 +6,7 @@ how long is in `times.json`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
@@ -32,6 +33,7 @@ from airtune.models.spec import parse_spec
 
 RESULT, TIMES = "result.json", "times.json"
 STUDIES = "studies"  # the folder beside those of the parts
+_NAME = 100  # characters of a suite in a folder's name: a suite may be a long list of tasks
 # Which module finds out what a part's arms say; `validity` measures answers of its own.
 EVALUATED_BY = {
     "table1": "against_random",
@@ -168,7 +170,10 @@ def studies_folder(plan: Plan) -> str:
     ('moved-original-mlp', 'toy-noise-U-0.9-1.1')
     """
     name = plan.suite if plan.noise is None else f"{plan.suite}-noise-{plan.noise}"
-    return re.sub(r"[^A-Za-z0-9.@=]+", "-", name).strip("-")
+    plain = re.sub(r"[^A-Za-z0-9.@=]+", "-", name).strip("-")
+    return (
+        plain if len(plain) <= _NAME else f"{plain[:_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+    )
 
 
 def _asked(arm: Compared) -> list[Mapping[str, Any]]:

@@ -82,8 +82,8 @@ class Weights:
         self._lib = lib = library()
         parameters = lib.llama_model_default_params()
         parameters.n_gpu_layers = 0
-        # Weights packed for AMX stay out: GCC up to 13 compiles llama.cpp so that its tiles are set up from what lies
-        # on the stack, and it ends the process or, worse, computes nonsense. What else is packed goes with them.
+        # Weights packed for AMX stay out: GCC 12 compiles llama.cpp so that its tiles are set up from what lies on the
+        # stack, and it ends the process or, worse, computes nonsense. What else is packed goes with them.
         parameters.use_extra_bufts = "AMX" not in built_for()
         _said.clear()
         self._pointer = lib.llama_model_load_from_file(str(path).encode(), parameters)

@@ -14,8 +14,8 @@ from airtune.benchmarks.paper.declared import plans_markdown
 from airtune.benchmarks.paper.plans import ALIASES, MODELS, PARTS
 from airtune.benchmarks.paper.protocol import Claim, Options, filled, protocol_of
 from airtune.benchmarks.paper.results import Result, judged, of_claim, result_json
-from airtune.benchmarks.paper.running import chosen_parts
-from airtune.benchmarks.running.plan import check_plan
+from airtune.benchmarks.paper.running import chosen_parts, studies_folder
+from airtune.benchmarks.running.plan import Plan, check_plan
 from airtune.benchmarks.running.suites import get_suite
 from airtune.grammars import AirtuneError
 from airtune.models.spec import parse_spec
@@ -181,3 +181,12 @@ def test_a_result_is_compact_json_without_nan() -> None:
     assert document["lines"][0]["ours"] == {"value": 0.333333, "low": None, "high": None}
     assert (document["part"], document["verdict"], document["departures"]) == ("toy", "equal", [])
     assert document["plan"]["arms"][0]["suite"] == "toy"
+
+
+def test_a_long_list_of_tasks_has_a_folder_of_its_own() -> None:
+    """Bug: no file system has names of so many characters, and the advice was another --out."""
+    tasks = [f"toy/branin@shift={i}" for i in range(40)]
+    plans = [Plan(",".join([*tasks, last]), ("random",)) for last in ("toy/branin", "toy/ackley")]
+    names = [studies_folder(plan) for plan in plans]
+    assert len(set(names)) == 2
+    assert all(len(name) < 200 for name in names)
